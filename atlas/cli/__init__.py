@@ -1,0 +1,65 @@
+"""The command line: parsing arguments and printing, nothing else.
+
+Each command imports what it needs when it runs, so that ``atlas --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from atlas import __version__
+from atlas.cli.connections import apply, connections
+from atlas.cli.demo import demo
+from atlas.cli.keys import keys
+from atlas.cli.runs import runs, sync
+from atlas.cli.stack import down, migrate, status, up
+from atlas.errors import AtlasError
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Any Airbyte source into PostgreSQL: personal data found and masked, quality checked, "
+    "history kept, lineage told.",
+)
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.version_option(__version__, prog_name="atlas")
+@click.pass_context
+def atlas(context: click.Context, debug: bool) -> None:
+    """Entry of every command."""
+    context.obj = {"debug": debug}
+
+
+for command in (up, down, status, migrate, apply, connections, sync, runs, keys, demo):
+    atlas.add_command(command)
+
+
+def main() -> None:
+    """Run the command line; an error is one line on stderr and the exit code of its kind."""
+    debug = "--debug" in sys.argv
+    try:
+        atlas.main(prog_name="atlas", standalone_mode=False)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except AtlasError as error:
+        if debug:
+            raise
+        click.echo(f"atlas: {error}", err=True)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.exit(0)
+    except Exception as error:
+        if debug:
+            raise
+        click.echo(
+            f"atlas: internal error ({type(error).__name__}): run it again with "
+            "`atlas --debug …` to see where, and please report it",
+            err=True,
+        )
+        sys.exit(1)

@@ -1,0 +1,248 @@
+"""``atlas sync`` and ``atlas runs``: start a sync, follow it, look back at it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import click
+
+from atlas.cli.output import emit, json_option, note, table
+
+_POLL_SECONDS = 0.25
+_STAGES = 6
+
+
+@click.command()
+@click.argument("name")
+@click.option("--stream", "streams", multiple=True, help="Only this stream; may be repeated.")
+@click.option("--full-refresh", is_flag=True, help="Read from the start this once.")
+@click.option(
+    "--wait/--no-wait",
+    default=None,
+    help="Follow it until it ends (the default on a terminal).",
+)
+@json_option
+def sync(
+    name: str,
+    streams: tuple[str, ...],
+    full_refresh: bool,
+    wait: bool | None,
+    as_json: bool,
+) -> None:
+    """Sync connection NAME now."""
+    run_id = start(name, list(streams) or None, full_refresh)
+    if wait is None:
+        wait = sys.stdout.isatty()
+    if not wait:
+        if as_json:
+            emit({"run_id": run_id, "status": "queued"})
+        else:
+            click.echo(run_id)
+        return
+    document = follow(run_id, quiet=as_json)
+    if as_json:
+        emit(document)
+    else:
+        summary(document)
+    if document["status"] != "succeeded":
+        sys.exit(1)
+
+
+def start(name: str, streams: list[str] | None, full_refresh: bool) -> str:
+    """Request a sync; returns the run's id."""
+    from atlas.cli.database import engine
+    from atlas.sync.request import request_sync
+
+    return request_sync(engine(), name, trigger="cli", streams=streams, full_refresh=full_refresh)
+
+
+def follow(run_id: str, *, quiet: bool) -> dict[str, Any]:
+    """Wait until the run has ended, with progress on a terminal; returns its document."""
+    if quiet or not sys.stderr.isatty():
+        while True:
+            document = fetch(run_id)
+            if document["finished_at"] is not None:
+                return document
+            time.sleep(_POLL_SECONDS)
+    return _follow_live(run_id)
+
+
+def _follow_live(run_id: str) -> dict[str, Any]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    with Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description:<28}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.fields[doing]}"),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+    ) as progress:
+        whole = progress.add_task(f"run {run_id[:8]}", total=None, doing="queued")
+        tasks: dict[str, Any] = {}
+        while True:
+            document = fetch(run_id)
+            explore = document["stages"][0]["status"] if document["stages"] else "queued"
+            progress.update(whole, doing=f"explore {explore}")
+            for stream in document["streams"]:
+                label = stream["stream"]
+                done = sum(stage["status"] == "succeeded" for stage in stream["stages"])
+                running = [s["stage"] for s in stream["stages"] if s["status"] == "running"]
+                if label not in tasks:
+                    tasks[label] = progress.add_task(f"  {label}", total=_STAGES - 1, doing="")
+                doing = running[0] if running else stream["status"]
+                progress.update(
+                    tasks[label],
+                    completed=done,
+                    doing=f"{doing}, {stream['rows']['explore']:,} rows",
+                )
+            if document["finished_at"] is not None:
+                progress.update(whole, total=1, completed=1, doing=document["status"])
+                return document
+            time.sleep(_POLL_SECONDS)
+
+
+def fetch(run_id: str) -> dict[str, Any]:
+    """The run's document."""
+    from atlas.cli.database import begin
+    from atlas.ledger import runs as ledger
+
+    with begin() as conn:
+        return ledger.document(conn, run_id)
+
+
+def summary(document: dict[str, Any]) -> None:
+    """Print a run for people: per stage and per stream."""
+    click.echo(
+        f"run {document['run_id']} of {document['connection']}: {document['status']}"
+        + (f" ({document['error']})" if document["error"] else "")
+    )
+    table(
+        [
+            "stream",
+            "mode",
+            "status",
+            "explore",
+            "promoted",
+            "quarantined",
+            "superseded",
+            "versions opened",
+            "closed",
+        ],
+        [
+            [
+                stream["stream"],
+                stream["sync_mode"],
+                stream["status"],
+                stream["rows"]["explore"],
+                stream["rows"]["promoted"],
+                stream["rows"]["quarantined"],
+                stream["rows"]["superseded"],
+                stream["versions"]["opened"],
+                stream["versions"]["closed"],
+            ]
+            for stream in document["streams"]
+        ],
+        title="rows of this run",
+    )
+    stages = [("(all)", stage) for stage in document["stages"]] + [
+        (stream["stream"], stage) for stream in document["streams"] for stage in stream["stages"]
+    ]
+    table(
+        ["stream", "stage", "status", "attempt", "rows", "seconds", "error"],
+        [
+            [
+                name,
+                stage["stage"],
+                stage["status"],
+                stage["attempt"],
+                stage["rows"],
+                _seconds(stage),
+                stage["error"] or "",
+            ]
+            for name, stage in stages
+        ],
+        title="stages",
+    )
+
+
+def _seconds(stage: dict[str, Any]) -> float | None:
+    from datetime import datetime
+
+    if not stage["started_at"] or not stage["finished_at"]:
+        return None
+    begin, end = (datetime.fromisoformat(stage[key]) for key in ("started_at", "finished_at"))
+    return round((end - begin).total_seconds(), 2)
+
+
+@click.group()
+def runs() -> None:
+    """Look at runs."""
+
+
+@runs.command("list")
+@click.option("--connection", help="Only runs of this connection.")
+@click.option("--status", help="Only runs in this state.")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 200))
+@click.option("--cursor", help="Where the page before ended (next_cursor).")
+@json_option
+def list_runs(
+    connection: str | None, status: str | None, limit: int, cursor: str | None, as_json: bool
+) -> None:
+    """List runs, newest first."""
+    from atlas.cli.database import begin
+    from atlas.ledger import runs as ledger
+
+    with begin() as conn:
+        page = ledger.page(conn, limit=limit, cursor=cursor, connection=connection, status=status)
+    if as_json:
+        emit(page)
+        return
+    table(
+        ["run", "connection", "trigger", "status", "created", "finished", "error"],
+        [
+            [
+                r["run_id"],
+                r["connection"],
+                r["trigger"],
+                r["status"],
+                r["created_at"],
+                r["finished_at"],
+                r["error"] or "",
+            ]
+            for r in page["items"]
+        ],
+    )
+    if page["next_cursor"]:
+        note(f"more: --cursor {page['next_cursor']}")
+
+
+@runs.command()
+@click.argument("run_id")
+@click.option("--attempts", is_flag=True, help="Also every attempt of every stage.")
+@json_option
+def show(run_id: str, attempts: bool, as_json: bool) -> None:
+    """Show a run: streams, stages, counts, timings, errors."""
+    from atlas.cli.database import begin
+    from atlas.ledger import runs as ledger
+
+    with begin() as conn:
+        document = ledger.document(conn, run_id)
+        if attempts:
+            document["attempts"] = ledger.attempts(conn, run_id)
+    if as_json:
+        emit(document)
+        return
+    summary(document)
+    if attempts:
+        table(
+            ["stream", "stage", "holder", "outcome", "error"],
+            [
+                [a["stream"] or "(all)", a["stage"], a["holder"], a["outcome"], a["error"] or ""]
+                for a in document["attempts"]
+            ],
+            title="attempts",
+        )

@@ -1,0 +1,82 @@
+"""``atlas up``, ``down``, ``status`` and ``migrate``: the processes of Atlas."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from atlas.cli.output import emit, json_option, note, table
+
+
+def prepare(database_url: str) -> None:
+    """Bring the database to this version's schema, before any process works with it."""
+    from atlas.ledger.database import engine
+    from atlas.ledger.migrations import upgrade
+    from atlas.settings import settings
+
+    bound = engine(settings(), url=database_url)
+    upgrade(bound)
+    bound.dispose()
+
+
+@click.command()
+@click.option("--detach", is_flag=True, help="Return when it is ready; `atlas down` stops it.")
+@click.option(
+    "--workers",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 64),
+    help="Worker processes for the scan queue.",
+)
+def up(detach: bool, workers: int) -> None:
+    """Run the whole stack: servers, web, workers, beat, Flower. Ctrl-C stops it."""
+    from atlas.local import stack
+    from atlas.settings import settings
+
+    stack.up(settings(), detach=detach, workers=workers, prepare=prepare, on_event=note)
+
+
+@click.command()
+def down() -> None:
+    """Stop the stack that `atlas up` runs."""
+    from atlas.local import stack
+    from atlas.settings import settings
+
+    note("stopped" if stack.down(settings()) else "nothing was running")
+
+
+@click.command()
+@json_option
+def status(as_json: bool) -> None:
+    """Show what runs and whether it is ready."""
+    from atlas.local import stack
+    from atlas.settings import settings
+
+    found = stack.status(settings())
+    if as_json:
+        emit(found)
+    else:
+        click.echo("ready" if found["ready"] else "not ready")
+        for key in ("api_url", "flower_url", "database_url", "redis_url"):
+            click.echo(f"{key:<14}{found[key] or '-'}")
+        table(
+            ["process", "pid", "queues"],
+            [[p["name"], str(p["pid"]), ", ".join(p["queues"])] for p in found["processes"]],
+        )
+    if not found["ready"]:
+        sys.exit(1)
+
+
+@click.command()
+@json_option
+def migrate(as_json: bool) -> None:
+    """Bring the database to this version's schema (`atlas up` does it by itself)."""
+    from atlas.cli.database import engine
+    from atlas.ledger import migrations
+
+    changed = migrations.upgrade(engine())
+    if as_json:
+        emit({"revision": migrations.head(), "changed": changed})
+    else:
+        note(f"revision {migrations.head()}" + (", migrated" if changed else ", as it was"))

@@ -1,0 +1,249 @@
+"""A connector's config: references resolved, the spec obeyed, secrets known and kept out of text.
+
+``${env:NAME}`` and ``${file:PATH}`` are resolved here and nowhere else, where the connector runs;
+what they stood for is never stored.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+from atlas.errors import TerminalError, UsageError
+from atlas.settings import PREFIX
+
+_REFERENCE = re.compile(r"\$\{(env|file):([^}]*)\}")
+_HIDDEN = "***"
+_WORD_BELOW = 4
+"""Secrets shorter than this are hidden as whole words only, or every text would be stars."""
+_LINE_FROM = 8
+"""A line of a secret of several lines (a private key) is a secret too, from this length on."""
+
+
+def resolve(config: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Resolved:
+    """Put in what ``${env:NAME}`` and ``${file:PATH}`` stand for (a file's last newline is left
+    out), in strings at any depth.
+
+    Raises:
+        TerminalError: a variable is not set, or a file cannot be read; the message names it.
+    """
+    found: list[str] = []
+
+    def look_up(match: re.Match[str]) -> str:
+        value = _look_up(match[1], match[2].strip(), environ)
+        found.append(value)
+        return value
+
+    def walk(value: Any) -> Any:
+        if isinstance(value, str):
+            return _REFERENCE.sub(look_up, value)
+        if isinstance(value, Mapping):
+            return {name: walk(item) for name, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [walk(item) for item in value]
+        return value
+
+    return Resolved(walk(config), found)
+
+
+class Resolved:
+    """A config ready for its connector.
+
+    Attributes:
+        values: the config with all references put in.
+        secrets: what those references stood for, as strings.
+    """
+
+    __slots__ = ("secrets", "values")
+
+    def __init__(self, values: dict[str, Any], found: list[str]) -> None:
+        self.values = values
+        self.secrets = found
+
+    def __repr__(self) -> str:
+        """Tells nothing of the values."""
+        return f"Resolved({len(self.values)} properties)"
+
+
+def _look_up(kind: str, name: str, environ: Mapping[str, str]) -> str:
+    if kind == "env":
+        if name.startswith(PREFIX):
+            raise TerminalError(
+                f"${{env:{name}}}: Atlas's settings are not for connectors; use another variable"
+            )
+        value = environ.get(name)
+        if value is None:
+            raise TerminalError(
+                f"${{env:{name}}}: the variable is not set where the connector runs; set it there"
+            )
+        return value
+    try:
+        return Path(name).expanduser().read_text().removesuffix("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise TerminalError(
+            f"${{file:{name}}}: cannot be read where the connector runs: {reason}"
+        ) from error
+
+
+# --- spec ----------------------------------------------------------------------------------------
+
+
+def secrets(spec: Mapping[str, Any] | None, config: Any) -> list[str]:
+    """The values in ``config`` that ``spec`` marks with ``airbyte_secret``, as strings.
+
+    A property is secret if any branch of the schema says so. Without a spec every string of the
+    config counts as secret, for nobody knows better.
+    """
+    if spec is None:
+        return list(dict.fromkeys(_leaves(config)))
+    return list(dict.fromkeys(_secrets(spec, spec, config, 0)))
+
+
+def _secrets(root: Mapping[str, Any], schema: Any, value: Any, depth: int) -> Iterator[str]:
+    if not isinstance(schema, Mapping) or depth > 64:  # a $ref to itself ends here
+        return
+    if schema.get("airbyte_secret") is True:
+        yield from _leaves(value)
+        return
+    for branch in _branches(root, schema):
+        yield from _secrets(root, branch, value, depth + 1)
+    if isinstance(value, Mapping):
+        properties = schema.get("properties")
+        known = properties if isinstance(properties, Mapping) else {}
+        for name, item in value.items():
+            inner = known.get(name, schema.get("additionalProperties"))
+            yield from _secrets(root, inner, item, depth + 1)
+    elif isinstance(value, list):
+        items = schema.get("items")
+        for position, item in enumerate(value):
+            inner = items
+            if isinstance(items, list):
+                inner = items[position] if position < len(items) else None
+            yield from _secrets(root, inner, item, depth + 1)
+
+
+def _branches(root: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[Any]:
+    for word in ("oneOf", "anyOf", "allOf"):
+        branches = schema.get(word)
+        if isinstance(branches, list):
+            yield from branches
+    for word in ("if", "then", "else"):
+        if word in schema:
+            yield schema[word]
+    reference = schema.get("$ref")
+    if isinstance(reference, str) and reference.startswith("#/"):
+        target: Any = root
+        for part in reference[2:].split("/"):
+            target = target.get(part) if isinstance(target, Mapping) else None
+        yield target
+
+
+def _leaves(value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for item in value.values():
+            yield from _leaves(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _leaves(item)
+    elif isinstance(value, str) or (isinstance(value, int | float) and not isinstance(value, bool)):
+        yield str(value)
+
+
+def validate(name: str, spec: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    """Check ``config`` of connection ``name`` against its connector's spec.
+
+    A string with a ``${…}`` reference is taken as right: what it stands for is known only where
+    the connector runs.
+
+    Raises:
+        UsageError: it does not fit; the message names the property, and no secret.
+        TerminalError: the spec is no JSON schema.
+    """
+    # Imported here, for the command line imports this module and validates seldom.
+    from jsonschema import Draft7Validator
+    from jsonschema.exceptions import SchemaError, best_match
+
+    try:
+        Draft7Validator.check_schema(spec)
+    except SchemaError as error:
+        raise TerminalError(
+            f"connection {name}: the connector's spec is no valid JSON schema: {error.message}"
+        ) from error
+    problem = best_match(
+        error
+        for error in Draft7Validator(spec).iter_errors(config)
+        if not (isinstance(error.instance, str) and _REFERENCE.search(error.instance))
+    )
+    if problem is None:
+        return
+    where = "config" + "".join(
+        f"[{part}]" if isinstance(part, int) else f".{part}" for part in problem.absolute_path
+    )
+    what = problem.message
+    nameless = ("required", "additionalProperties", "dependencies")
+    if isinstance(problem.instance, dict | list) and problem.validator not in nameless:
+        what = "does not fit the connector's spec"  # its message would print the whole object
+    hide = Redactor(secrets(spec, config))
+    raise UsageError(f"connection {name}: {where}: {one_line(hide(what))}")
+
+
+# --- text ----------------------------------------------------------------------------------------
+
+
+class Redactor:
+    """Replaces secrets in text by ``***``, also as JSON, URL and Python's repr spell them.
+
+    Call it with the whole text: a secret cut in half is not recognised.
+    """
+
+    def __init__(self, values: Iterable[str] = ()) -> None:
+        self._values: set[str] = set()
+        self._pattern: re.Pattern[str] | None = None
+        self.add(values)
+
+    def add(self, values: Iterable[str]) -> None:
+        """Hide ``values`` too."""
+        before = len(self._values)
+        for value in values:
+            self._values.update(_spellings(value))
+        if len(self._values) == before:
+            return
+        patterns = [
+            re.escape(value) if len(value) >= _WORD_BELOW else rf"(?<!\w){re.escape(value)}(?!\w)"
+            for value in sorted(self._values, key=len, reverse=True)
+        ]
+        self._pattern = re.compile("|".join(patterns))
+
+    def __call__(self, text: str) -> str:
+        """``text`` without secrets."""
+        return text if self._pattern is None else self._pattern.sub(_HIDDEN, text)
+
+
+def _spellings(value: str) -> Iterator[str]:
+    parts = [value, value.strip()]
+    lines = value.splitlines()
+    if len(lines) > 1:
+        parts += [line.strip() for line in lines if len(line.strip()) >= _LINE_FROM]
+    for part in parts:
+        if not part.strip():
+            continue
+        yield part
+        yield json.dumps(part)[1:-1]
+        yield json.dumps(part, ensure_ascii=False)[1:-1]
+        yield quote(part, safe="")
+        yield quote(part)
+        yield quote_plus(part)
+        yield repr(part)[1:-1]
+        yield " ".join(part.split())
+
+
+def one_line(text: str, limit: int = 400) -> str:
+    """``text`` as one line of at most ``limit`` characters; redact before, never after."""
+    line = " ".join(text.split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"

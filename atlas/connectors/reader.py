@@ -1,0 +1,237 @@
+"""Reading: a connector's records, states and statuses, in order, with memory that stays flat."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from atlas.connectors import protocol
+from atlas.connectors.config import Redactor, secrets
+from atlas.connectors.install import Connector
+from atlas.connectors.protocol import Failure, State, Status
+from atlas.connectors.runner import prepare
+from atlas.connectors.session import OnLog, Session, to_json
+from atlas.connectors.wire import Envelope
+from atlas.errors import TerminalError
+from atlas.model.stream import ConfiguredStream, StreamKey, SyncMode
+from atlas.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """Consecutive records of one stream.
+
+    ``data[i]`` is a JSON object as the connector printed it, fit for ``jsonb``, and
+    ``emitted_at[i]`` when it was emitted, in milliseconds of Unix time.
+    """
+
+    stream: StreamKey
+    data: list[bytes]
+    emitted_at: list[int]
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+
+class Reader:
+    """Runs a connector's ``read``. A context manager, to be iterated once, made in a thread that
+    lives as long as the reading: the connector dies with it (:func:`atlas.process.spawn`).
+
+    Iterating yields :class:`Records`, :class:`State` and :class:`Status`. Records come in batches
+    of what one chunk of output holds (about 1 MiB, or one record if it is larger). Against State
+    and Status their order is exactly the connector's; between two of those, each stream's records
+    keep their order, while batches of different streams may be interleaved otherwise than printed.
+
+    Iteration ends when the connector has ended well. It raises TransientError or TerminalError
+    (:meth:`Session.raise_for_end`) when it has not, after everything that was printed before has
+    been yielded. All attributes stay readable then.
+
+    Exit 0 is not success yet: where ``saw_statuses``, a stream is complete only if its last
+    status is COMPLETE and it has no entry in ``failures``.
+
+    Args:
+        config: with its ``${…}`` references.
+        streams: what to read. One that is ``full_refresh`` and has a cursor field is asked for
+            incrementally: Airbyte's "refresh" (see :func:`atlas.connectors.configure.configure`).
+        state: the states to go on from, each the ``blob`` of a :class:`State`: any number of
+            STREAM states, or one GLOBAL, or one LEGACY. Leave out a stream's to read it anew.
+        spec: what :func:`atlas.connectors.runner.spec` returned, to save asking again.
+        on_log: gets the connector's log lines, redacted.
+
+    Attributes:
+        statuses: last status of each stream.
+        saw_statuses: whether the connector said any.
+        failures: TRACE ERRORs by stream (redacted message).
+        ignored: records of streams that were not asked for.
+
+    Raises:
+        TerminalError: at construction: a reference in the config cannot be resolved, a state is
+            none, the program does not exist.
+    """
+
+    def __init__(
+        self,
+        connector: Connector,
+        config: Mapping[str, Any],
+        streams: Sequence[ConfiguredStream],
+        state: Sequence[bytes | str],
+        settings: Settings,
+        *,
+        spec: Mapping[str, Any] | None = None,
+        on_log: OnLog | None = None,
+    ) -> None:
+        content, self._redactor, self._spec = prepare(connector, config, settings, spec)
+        self._learnt: bytes | None = None
+        files = {"config": content, "catalog": to_json(_catalog(streams))}
+        if state:
+            files["state"] = _state_file(connector.name, state)
+        self._keys = {(item.key.name, item.key.namespace): item.key for item in streams}
+        self.statuses: dict[StreamKey, str] = {}
+        self.failures: dict[StreamKey, str] = {}
+        self.ignored = 0
+        self._session = Session(
+            connector, "read", settings, redactor=self._redactor, files=files, on_log=on_log
+        )
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._session.__exit__()
+
+    def stop(self) -> None:
+        """End the connector with its process group; from any thread. Iteration then raises."""
+        self._session.stop()
+
+    @property
+    def pid(self) -> int:
+        """Id of the connector's process group."""
+        return self._session.pid
+
+    @property
+    def redactor(self) -> Redactor:
+        """Hides the config's secrets; for text about this run that comes from elsewhere."""
+        return self._redactor
+
+    @property
+    def saw_statuses(self) -> bool:
+        """Whether the connector said any stream status."""
+        return bool(self.statuses)
+
+    @property
+    def repaired(self) -> int:
+        """Values that were mended so that ``jsonb`` takes them."""
+        return self._session.repaired
+
+    @property
+    def garbage(self) -> int:
+        """Lines that were no message (they went to the log)."""
+        return self._session.garbage
+
+    @property
+    def estimates(self) -> dict[StreamKey, int]:
+        """Expected rows by stream, where the connector says."""
+        return self._session.estimates
+
+    @property
+    def control(self) -> bytes | None:
+        """The config that the connector sent back (a rotated token), as JSON; a secret."""
+        return self._session.control
+
+    def __iter__(self) -> Iterator[Records | State | Status]:
+        for envelopes in self._session.chunks():
+            yield from self._chunk(envelopes)
+        for failure in self._session.failures:
+            self._note(failure)
+        self._session.raise_for_end()
+
+    def _chunk(self, envelopes: list[Envelope]) -> Iterator[Records | State | Status]:
+        keys = self._keys
+        batches: dict[tuple[str, str | None], Records] = {}
+        for envelope in envelopes:
+            record = envelope.record
+            if record is not None and envelope.type == "RECORD":
+                name = (record.stream, record.namespace)
+                batch = batches.get(name)
+                if batch is None:
+                    key = keys.get(name)
+                    if key is None:
+                        self.ignored += 1
+                        continue
+                    batch = batches[name] = Records(key, [], [])
+                data = bytes(record.data)
+                if data[0] != 0x7B:  # "{"
+                    yield from batches.values()
+                    raise self._session.malformed(
+                        protocol.MalformedError("broken RECORD message: its data is no object")
+                    )
+                batch.data.append(data)
+                batch.emitted_at.append(int(record.emitted_at) or time.time_ns() // 1_000_000)
+                continue
+            message = self._session.take(envelope)
+            if self._session.control is not self._learnt:
+                self._learnt = self._session.control
+                self._redactor.add(secrets(self._spec, json.loads(self._learnt or b"{}")))
+            if isinstance(message, State | Status):
+                yield from batches.values()
+                batches.clear()
+                if isinstance(message, Status):
+                    self.statuses[message.stream] = message.status
+                yield message
+        yield from batches.values()
+
+    def _note(self, failure: Failure) -> None:
+        if failure.stream is not None:
+            self.failures.setdefault(failure.stream, self._session.describe(failure))
+
+
+def _catalog(streams: Sequence[ConfiguredStream]) -> dict[str, Any]:
+    """Airbyte's ConfiguredAirbyteCatalog."""
+    configured = []
+    for item in streams:
+        incremental = item.sync_mode is SyncMode.INCREMENTAL or bool(item.cursor_field)
+        modes = [SyncMode.FULL_REFRESH] + ([SyncMode.INCREMENTAL] if incremental else [])
+        key = [list(path) for path in item.primary_key]
+        stream: dict[str, Any] = {
+            "name": item.key.name,
+            "json_schema": item.json_schema,
+            "supported_sync_modes": modes,
+            "source_defined_primary_key": key,
+            "default_cursor_field": list(item.cursor_field),
+        }
+        if item.key.namespace is not None:
+            stream["namespace"] = item.key.namespace
+        configured.append(
+            {
+                "stream": stream,
+                "sync_mode": modes[-1],
+                "destination_sync_mode": "append",
+                "cursor_field": list(item.cursor_field),
+                "primary_key": key,
+            }
+        )
+    return {"streams": configured}
+
+
+def _state_file(name: str, state: Sequence[bytes | str]) -> bytes:
+    """What Airbyte's platform writes for ``--state``: a list, or a LEGACY state's bare object."""
+    try:
+        parsed = [
+            protocol.parse_state(blob.encode() if isinstance(blob, str) else bytes(blob))
+            for blob in state
+        ]
+    except protocol.MalformedError as error:
+        raise TerminalError(
+            f"connector {name}: its stored state cannot be read ({error}); reset it"
+        ) from error
+    kinds = {item.kind for item in parsed}
+    if len(parsed) > 1 and kinds != {"STREAM"}:
+        raise TerminalError(
+            f"connector {name}: its stored states mix {', '.join(sorted(kinds))}; reset them"
+        )
+    if kinds == {"LEGACY"}:
+        return protocol.legacy_data(parsed[0].blob)
+    return b"[" + b",".join(item.blob for item in parsed) + b"]"

@@ -1,0 +1,236 @@
+"""One run of a connector's command: its files, its messages, and what its end means."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from typing import Any
+
+from atlas.connectors import protocol, workspace
+from atlas.connectors.child import Child, describe_exit
+from atlas.connectors.config import Redactor, one_line
+from atlas.connectors.install import Connector
+from atlas.connectors.wire import Envelope
+from atlas.errors import TerminalError, TransientError
+from atlas.model.stream import StreamKey
+from atlas.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+OnLog = Callable[[str, str], None]
+"""Called with the level and the redacted text (one line, bounded) of a connector's log line."""
+
+_SEVERE = ("FATAL", "ERROR")
+_KINDS = ("transient_error", "system_error", "config_error")
+_LONGEST_KEPT = 64 * 1024
+
+
+class Session:
+    """Runs ``connector verb`` with its files and reads what it prints.
+
+    A context manager: at its end the process group and the files are gone. LOG, TRACE ERROR,
+    ESTIMATE, ANALYTICS and CONTROL messages end here; all others come out of :meth:`messages`.
+
+    Attributes:
+        failures: the TRACE ERRORs so far, at most 100.
+        estimates: expected rows by stream, where the connector says.
+        garbage: lines that were no message.
+        repaired: repairs made (see :func:`atlas.connectors.repair.repair`).
+        control: the last config that the connector sent back, as JSON, or None.
+    """
+
+    def __init__(
+        self,
+        connector: Connector,
+        verb: str,
+        settings: Settings,
+        *,
+        redactor: Redactor,
+        files: Mapping[str, bytes] | None = None,
+        deadline: float | None = None,
+        on_log: OnLog | None = None,
+    ) -> None:
+        self.name = connector.name
+        self.redactor = redactor
+        self.failures: list[protocol.Failure] = []
+        self.estimates: dict[StreamKey, int] = {}
+        self.garbage = 0
+        self.repaired = 0
+        self.control: bytes | None = None
+        self._on_log = on_log
+        self._severe: str | None = None
+        self._lines: deque[str] = deque(maxlen=20)
+        with ExitStack() as stack:
+            directory = stack.enter_context(workspace.workspace(settings))
+            arguments: list[str] = []
+            for option, content in (files or {}).items():
+                path = workspace.write(directory / f"{option}.json", content)
+                arguments += [f"--{option}", str(path)]
+            self._child = stack.enter_context(
+                Child(
+                    [*connector.command, verb, *arguments],
+                    name=connector.name,
+                    env=workspace.environment(directory),
+                    cwd=directory,
+                    idle_timeout=settings.connector_idle_timeout,
+                    max_line=settings.max_record_bytes,
+                    deadline=deadline,
+                )
+            )
+            self._stack = stack.pop_all()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stack.close()
+
+    @property
+    def pid(self) -> int:
+        """Id of the connector's process group."""
+        return self._child.pid
+
+    def stop(self) -> None:
+        """End the process group; from any thread."""
+        self._child.stop()
+
+    def chunks(self) -> Iterator[list[Envelope]]:
+        """Yield the messages as they come, in lists (a chunk of output each).
+
+        Raises:
+            TransientError, TerminalError: as :meth:`atlas.connectors.child.Child.chunks`; and a
+                broken message, which is worth one more attempt.
+        """
+        for chunk in self._child.chunks():
+            decoded, repairs = protocol.decode_chunk(chunk)
+            self.repaired += repairs
+            envelopes: list[Envelope] = []
+            for item in decoded:
+                if isinstance(item, Envelope):
+                    envelopes.append(item)
+                elif isinstance(item, bytes):
+                    self.garbage += 1
+                    self._log("INFO", item.decode(errors="replace"))
+                else:
+                    yield envelopes
+                    if self._child.unfinished:
+                        self.raise_for_end()  # why it broke off says more than that it did
+                    raise self.malformed(item) from item
+            yield envelopes
+
+    def take(self, envelope: Envelope) -> protocol.Message | None:
+        """The message in ``envelope``, or None if it was the session's own business."""
+        try:
+            message = protocol.interpret(envelope)
+        except protocol.MalformedError as error:
+            raise self.malformed(error) from error
+        match message:
+            case protocol.Log():
+                self._log(message.level.upper(), message.message)
+            case protocol.Failure():
+                self._log("ERROR", f"{message.message} {message.internal_message}")
+                if len(self.failures) < 100:
+                    self.failures.append(message)
+            case protocol.Estimate():
+                if message.stream is not None and message.rows is not None:
+                    self.estimates[message.stream] = message.rows
+            case protocol.Control():
+                self.control = message.config
+            case protocol.Analytics():
+                pass
+            case _:
+                return message
+        return None
+
+    def messages(self) -> Iterator[protocol.Message]:
+        """Yield every message that is not the session's own business; for short answers."""
+        for envelopes in self.chunks():
+            for envelope in envelopes:
+                if envelope.type != "RECORD" and (message := self.take(envelope)) is not None:
+                    yield message
+
+    def malformed(self, error: protocol.MalformedError) -> TransientError:
+        """What a broken message means: the output cannot be trusted, and may be whole next time."""
+        where = "its output breaks off: " if self._child.unfinished else ""
+        return TransientError(
+            f"connector {self.name}: {where}{one_line(self.redactor(str(error)))}", max_attempts=2
+        )
+
+    def raise_for_end(self) -> None:
+        """Classify the end of a run whose messages have all been read.
+
+        TRACE ERRORs about single streams fail nothing by themselves at exit 0.
+
+        Raises:
+            TerminalError: all errors were config_error.
+            TransientError: anything else went wrong; tried at most twice unless the connector
+                said transient_error.
+        """
+        if self._child.stopped:
+            raise TransientError(f"connector {self.name}: was stopped")
+        code = self._child.exit_code or 0
+        failures = self.failures
+        if code == 0:
+            failures = [failure for failure in failures if failure.stream is None]
+        # The CDK ends a sync of several streams with a config_error that sums up the others,
+        # whatever they were, so the kind that promises most from another attempt decides.
+        for kind in _KINDS:
+            for failure in failures:
+                if (failure.kind if failure.kind in _KINDS else "system_error") == kind:
+                    raise self._error(failure, kind)
+        if code != 0:
+            tail = self._last_words()
+            raise TransientError(
+                f"connector {self.name}: {describe_exit(code)}" + (f": {tail}" if tail else ""),
+                max_attempts=2,
+            )
+
+    def describe(self, failure: protocol.Failure) -> str:
+        """``failure`` as one redacted line."""
+        text = failure.message or failure.internal_message or "it gave no reason"
+        if failure.kind == "system_error" and failure.internal_message not in ("", text):
+            # Here the message is the CDK's "Something went wrong in the connector".
+            text = f"{text} ({failure.internal_message})"
+        return one_line(self.redactor(text))
+
+    def _error(self, failure: protocol.Failure, kind: str) -> TerminalError | TransientError:
+        stream = f"stream {failure.stream}: " if failure.stream else ""
+        line = f"connector {self.name}: {stream}{self.describe(failure)}"
+        if kind == "config_error":
+            return TerminalError(line)
+        return TransientError(line, max_attempts=None if kind == "transient_error" else 2)
+
+    def _log(self, level: str, text: str) -> None:
+        if len(text) > _LONGEST_KEPT:
+            # Cut in the middle: what is shown comes from either end, where no secret is halved.
+            half = _LONGEST_KEPT // 2
+            text = f"{text[:half]}\n…\n{text[-half:]}"
+        if level in _SEVERE:
+            self._severe = text
+        self._lines.append(text)
+        if self._on_log is not None:
+            self._on_log(level, one_line(self.redactor(text), 2000))
+        elif logger.isEnabledFor(logging.DEBUG):
+            logger.debug("%s: %s", self.name, one_line(self.redactor(text), 2000))
+
+    def _last_words(self) -> str:
+        """The line that most likely says what went wrong, redacted."""
+        candidates = (
+            self._severe,
+            self._child.stderr_tail(),
+            self._lines[-1] if self._lines else None,
+        )
+        for text in candidates:
+            if text is not None:
+                lines = [line for line in self.redactor(text).splitlines() if line.strip()]
+                if lines:
+                    return one_line(lines[-1])
+        return ""
+
+
+def to_json(value: Any) -> bytes:
+    """``value`` as the bytes of a file for a connector."""
+    return json.dumps(value).encode()

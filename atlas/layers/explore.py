@@ -1,0 +1,254 @@
+"""The raw layer: records as they were sent, in by COPY, out as columnar batches.
+
+Records go in through COPY's CSV with delimiter and quote set to control characters, which JSON
+never holds raw: so the bytes need no escaping, and PostgreSQL alone parses them.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+
+import psycopg2
+import pyarrow as pa
+import pyarrow.compute as pc
+from psycopg2 import extensions
+from psycopg2.sql import SQL, Composable, Identifier, Literal
+from pyarrow import csv
+
+from atlas.errors import TerminalError
+from atlas.layers import database
+from atlas.layers.names import Tables
+from atlas.layers.values import Extraction
+from atlas.model.stream import Column, Segment
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_CONTROLS = bytes.maketrans(b"\r\n\t", b"   ")
+
+BATCH_BYTES = 16 * 1024 * 1024
+"""Most bytes of documents, as stored (compressed), in one batch, unless one alone is larger."""
+
+
+def segment_of(batch: pa.Table) -> Segment:
+    """The rows of a batch that :func:`read_batches` gave."""
+    ends = pc.min_max(batch.column("_atlas_id")).as_py()
+    return Segment(ends["min"], ends["max"], batch.num_rows)
+
+
+def ensure(cur: extensions.cursor, tables: Tables) -> None:
+    """Create the raw table if it is not there."""
+    if database.exists(cur, "explore", tables.raw):
+        return
+    cur.execute(
+        SQL(
+            "CREATE TABLE IF NOT EXISTS {table} ("
+            " _atlas_id bigint GENERATED ALWAYS AS IDENTITY (SEQUENCE NAME {sequence}),"
+            " _atlas_run_id uuid NOT NULL,"
+            " _atlas_emitted_at timestamptz NOT NULL,"
+            " _atlas_loaded_at timestamptz NOT NULL DEFAULT now(),"
+            " data jsonb NOT NULL,"
+            " CONSTRAINT {primary} PRIMARY KEY (_atlas_id))"
+        ).format(
+            table=Identifier("explore", tables.raw),
+            sequence=_sequence(tables),
+            primary=Identifier(database.index_name(tables.raw, "id")),
+        )
+    )
+
+
+def _sequence(tables: Tables) -> Identifier:
+    return Identifier("explore", database.index_name(tables.raw, "seq"))
+
+
+def remove(
+    cur: extensions.cursor, tables: Tables, run_id: str, segments: Iterable[Segment]
+) -> None:
+    """Take back rows of a run that its source will send again."""
+    for segment in segments:
+        cur.execute(
+            SQL(
+                "DELETE FROM {} WHERE _atlas_id BETWEEN %s AND %s AND _atlas_run_id = %s::uuid"
+            ).format(Identifier("explore", tables.raw)),
+            (segment.first_id, segment.last_id, run_id),
+        )
+
+
+class RawWriter:
+    """Writes a run's records into raw tables, within the transaction that is open on ``cur``.
+
+    Between two calls of :meth:`take` the rows of a table are one segment.
+    """
+
+    def __init__(self, cur: extensions.cursor, run_id: str) -> None:
+        self._cur = cur
+        self._run = run_id.encode()
+        self._first: dict[Tables, int] = {}
+        self._rows: dict[Tables, int] = {}
+
+    def write(self, tables: Tables, records: Sequence[tuple[bytes, int]]) -> None:
+        """Append ``records``: pairs of a record's JSON and its emitted_at in milliseconds.
+
+        Raises:
+            TerminalError: PostgreSQL cannot hold a record's JSON. The transaction is then void.
+        """
+        if not records:
+            return
+        if tables not in self._first:
+            # one id is spent to know where the segment starts
+            self._first[tables] = database.scalar(
+                self._cur, SQL("SELECT nextval({}) + 1").format(self._regclass(tables))
+            )
+            self._rows[tables] = 0
+        payload = self._payload(tables, records)
+        copy = SQL(
+            "COPY {} (_atlas_run_id, _atlas_emitted_at, data) FROM STDIN"
+            " (FORMAT csv, DELIMITER E'\\x02', QUOTE E'\\x01')"
+        ).format(Identifier("explore", tables.raw))
+        try:
+            self._cur.copy_expert(copy, io.BytesIO(payload), size=1 << 20)
+        except (
+            psycopg2.DataError,
+            psycopg2.errors.ProgramLimitExceeded,
+            psycopg2.errors.StatementTooComplex,
+        ) as error:
+            # not "from error": its text quotes the record
+            raise TerminalError(
+                f"stream {tables.key}: the source sent a record that is no JSON PostgreSQL can "
+                f"hold (SQLSTATE {error.pgcode}); nothing since the last checkpoint was kept"
+            ) from None
+        self._rows[tables] += len(records)
+
+    def take(self) -> dict[Tables, Segment]:
+        """The segments written since the last call, by table."""
+        taken = {
+            tables: Segment(
+                first,
+                database.scalar(
+                    self._cur, SQL("SELECT currval({})").format(self._regclass(tables))
+                ),
+                self._rows[tables],
+            )
+            for tables, first in self._first.items()
+        }
+        self._first.clear()
+        self._rows.clear()
+        return taken
+
+    def _regclass(self, tables: Tables) -> Composable:
+        return SQL("{}::regclass").format(Literal(_sequence(tables).as_string(self._cur)))
+
+    def _payload(self, tables: Tables, records: Sequence[tuple[bytes, int]]) -> bytes:
+        payload = b"".join(self._lines(tables, records))
+        if (
+            payload.count(b"\n") != len(records)
+            or payload.count(b"\x02") != 2 * len(records)
+            or b"\r" in payload
+            or b"\x01" in payload
+        ):
+            # Raw control characters: white space between tokens, or no JSON at all.
+            cleaned = [(data.translate(_CONTROLS), at) for data, at in records]
+            payload = b"".join(self._lines(tables, cleaned))
+            if b"\x01" in payload or payload.count(b"\x02") != 2 * len(records):
+                raise TerminalError(
+                    f"stream {tables.key}: the source sent a record with raw control characters, "
+                    "which JSON does not allow"
+                )
+        return payload
+
+    def _lines(self, tables: Tables, records: Iterable[tuple[bytes, int]]) -> Iterator[bytes]:
+        last: int | None = None
+        prefix = b""
+        for data, emitted_at in records:
+            if emitted_at != last:
+                try:
+                    at = _EPOCH + timedelta(milliseconds=emitted_at)
+                except OverflowError as error:
+                    raise TerminalError(
+                        f"stream {tables.key}: the source sent a record whose emitted_at is no "
+                        "time in milliseconds since 1970"
+                    ) from error
+                prefix = b"%b\x02%b\x02" % (self._run, at.isoformat().encode())
+                last = emitted_at
+            yield prefix
+            yield data
+            yield b"\n"
+
+
+def read_batches(
+    cur: extensions.cursor,
+    tables: Tables,
+    run_id: str,
+    segments: Iterable[Segment],
+    columns: tuple[Column, ...],
+    batch_rows: int = 20_000,
+) -> Iterator[pa.Table]:
+    """The rows of a run's segments, in order, in batches of bounded size.
+
+    A batch has ``_atlas_id`` (int64) and each of ``columns`` under its name as texts: a string as
+    it is, a column of type jsonb as JSON text, everything else as its JSON text; a JSON null and
+    an absent property are null.
+    """
+    extraction = Extraction(columns)
+    values: list[Composable] = [SQL("r._atlas_id")]
+    values += [extraction.raw(column) for column in columns]
+    names = ["_atlas_id", *(column.name for column in columns)]
+    kinds = {name: pa.int64() if name == "_atlas_id" else pa.string() for name in names}
+    for segment in segments:
+        for first, last in _ranges(cur, tables, run_id, segment, batch_rows):
+            query = SQL(
+                "COPY (SELECT {values} FROM {table} r{source} WHERE r._atlas_id BETWEEN {first}"
+                " AND {last} AND r._atlas_run_id = {run}::uuid ORDER BY r._atlas_id)"
+                " TO STDOUT (FORMAT csv)"
+            ).format(
+                values=SQL(", ").join(values),
+                table=Identifier("explore", tables.raw),
+                source=extraction.source,
+                first=Literal(first),
+                last=Literal(last),
+                run=Literal(run_id),
+            )
+            buffer = io.BytesIO()
+            cur.copy_expert(query, buffer, size=1 << 16)
+            yield _parse(buffer, names, kinds)
+
+
+def _parse(buffer: io.BytesIO, names: list[str], kinds: dict[str, pa.DataType]) -> pa.Table:
+    size = buffer.tell()
+    return csv.read_csv(
+        pa.py_buffer(buffer.getbuffer()),
+        # one block, for a row must not be longer than a block
+        read_options=csv.ReadOptions(column_names=names, block_size=size + 1, use_threads=False),
+        parse_options=csv.ParseOptions(newlines_in_values=True),
+        convert_options=csv.ConvertOptions(
+            column_types=kinds,
+            null_values=[""],
+            strings_can_be_null=True,
+            # COPY quotes the empty string and leaves NULL bare
+            quoted_strings_can_be_null=False,
+        ),
+    )
+
+
+def _ranges(
+    cur: extensions.cursor, tables: Tables, run_id: str, segment: Segment, batch_rows: int
+) -> list[tuple[int, int]]:
+    """Ranges of ids, each of at most ``batch_rows`` rows and about :data:`BATCH_BYTES`."""
+    cur.execute(
+        SQL(
+            "SELECT min(_atlas_id), max(_atlas_id) FROM ("
+            " SELECT _atlas_id, (row_number() OVER w - 1) / {rows} AS by_rows,"
+            " sum(pg_column_size(data)) OVER w / {size} AS by_size"
+            " FROM {table} WHERE _atlas_id BETWEEN {first} AND {last}"
+            " AND _atlas_run_id = {run}::uuid WINDOW w AS (ORDER BY _atlas_id)) s"
+            " GROUP BY by_rows, by_size ORDER BY 1"
+        ).format(
+            rows=Literal(batch_rows),
+            size=Literal(BATCH_BYTES),
+            table=Identifier("explore", tables.raw),
+            first=Literal(segment.first_id),
+            last=Literal(segment.last_id),
+            run=Literal(run_id),
+        )
+    )
+    return [(first, last) for first, last in cur.fetchall()]

@@ -1,0 +1,106 @@
+"""Which rows of a staging table are set aside, and for which checks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from psycopg2 import extensions
+from psycopg2.sql import SQL, Composable, Literal
+
+from atlas.layers import database, staging
+from atlas.layers.keys import MOST_BYTES, key
+from atlas.layers.names import Tables
+from atlas.model.stream import Column, FieldPath
+
+KEY_NOT_NULL = "key_not_null"
+KEY_SIZE = "key_size"
+RECORD = "record_is_object"
+
+
+def mark(
+    cur: extensions.cursor,
+    run_stream_id: int,
+    tables: Tables,
+    columns: tuple[Column, ...],
+    primary_key: tuple[FieldPath, ...],
+    rules: Sequence[tuple[str, str]] = (),
+) -> dict[str, int]:
+    """Write into each row which checks it fails, and count.
+
+    Always failed, whatever the rules: a key that is NULL, a value that does not fit its column
+    (check ``type_of_<column>``), a record that is no object. A tombstone says nothing but its key,
+    so only that can fail.
+
+    Args:
+        rules: pairs of a check's name and the SQL condition that is true of the rows that fail it.
+
+    Returns: rows by the name of the check, all ``rules`` included.
+    """
+    database.settle(cur)
+    table = staging.table(run_stream_id)
+    twinned = staging.twins(cur, run_stream_id)
+    wanted = staging.chart_types(columns, twinned, database.existing(cur, "chart", tables.table))
+    chart_key = key(primary_key, columns, wanted)
+    always: list[tuple[str, Composable]] = []
+    if chart_key:
+        values = chart_key.of(staging.chart_value(columns, twinned, wanted))
+        always.append(
+            (
+                KEY_NOT_NULL,
+                SQL(" OR ").join(SQL("{} IS NULL").format(value) for value in values),
+            )
+        )
+        always.append(
+            (
+                KEY_SIZE,
+                SQL("{} > {}").format(
+                    SQL(" + ").join(SQL("octet_length({}::text)").format(v) for v in values),
+                    Literal(MOST_BYTES),
+                ),
+            )
+        )
+    always += [(f"type_of_{column}", _errs(column)) for column in chart_key.columns()]
+    checks: list[tuple[str, Composable]] = [(RECORD, _errs(""))]
+    checks += [
+        (f"type_of_{column.name}", _errs(column.name))
+        for column in columns
+        if column.name not in chart_key.columns()
+    ]
+    checks += [(check, SQL(condition)) for check, condition in rules]
+    failed = SQL("array_remove(ARRAY[{}]::text[], NULL)").format(
+        SQL(", ").join(
+            [
+                SQL("CASE WHEN {} THEN {} END").format(condition, Literal(check))
+                for check, condition in always
+            ]
+            + [
+                SQL("CASE WHEN NOT s._atlas_deleted AND ({}) THEN {} END").format(
+                    condition, Literal(check)
+                )
+                for check, condition in checks
+            ]
+        )
+    )
+    suspect = SQL(" OR ").join(
+        [SQL("s._atlas_errors IS NOT NULL"), SQL("s._atlas_failed <> '{}'")]
+        + [SQL("({})").format(condition) for _, condition in always]
+        + [
+            SQL("(NOT s._atlas_deleted AND ({}))").format(condition)
+            for _, condition in checks[len(checks) - len(rules) :]
+        ]
+    )
+    cur.execute(
+        SQL("UPDATE {table} s SET _atlas_failed = {failed} WHERE {suspect}").format(
+            table=table, failed=failed, suspect=suspect
+        )
+    )
+    cur.execute(
+        SQL(
+            "SELECT f, count(DISTINCT s._atlas_id) FROM {} s, unnest(s._atlas_failed) f GROUP BY f"
+        ).format(table)
+    )
+    return {check: 0 for check, _ in rules} | dict(cur.fetchall())
+
+
+def _errs(column: str) -> Composable:
+    return SQL("jsonb_exists(s._atlas_errors, {})").format(Literal(column))

@@ -1,0 +1,361 @@
+"""The staging table of one stream of a run: typed originals and masked twins, side by side.
+
+It lives from the ``pii`` stage to the end of the run, and holds personal data as ``explore`` does.
+It is an ordinary logged table: an unlogged one would be found empty after a crash of PostgreSQL,
+by a stage that the ledger calls done.
+
+========================= =======================================================================
+``_atlas_id``             of the raw row
+``_atlas_emitted_at``     of the raw row
+``_atlas_row_hash``       keyed hash of the original values (:func:`hash_key`)
+``_atlas_deleted``        whether the row is a tombstone
+``_atlas_errors``         column → why its value does not fit, NULL if all do; never a value
+``_atlas_failed``         names of the checks that the row failed
+the stream's columns      original values, typed; NULL where they do not fit
+``_atlas_masked_<n>``     the masked twin of a column, which its comment names; chart takes it
+========================= =======================================================================
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+from psycopg2 import extensions
+from psycopg2.sql import SQL, Composable, Identifier, Literal
+from pyarrow import csv
+
+from atlas.errors import TerminalError
+from atlas.layers import database, types
+from atlas.layers.keys import Refer
+from atlas.layers.names import Tables
+from atlas.layers.values import Extraction, convert, hashed, reason, type_name, typed
+from atlas.model.stream import Column, ColumnType, Segment
+
+TOMBSTONE = "_ab_cdc_deleted_at"
+"""Airbyte's mark of a deleted row: not null."""
+
+# Where in the log a row changed is no value of the row.
+_NOT_BUSINESS = "_ab_cdc_"
+
+_TWIN = "_atlas_masked_"
+_BLOCK = 64
+_MOST_ARGUMENTS = 90  # PostgreSQL's limit is 100
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """The masked twin of a column: its name in staging, and its type."""
+
+    name: str
+    type: ColumnType
+
+
+def name(run_stream_id: int) -> str:
+    """Name of the staging table in schema ``pipeline``."""
+    return f"staging_{int(run_stream_id)}"
+
+
+def table(run_stream_id: int) -> Identifier:
+    """The staging table."""
+    return Identifier("pipeline", name(run_stream_id))
+
+
+def hash_key(cur: extensions.cursor, secret: bytes) -> None:
+    """Set the key of row hashes for the rest of the transaction; :func:`write` needs it.
+
+    Keyed, so that the hash of a masked row cannot be used to guess what it was.
+    """
+    block = (hashlib.sha256(secret).digest() if len(secret) > _BLOCK else secret).ljust(
+        _BLOCK, b"\0"
+    )
+    # HMAC's two paddings, for SQL has no exclusive or of byte strings
+    inner, outer = (bytes(byte ^ pad for byte in block).hex() for pad in (0x36, 0x5C))
+    cur.execute(
+        "SELECT set_config('atlas.row_hash_inner', %s, true),"
+        " set_config('atlas.row_hash_outer', %s, true)",
+        (inner, outer),
+    )
+    cur.execute("SELECT 1")  # so that the key is not what pg_stat_activity shows last
+
+
+def create(
+    cur: extensions.cursor,
+    run_stream_id: int,
+    columns: tuple[Column, ...],
+    masked_types: Mapping[str, ColumnType],
+) -> None:
+    """Create the table anew; an earlier attempt's is dropped.
+
+    Args:
+        masked_types: the columns that get a masked twin, and the twins' types.
+    """
+    drop(cur, run_stream_id)
+    lines: list[Composable] = [
+        SQL("_atlas_id bigint NOT NULL"),
+        SQL("_atlas_emitted_at timestamptz NOT NULL"),
+        SQL("_atlas_row_hash text NOT NULL"),
+        SQL("_atlas_deleted boolean NOT NULL"),
+        SQL("_atlas_errors jsonb"),
+        SQL("_atlas_failed text[] NOT NULL"),
+    ]
+    lines += [
+        SQL("{} {}").format(Identifier(column.name), type_name(column.type)) for column in columns
+    ]
+    masked = [column.name for column in columns if column.name in masked_types]
+    lines += [
+        SQL("{} {}").format(Identifier(f"{_TWIN}{n}"), type_name(masked_types[column]))
+        for n, column in enumerate(masked)
+    ]
+    cur.execute(SQL("CREATE TABLE {} ({})").format(table(run_stream_id), SQL(", ").join(lines)))
+    for n, column in enumerate(masked):
+        cur.execute(
+            SQL("COMMENT ON COLUMN {} IS {}").format(
+                Identifier("pipeline", name(run_stream_id), f"{_TWIN}{n}"), Literal(column)
+            )
+        )
+
+
+def drop(cur: extensions.cursor, run_stream_id: int) -> None:
+    """Drop the table, if there is one."""
+    cur.execute(SQL("DROP TABLE IF EXISTS {}").format(table(run_stream_id)))
+
+
+def twins(cur: extensions.cursor, run_stream_id: int) -> dict[str, Twin]:
+    """The masked twins by the column they stand for."""
+    cur.execute(
+        "SELECT col_description(a.attrelid, a.attnum), a.attname, format_type(a.atttypid, NULL)"
+        " FROM pg_attribute a WHERE a.attrelid = to_regclass(%s)"
+        " AND a.attname LIKE %s AND NOT a.attisdropped ORDER BY a.attnum",
+        (f"pipeline.{name(run_stream_id)}", _TWIN.replace("_", r"\_") + "%"),
+    )
+    return {column: Twin(twin, ColumnType(kind)) for column, twin, kind in cur.fetchall()}
+
+
+def write(
+    cur: extensions.cursor,
+    run_stream_id: int,
+    tables: Tables,
+    run_id: str,
+    columns: tuple[Column, ...],
+    segment: Segment,
+    masked: pa.Table | None = None,
+) -> int:
+    """Type the rows of ``segment`` (or of a batch: :func:`explore.segment_of`) into the table.
+
+    Args:
+        columns: those the table was created with.
+        masked: ``_atlas_id`` and, as texts, the masked columns, for each row of the segment.
+
+    Returns: the number of rows.
+
+    Raises:
+        TerminalError: the raw rows or the masked ones are not all there.
+    """
+    database.settle(cur)
+    twinned = twins(cur, run_stream_id)
+    if twinned:
+        if masked is None or masked.num_rows != segment.rows:
+            raise TerminalError(
+                f"stream {tables.key}: {0 if masked is None else masked.num_rows} masked rows for "
+                f"{segment.rows} raw ones; nothing is promoted unmasked"
+            )
+        _load_masked(cur, masked, twinned)
+    formerly = {
+        column: now.formerly or now.type
+        for column, now in database.existing(cur, "chart", tables.table).items()
+    }
+    cur.execute(_insert(run_stream_id, tables, run_id, columns, segment, twinned, formerly))
+    written = cur.rowcount
+    if twinned:
+        cur.execute("DROP TABLE pg_temp._atlas_masked")
+    if written != segment.rows:
+        raise TerminalError(
+            f"stream {tables.key}: {segment.rows} rows were read and {written} are there; "
+            f"explore.{tables.raw} was changed while the run went on: sync again"
+        )
+    return written
+
+
+def _load_masked(cur: extensions.cursor, masked: pa.Table, twinned: Mapping[str, Twin]) -> None:
+    chosen = masked.select(["_atlas_id", *twinned])
+    cur.execute("DROP TABLE IF EXISTS pg_temp._atlas_masked")
+    cur.execute(
+        SQL("CREATE TEMP TABLE _atlas_masked (_atlas_id bigint NOT NULL{}) ON COMMIT DROP").format(
+            SQL("").join(SQL(", m{} text").format(SQL(str(n))) for n in range(len(twinned)))
+        )
+    )
+    buffer = io.BytesIO()
+    # all strings are quoted and nulls are bare, which is how COPY tells them apart
+    csv.write_csv(chosen, buffer, csv.WriteOptions(include_header=False))
+    buffer.seek(0)
+    cur.copy_expert("COPY pg_temp._atlas_masked FROM STDIN (FORMAT csv)", buffer, size=1 << 20)
+
+
+def _insert(
+    run_stream_id: int,
+    tables: Tables,
+    run_id: str,
+    columns: tuple[Column, ...],
+    segment: Segment,
+    twinned: Mapping[str, Twin],
+    formerly: Mapping[str, ColumnType],
+) -> Composable:
+    """INSERT … SELECT in steps, so that each value is extracted, typed and made text only once."""
+    extraction = Extraction(columns)
+    data = Identifier("data")
+    extracted: list[Composable] = [SQL("r._atlas_id, r._atlas_emitted_at, r.data")]
+    converted: list[Composable] = [SQL("*")]
+    texts: list[Composable] = [SQL("*")]
+    final: list[Composable] = []
+    for n, column in enumerate(columns):
+        v, t = Identifier(f"v{n}"), Identifier(f"t{n}")
+        extracted.append(SQL("{} AS {}").format(extraction.raw(column), v))
+        converted.append(SQL("{} AS {}").format(typed(column, v, data), t))
+        text = hashed(column, t, v, data, formerly.get(column.name))
+        texts.append(SQL("{} AS {}").format(text, Identifier(f"h{n}")))
+        final.append(t)
+    for n, twin in enumerate(twinned.values()):
+        m = Identifier(f"m{n}")
+        extracted.append(SQL("m.{}").format(m))
+        converted.append(
+            SQL("CASE WHEN pg_input_is_valid({m}, {name}) THEN {m}::{kind} END AS {t}").format(
+                m=m,
+                name=Literal(twin.type.value),
+                kind=type_name(twin.type),
+                t=Identifier(f"u{n}"),
+            )
+            if twin.type is not ColumnType.TEXT
+            else SQL("{} AS {}").format(m, Identifier(f"u{n}"))
+        )
+        final.append(Identifier(f"u{n}"))
+    return SQL(
+        "INSERT INTO {staging} ({names}) SELECT _atlas_id, _atlas_emitted_at, {hash},"
+        " {tombstone}, {errors}, '{{}}'{values} FROM (SELECT {texts} FROM (SELECT {converted} FROM (SELECT"
+        " {extracted} FROM {raw} r{masked}{source} WHERE r._atlas_id BETWEEN {first} AND {last}"
+        " AND r._atlas_run_id = {run}::uuid OFFSET 0) e OFFSET 0) c OFFSET 0) h"
+    ).format(
+        staging=table(run_stream_id),
+        names=SQL(", ").join(
+            [
+                SQL(
+                    "_atlas_id, _atlas_emitted_at, _atlas_row_hash, _atlas_deleted, _atlas_errors,"
+                    " _atlas_failed"
+                ),
+                *(Identifier(column.name) for column in columns),
+                *(Identifier(twin.name) for twin in twinned.values()),
+            ]
+        ),
+        hash=_hash(columns),
+        tombstone=SQL("coalesce(jsonb_typeof({} -> {}) <> 'null', false)").format(
+            data, Literal(TOMBSTONE)
+        ),
+        errors=_errors(columns, twinned),
+        values=SQL("").join(SQL(", {}").format(value) for value in final),
+        texts=SQL(", ").join(texts),
+        converted=SQL(", ").join(converted),
+        extracted=SQL(", ").join(extracted),
+        raw=Identifier("explore", tables.raw),
+        masked=SQL(" JOIN pg_temp._atlas_masked m ON m._atlas_id = r._atlas_id")
+        if twinned
+        else SQL(""),
+        source=extraction.source,
+        first=Literal(segment.first_id),
+        last=Literal(segment.last_id),
+        run=Literal(run_id),
+    )
+
+
+def _hash(columns: tuple[Column, ...]) -> Composable:
+    """HMAC over the values that are there, by property: name and value, each with its length.
+
+    What is NULL contributes nothing, and the order is that of the names: so neither a new column
+    nor another order of columns changes a row's hash.
+    """
+    pieces: list[Composable] = []
+    business = [
+        (n, column)
+        for n, column in enumerate(columns)
+        if not column.property.startswith(_NOT_BUSINESS)
+    ]
+    for n, column in sorted(business, key=lambda pair: pair[1].property):
+        text = Identifier(f"h{n}")
+        said = f"{len(column.property.encode())}:{column.property}"
+        pieces.append(
+            SQL("{said} || octet_length({text}) || ':' || {text}").format(
+                said=Literal(said), text=text
+            )
+        )
+    while len(pieces) > 1:
+        pieces = [
+            SQL("concat({})").format(SQL(", ").join(pieces[start : start + _MOST_ARGUMENTS]))
+            for start in range(0, len(pieces), _MOST_ARGUMENTS)
+        ]
+    return SQL(
+        "encode(sha256((SELECT decode(current_setting('atlas.row_hash_outer'), 'hex'))"
+        " || sha256((SELECT decode(current_setting('atlas.row_hash_inner'), 'hex'))"
+        " || convert_to(coalesce({}, ''), 'UTF8'))), 'hex')"
+    ).format(pieces[0] if pieces else SQL("''"))
+
+
+def _errors(columns: tuple[Column, ...], twinned: Mapping[str, Twin]) -> Composable:
+    """jsonb of column → reason for the values that do not fit, or NULL."""
+    failed: list[tuple[str, Composable, Composable]] = []
+    for n, column in enumerate(columns):
+        v, t = Identifier(f"v{n}"), Identifier(f"t{n}")
+        why = reason(column, v)
+        if why is not None:
+            failed.append((column.name, SQL("({} IS NOT NULL AND {} IS NULL)").format(v, t), why))
+    for n, (column_name, twin) in enumerate(twinned.items()):
+        if twin.type is not ColumnType.TEXT:
+            condition = SQL("({} IS NOT NULL AND {} IS NULL)").format(
+                Identifier(f"m{n}"), Identifier(f"u{n}")
+            )
+            failed.append((column_name, condition, Literal("its mask does not fit its type")))
+    failed.append(
+        ("", SQL("(jsonb_typeof(data) <> 'object')"), Literal("the record is no JSON object"))
+    )
+    return SQL(
+        "CASE WHEN {any} THEN jsonb_strip_nulls(jsonb_object(ARRAY[{names}], ARRAY[{reasons}])) END"
+    ).format(
+        any=SQL(" OR ").join(condition for _, condition, _ in failed),
+        names=SQL(", ").join(Literal(column) for column, _, _ in failed),
+        reasons=SQL(", ").join(
+            SQL("CASE WHEN {} THEN {} END").format(condition, why) for _, condition, why in failed
+        ),
+    )
+
+
+def chart_types(
+    columns: tuple[Column, ...],
+    masked: Mapping[str, Twin],
+    present: Mapping[str, database.Existing],
+) -> dict[str, ColumnType]:
+    """Types that ``columns`` have in chart: what is there, widened to what comes."""
+    result = {}
+    for column in columns:
+        comes = masked[column.name].type if column.name in masked else column.type
+        now = present.get(column.name)
+        result[column.name] = comes if now is None else types.widen(now.type, comes)
+    return result
+
+
+def chart_value(
+    columns: tuple[Column, ...], masked: Mapping[str, Twin], wanted: Mapping[str, ColumnType]
+) -> Refer:
+    """Refers to what chart shall hold of a column: the twin if there is one, in chart's type.
+
+    The staging table is called ``s`` in the statement.
+    """
+    kinds = {column.name: column.type for column in columns}
+
+    def refer(column: str) -> Composable:
+        twin = masked.get(column)
+        if twin is not None:
+            return convert(Identifier("s", twin.name), twin.type, wanted[column])
+        return convert(Identifier("s", column), kinds[column], wanted[column])
+
+    return refer

@@ -1,0 +1,79 @@
+"""Which tables hold a stream, and what stands in them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from psycopg2 import sql
+
+from atlas.ledger.database import cursor
+from atlas.ledger.tables import finding, run, run_stream, stream_table
+
+
+def counts(
+    conn: sa.Connection, connection: str, stream: str, namespace: str | None
+) -> dict[str, Any]:
+    """Rows of a stream in each layer, counted now, and the columns that its last scan masked.
+
+    Returns:
+        ``{"explore", "chart", "navigate", "current", "quarantine": int, "masked": [str]}``; a
+        table that does not exist yet counts 0.
+    """
+    names = conn.execute(
+        sa.select(stream_table).where(
+            stream_table.c.connection == connection,
+            stream_table.c.stream == stream,
+            stream_table.c.namespace == (namespace or ""),
+        )
+    ).one_or_none()
+    if names is None:
+        return {
+            "explore": 0,
+            "chart": 0,
+            "navigate": 0,
+            "current": 0,
+            "quarantine": 0,
+            "masked": [],
+        }
+    last = (
+        sa.select(sa.func.max(run_stream.c.id))
+        .join(run, run.c.id == run_stream.c.run_id)
+        .where(
+            run.c.connection == connection,
+            run_stream.c.stream == stream,
+            run_stream.c.namespace == (namespace or ""),
+            run_stream.c.rows_explore > 0,
+        )
+        .scalar_subquery()
+    )
+    masked = conn.execute(
+        sa.select(finding.c.column_name)
+        .where(finding.c.run_stream_id == last, finding.c.operator != "keep")
+        .distinct()
+        .order_by(finding.c.column_name)
+    ).scalars()
+    return {
+        "explore": _rows(conn, "explore", names.raw_name),
+        "chart": _rows(conn, "chart", names.table_name),
+        "navigate": _rows(conn, "navigate", names.table_name),
+        "current": _rows(conn, "navigate", names.table_name, current=True),
+        "quarantine": _rows(conn, "chart", names.quarantine_name),
+        "masked": list(masked),
+    }
+
+
+def _rows(conn: sa.Connection, schema: str, name: str, *, current: bool = False) -> int:
+    with cursor(conn) as cur:
+        cur.execute(
+            "SELECT EXISTS (SELECT FROM pg_catalog.pg_tables"
+            " WHERE schemaname = %s AND tablename = %s)",
+            (schema, name),
+        )
+        if not cur.fetchone()[0]:
+            return 0
+        query = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(schema, name))
+        if current:
+            query += sql.SQL(" WHERE is_current")
+        cur.execute(query)
+        return int(cur.fetchone()[0])

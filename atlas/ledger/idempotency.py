@@ -1,0 +1,99 @@
+"""Answers to requests that may be sent twice: a second one gets the first one's answer.
+
+The row that reserves a key commits with what the request did, so that either both are there or
+neither; a request that was refused did nothing and leaves none. Whoever comes second while the
+first is at work waits for its commit, inside the database.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from atlas.errors import UsageError
+from atlas.ledger.tables import idempotency as table
+
+LIFETIME = timedelta(hours=24)
+"""How long an answer is kept; after that its key is free again."""
+
+
+class KeyReused(UsageError):
+    """The idempotency key belongs to an earlier request with another body."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the first request was answered: HTTP status and JSON document."""
+
+    status: int
+    document: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """One request of one API key: ``route`` is method and path, ``key`` the client's own word."""
+
+    api_key_id: str
+    route: str
+    key: str
+
+
+def reserve(conn: sa.Connection, request: Reservation, body_hash: bytes) -> Answer | None:
+    """Take the key for this request, or return what it was answered before.
+
+    After None the caller does the work and calls :func:`keep` in the same transaction; a rollback
+    frees the key. Waits while another transaction holds the key.
+
+    Raises:
+        KeyReused: the earlier request had another body.
+    """
+    now = sa.func.clock_timestamp()
+    # Status 0 stands there until keep(); nobody else sees it, for the row is not committed.
+    fresh = {"body_hash": body_hash, "status": 0, "response": {}, "created_at": now}
+    reserved = conn.execute(
+        insert(table)
+        .values(api_key_id=request.api_key_id, route=request.route, key=request.key, **fresh)
+        .on_conflict_do_update(
+            index_elements=[table.c.api_key_id, table.c.route, table.c.key],
+            set_=fresh,
+            where=table.c.created_at <= now - LIFETIME,
+        )
+        .returning(table.c.key)
+    ).scalar()
+    if reserved is not None:
+        return None
+    row = conn.execute(
+        sa.select(table.c.body_hash, table.c.status, table.c.response).where(_is(request))
+    ).one()
+    if bytes(row.body_hash) != body_hash:
+        raise KeyReused(
+            "Idempotency-Key: it was used for a request with another body; "
+            "choose a new key for a new request"
+        )
+    return Answer(row.status, row.response)
+
+
+def keep(conn: sa.Connection, request: Reservation, answer: Answer) -> None:
+    """Write down what the request that holds the key is answered."""
+    conn.execute(
+        table.update().where(_is(request)).values(status=answer.status, response=answer.document)
+    )
+
+
+def forget_expired(conn: sa.Connection) -> int:
+    """Delete the answers that are past their lifetime; returns how many."""
+    return conn.execute(
+        table.delete().where(table.c.created_at <= sa.func.clock_timestamp() - LIFETIME)
+    ).rowcount
+
+
+def _is(request: Reservation) -> sa.ColumnElement[bool]:
+    return sa.and_(
+        table.c.api_key_id == request.api_key_id,
+        table.c.route == request.route,
+        table.c.key == request.key,
+    )

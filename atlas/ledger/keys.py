@@ -1,0 +1,101 @@
+"""API keys: who may ask for what. A key is shown once; only its hash is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import uuid
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from atlas.errors import NotFound, UsageError
+from atlas.ledger.tables import api_key
+
+ROLES = ("viewer", "operator", "privacy", "admin")
+"""Each may do what those before it may, and more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An API key that is valid now."""
+
+    id: str
+    name: str
+    role: str
+
+    def may(self, role: str) -> bool:
+        """Whether this key's role includes ``role``."""
+        return ROLES.index(self.role) >= ROLES.index(role)
+
+
+def create(
+    conn: sa.Connection, name: str, role: str, expires: timedelta | None = None
+) -> dict[str, str]:
+    """A new key: ``{"id", "name", "role", "key"}``; the key itself is not kept.
+
+    Raises:
+        UsageError: the name is taken or the role is none.
+    """
+    if role not in ROLES:
+        raise UsageError(f"role {role!r}: must be one of {', '.join(ROLES)}")
+    key = "atlas_" + secrets.token_urlsafe(32)
+    key_id = str(uuid.uuid4())
+    expires_at = None if expires is None else sa.func.clock_timestamp() + expires
+    try:
+        with conn.begin_nested():
+            conn.execute(
+                api_key.insert().values(
+                    id=key_id, name=name, role=role, hash=_hash(key), expires_at=expires_at
+                )
+            )
+    except IntegrityError as error:
+        raise UsageError(f"there is a key called {name!r} already: choose another name") from error
+    return {"id": key_id, "name": name, "role": role, "key": key}
+
+
+def find(conn: sa.Connection, key: str) -> Key | None:
+    """The valid key with this text, or None."""
+    row = conn.execute(
+        sa.select(api_key.c.id, api_key.c.name, api_key.c.role).where(
+            api_key.c.hash == _hash(key),
+            api_key.c.revoked_at.is_(None),
+            sa.or_(
+                api_key.c.expires_at.is_(None), api_key.c.expires_at > sa.func.clock_timestamp()
+            ),
+        )
+    ).one_or_none()
+    return None if row is None else Key(row.id, row.name, row.role)
+
+
+def all_keys(conn: sa.Connection) -> list[dict[str, Any]]:
+    """Every key, also expired and revoked ones, oldest first, without its text."""
+    columns = [column for column in api_key.c if column.name != "hash"]
+    rows = conn.execute(sa.select(*columns).order_by(api_key.c.created_at))
+    return [dict(row._mapping) for row in rows]
+
+
+def revoke(conn: sa.Connection, key_id: str) -> None:
+    """Make a key invalid from now on; a second time changes nothing.
+
+    Raises:
+        NotFound: there is no such key.
+    """
+    try:
+        canonical = str(uuid.UUID(key_id))
+    except ValueError as error:
+        raise NotFound(f"there is no key {key_id!r}: `atlas keys list` shows ids") from error
+    changed = conn.execute(
+        api_key.update()
+        .where(api_key.c.id == canonical)
+        .values(revoked_at=sa.func.coalesce(api_key.c.revoked_at, sa.func.clock_timestamp()))
+    )
+    if not changed.rowcount:
+        raise NotFound(f"there is no key {key_id}: `atlas keys list` shows ids")
+
+
+def _hash(key: str) -> bytes:
+    return hashlib.sha256(key.encode()).digest()

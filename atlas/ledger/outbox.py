@@ -1,0 +1,143 @@
+"""Messages that wait to be sent, and stages that lost theirs.
+
+A row here commits with the fact that makes it necessary. Whoever sends it deletes it after the
+broker took it; when that one dies in between, it is sent twice, which costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from atlas.ledger.tables import outbox, stage_run
+from atlas.model.stage import Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What is to be sent: ``kind`` "run" (its explore) or "stream" (the rest of its chain)."""
+
+    id: int
+    kind: str
+    ref: str
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """A stage that nobody works on although it is due, or whose holder's lease is dead."""
+
+    stage_run_id: int
+    run_id: str
+    run_stream_id: int | None
+    stage: Stage
+    status: str
+    fence: int
+    attempt: int
+
+
+def put(conn: sa.Connection, kind: str, ref: str, *, delay: float = 0.0) -> int:
+    """Have a message sent, no sooner than ``delay`` seconds from now; returns its id."""
+    message: int = conn.execute(
+        outbox.insert()
+        .values(
+            kind=kind,
+            ref=ref,
+            due_at=sa.func.clock_timestamp() + sa.func.make_interval(0, 0, 0, 0, 0, 0, delay),
+        )
+        .returning(outbox.c.id)
+    ).scalar_one()
+    return message
+
+
+def due(
+    conn: sa.Connection, *, limit: int = 100, ids: list[int] | None = None
+) -> Iterator[Message]:
+    """Messages that are due, locked against other senders until the transaction ends."""
+    query = (
+        sa.select(outbox.c.id, outbox.c.kind, outbox.c.ref)
+        .where(outbox.c.due_at <= sa.func.clock_timestamp())
+        .order_by(outbox.c.due_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    if ids is not None:
+        query = query.where(outbox.c.id.in_(ids))
+    for row in conn.execute(query).all():
+        yield Message(row.id, row.kind, row.ref)
+
+
+def sent(conn: sa.Connection, message: Message) -> None:
+    """The broker took it."""
+    conn.execute(outbox.delete().where(outbox.c.id == message.id))
+    waiting = stage_run.update().where(stage_run.c.status == "queued")
+    if message.kind == "run":
+        waiting = waiting.where(
+            stage_run.c.run_id == message.ref, stage_run.c.run_stream_id.is_(None)
+        )
+    else:
+        waiting = waiting.where(stage_run.c.run_stream_id == int(message.ref))
+    conn.execute(waiting.values(dispatched_at=sa.func.clock_timestamp()))
+
+
+_ORPHANS = sa.text(
+    """
+    -- Per run or stream the first stage that has not succeeded, if it could be claimed now and
+    -- either lost its holder or was not taken up within :patience after it was sent.
+    SELECT s.id, s.run_id, s.run_stream_id, s.stage, s.status, s.fence, s.attempt
+      FROM pipeline.stage_run AS s
+      JOIN pipeline.run AS r ON r.id = s.run_id AND r.status IN ('queued', 'running')
+      LEFT JOIN pipeline.run_stream AS p ON p.id = s.run_stream_id
+     WHERE s.status IN ('queued', 'running')
+       AND (p.id IS NULL
+            OR p.explored_at IS NOT NULL AND p.status IN ('queued', 'running'))
+       AND NOT EXISTS (SELECT FROM pipeline.stage_run AS e
+                        WHERE e.run_stream_id = s.run_stream_id AND e.position < s.position
+                          AND e.status <> 'succeeded')
+       AND (s.status = 'running' AND s.lease_until < clock_timestamp()
+            OR s.status = 'queued'
+               AND coalesce(s.next_attempt_at, '-infinity') <= clock_timestamp()
+               AND greatest(s.dispatched_at, s.next_attempt_at, r.created_at,
+                            (SELECT max(e.finished_at) FROM pipeline.stage_run AS e
+                              WHERE e.run_stream_id = s.run_stream_id
+                                AND e.position < s.position))
+                   < clock_timestamp() - make_interval(secs => :patience))
+       FOR UPDATE OF s SKIP LOCKED
+    """
+)
+
+
+def orphans(conn: sa.Connection, patience: float) -> list[Orphan]:
+    """Stages to be sent again, their rows locked. ``patience``: seconds a sent stage may wait."""
+    return [
+        Orphan(
+            stage_run_id=row.id,
+            run_id=str(row.run_id),
+            run_stream_id=row.run_stream_id,
+            stage=Stage(row.stage),
+            status=row.status,
+            fence=row.fence,
+            attempt=row.attempt,
+        )
+        for row in conn.execute(_ORPHANS, {"patience": patience})
+    ]
+
+
+def release(conn: sa.Connection, orphan: Orphan) -> None:
+    """Free a dead lease, so that the stage can be claimed at once."""
+    bar(conn, orphan)
+    conn.execute(
+        stage_run.update()
+        .where(stage_run.c.id == orphan.stage_run_id)
+        .values(status="queued", holder=None, lease_until=None, next_attempt_at=None)
+    )
+
+
+def bar(conn: sa.Connection, orphan: Orphan) -> None:
+    """Keep the former holder from writing, even before somebody else claims the stage."""
+    conn.execute(
+        stage_run.update()
+        .where(stage_run.c.id == orphan.stage_run_id)
+        .values(fence=stage_run.c.fence + 1)
+    )

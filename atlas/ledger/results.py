@@ -1,0 +1,166 @@
+"""What the stages found: verdicts, check results, scores, quarantined rows, lineage events.
+
+A repeated attempt replaces what an earlier one wrote.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from atlas.ledger.tables import (
+    check_result,
+    finding,
+    lineage_event,
+    quality_score,
+    quarantine,
+)
+from atlas.model.checks import CheckResult
+from atlas.model.personal import Operator, Scope, Verdict
+
+
+def put_findings(conn: sa.Connection, run_stream_id: int, verdicts: list[Verdict]) -> None:
+    """The verdicts on the columns of one stream of a run."""
+    _replace(
+        conn,
+        finding,
+        run_stream_id,
+        [
+            {
+                "column_name": verdict.column,
+                "path": verdict.path,
+                "entity_type": verdict.entity_type,
+                "score": verdict.score,
+                "scope": verdict.scope.value,
+                "operator": verdict.operator.value,
+                "share": verdict.share,
+                "evidence": verdict.evidence,
+            }
+            for verdict in verdicts
+        ],
+    )
+
+
+def findings(conn: sa.Connection, run_stream_id: int) -> list[Verdict]:
+    """What :func:`put_findings` was given."""
+    rows = conn.execute(
+        sa.select(finding).where(finding.c.run_stream_id == run_stream_id).order_by(finding.c.id)
+    )
+    return [
+        Verdict(
+            column=row.column_name,
+            path=row.path,
+            entity_type=row.entity_type,
+            score=row.score,
+            scope=Scope(row.scope),
+            operator=Operator(row.operator),
+            share=row.share,
+            evidence=row.evidence,
+        )
+        for row in rows
+    ]
+
+
+def put_checks(
+    conn: sa.Connection,
+    run_stream_id: int,
+    results: list[CheckResult],
+    scores: Mapping[str, float],
+    set_aside: Mapping[str, int],
+) -> None:
+    """The results of a stream's checks, the scores by dimension (and "overall"), and how many
+    rows each check sets aside."""
+    _replace(
+        conn,
+        check_result,
+        run_stream_id,
+        [
+            {
+                **{k: v for k, v in asdict(result).items() if k != "column"},
+                "column_name": result.column,
+                "dimension": result.dimension.value,
+                "outcome": result.outcome.value,
+            }
+            for result in results
+        ],
+    )
+    _replace(
+        conn,
+        quality_score,
+        run_stream_id,
+        [{"dimension": dimension, "score": score} for dimension, score in scores.items()],
+    )
+    _replace(
+        conn,
+        quarantine,
+        run_stream_id,
+        [{"check_name": check, "rows": rows} for check, rows in set_aside.items() if rows],
+    )
+
+
+def scores(conn: sa.Connection, run_stream_id: int) -> dict[str, float]:
+    """Scores by dimension, and "overall"."""
+    rows = conn.execute(
+        sa.select(quality_score.c.dimension, quality_score.c.score).where(
+            quality_score.c.run_stream_id == run_stream_id
+        )
+    )
+    return {row.dimension: row.score for row in rows}
+
+
+def _replace(
+    conn: sa.Connection, table: sa.Table, run_stream_id: int, rows: list[dict[str, Any]]
+) -> None:
+    conn.execute(table.delete().where(table.c.run_stream_id == run_stream_id))
+    if rows:
+        conn.execute(table.insert(), [{"run_stream_id": run_stream_id, **row} for row in rows])
+
+
+def put_event(conn: sa.Connection, run_id: str, key: str, event: dict[str, Any]) -> None:
+    """A lineage event, to be delivered later; ``key`` makes it one however often it is put."""
+    conn.execute(
+        insert(lineage_event).values(run_id=run_id, key=key, event=event).on_conflict_do_nothing()
+    )
+
+
+def undelivered(conn: sa.Connection, limit: int = 200) -> list[sa.Row[Any]]:
+    """Events that are due for delivery, oldest first, locked against other deliverers."""
+    return list(
+        conn.execute(
+            sa.select(lineage_event)
+            .where(
+                lineage_event.c.delivered_at.is_(None),
+                lineage_event.c.next_attempt_at <= sa.func.clock_timestamp(),
+            )
+            .order_by(lineage_event.c.id)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+    )
+
+
+def delivered(conn: sa.Connection, event_id: int) -> None:
+    """The endpoint took the event."""
+    conn.execute(
+        lineage_event.update()
+        .where(lineage_event.c.id == event_id)
+        .values(delivered_at=sa.func.clock_timestamp(), error=None)
+    )
+
+
+def not_delivered(conn: sa.Connection, event_id: int, error: str, delay: float) -> None:
+    """The endpoint did not take it; try again after ``delay`` seconds."""
+    conn.execute(
+        lineage_event.update()
+        .where(lineage_event.c.id == event_id)
+        .values(
+            attempts=lineage_event.c.attempts + 1,
+            error=error,
+            next_attempt_at=sa.func.clock_timestamp()
+            + sa.func.make_interval(0, 0, 0, 0, 0, 0, delay),
+        )
+    )

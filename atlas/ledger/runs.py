@@ -1,0 +1,479 @@
+"""Runs and their streams: how they come to be, and what a user reads of them."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
+
+from atlas.errors import ActiveRun, NotFound, UsageError
+from atlas.ledger.tables import attempt, run, run_stream, segment, stage_run
+from atlas.model.stage import Stage, Status
+from atlas.model.stream import ConfiguredStream, Segment, StreamKey, SyncMode
+
+ACTIVE = (Status.QUEUED.value, Status.RUNNING.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run as its stages need it."""
+
+    id: str
+    connection_id: int | None
+    connection: str
+    full_refresh: bool
+    selected: list[str] | None
+    extracted_at: datetime | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RunStream:
+    """One stream of a run."""
+
+    id: int
+    run_id: str
+    configured: ConfiguredStream
+    refreshes: bool
+    explored: bool
+    rows_explore: int
+
+    @property
+    def key(self) -> StreamKey:
+        """The stream's identity."""
+        return self.configured.key
+
+
+def create(
+    conn: sa.Connection,
+    *,
+    connection_id: int,
+    connection: str,
+    trigger: str,
+    selected: list[str] | None,
+    full_refresh: bool,
+) -> str:
+    """A new queued run with its explore stage; returns its id.
+
+    Raises:
+        ActiveRun: the connection has one already (the database says so, whatever races).
+    """
+    run_id = str(uuid.uuid4())
+    while True:
+        try:
+            with conn.begin_nested():
+                conn.execute(
+                    run.insert().values(
+                        id=run_id,
+                        connection_id=connection_id,
+                        connection=connection,
+                        trigger=trigger,
+                        selected=selected,
+                        full_refresh=full_refresh,
+                    )
+                )
+            break
+        except IntegrityError as error:
+            constraint = getattr(getattr(error.orig, "diag", None), "constraint_name", "")
+            if constraint != "run_one_active":
+                raise
+            active = conn.execute(
+                sa.select(run.c.id).where(
+                    run.c.connection_id == connection_id, run.c.status.in_(ACTIVE)
+                )
+            ).scalar()
+            if active is not None:  # else it ended between the two statements: ours may begin
+                raise ActiveRun(connection, str(active)) from error
+    conn.execute(stage_run.insert().values(run_id=run_id, stage=Stage.EXPLORE.value, position=0))
+    return run_id
+
+
+def add_streams(
+    conn: sa.Connection,
+    run_id: str,
+    streams: list[tuple[ConfiguredStream, bool]],
+    stages: list[Stage],
+) -> None:
+    """The streams of a run with their stages after explore; those already there stay as they are.
+
+    Args:
+        streams: each with whether it is read from its start (and so replaces what is gone).
+        stages: the order of the pipeline, explore first.
+    """
+    for configured, refreshes in streams:
+        new = conn.execute(
+            insert(run_stream)
+            .values(
+                run_id=run_id,
+                namespace=configured.key.namespace or "",
+                stream=configured.key.name,
+                configured=_document(configured, refreshes),
+            )
+            .on_conflict_do_nothing()
+            .returning(run_stream.c.id)
+        ).scalar()
+        if new is None:
+            continue
+        conn.execute(
+            stage_run.insert(),
+            [
+                {
+                    "run_id": run_id,
+                    "run_stream_id": new,
+                    "stage": stage.value,
+                    "position": position,
+                }
+                for position, stage in enumerate(stages)
+                if position
+            ],
+        )
+
+
+def get(conn: sa.Connection, run_id: str) -> Run:
+    """The run with this id.
+
+    Raises:
+        NotFound: there is none.
+    """
+    row = _row(conn, run_id)
+    return Run(
+        id=row.id,
+        connection_id=row.connection_id,
+        connection=row.connection,
+        full_refresh=row.full_refresh,
+        selected=row.selected,
+        extracted_at=row.extracted_at,
+        created_at=row.created_at,
+    )
+
+
+def stamp_extraction(conn: sa.Connection, run_id: str) -> datetime:
+    """The run's extraction time: set at the first call, the same at each further one, and later
+    than that of every earlier run of the connection even if the clock went back."""
+    earlier = run.alias()
+    latest = (
+        sa.select(sa.func.max(earlier.c.extracted_at))
+        .where(earlier.c.connection == run.c.connection, earlier.c.id != run.c.id)
+        .scalar_subquery()
+    )
+    stamp: datetime = conn.execute(
+        run.update()
+        .where(run.c.id == run_id)
+        .values(
+            extracted_at=sa.func.coalesce(
+                run.c.extracted_at,
+                sa.func.greatest(
+                    sa.func.clock_timestamp(), latest + sa.text("interval '1 microsecond'")
+                ),
+            )
+        )
+        .returning(run.c.extracted_at)
+    ).scalar_one()
+    return stamp
+
+
+def streams(conn: sa.Connection, run_id: str) -> list[RunStream]:
+    """The streams of a run, in the order they were added."""
+    rows = conn.execute(
+        sa.select(run_stream).where(run_stream.c.run_id == run_id).order_by(run_stream.c.id)
+    )
+    return [_run_stream(row) for row in rows]
+
+
+def stream(conn: sa.Connection, run_stream_id: int) -> RunStream:
+    """One stream of a run."""
+    return _run_stream(
+        conn.execute(sa.select(run_stream).where(run_stream.c.id == run_stream_id)).one()
+    )
+
+
+def add_segment(conn: sa.Connection, run_stream_id: int, part: Segment, *, covered: bool) -> None:
+    """A committed range of rows, counted into the stream.
+
+    Args:
+        covered: whether a state that commits with it covers its rows.
+    """
+    conn.execute(
+        segment.insert().values(
+            run_stream_id=run_stream_id,
+            first_id=part.first_id,
+            last_id=part.last_id,
+            rows=part.rows,
+            covered=covered,
+        )
+    )
+    conn.execute(
+        run_stream.update()
+        .where(run_stream.c.id == run_stream_id)
+        .values(rows_explore=run_stream.c.rows_explore + part.rows)
+    )
+
+
+def cover(conn: sa.Connection, run_stream_ids: list[int]) -> None:
+    """A state that covers all rows of these streams so far commits now."""
+    conn.execute(
+        segment.update()
+        .where(segment.c.run_stream_id.in_(run_stream_ids), segment.c.covered.is_(False))
+        .values(covered=True)
+    )
+
+
+def segments(conn: sa.Connection, run_stream_id: int) -> list[Segment]:
+    """The committed ranges of a stream of a run, oldest first."""
+    rows = conn.execute(
+        sa.select(segment)
+        .where(segment.c.run_stream_id == run_stream_id)
+        .order_by(segment.c.first_id)
+    )
+    return [Segment(row.first_id, row.last_id, row.rows) for row in rows]
+
+
+def take_back(conn: sa.Connection, run_stream_id: int, *, all_of_it: bool) -> list[Segment]:
+    """Forget the ranges that no state covers (or all): the source will send their rows again.
+
+    Returns:
+        The ranges, for the caller to delete their rows in the same transaction.
+    """
+    which = segment.c.run_stream_id == run_stream_id
+    if not all_of_it:
+        which = sa.and_(which, segment.c.covered.is_(False))
+    gone = [
+        Segment(row.first_id, row.last_id, row.rows)
+        for row in conn.execute(segment.delete().where(which).returning(segment))
+    ]
+    if gone:
+        conn.execute(
+            run_stream.update()
+            .where(run_stream.c.id == run_stream_id)
+            .values(rows_explore=run_stream.c.rows_explore - sum(part.rows for part in gone))
+        )
+    return gone
+
+
+def explored(conn: sa.Connection, run_stream_id: int) -> None:
+    """The source has read this stream to its end; its own stages may begin."""
+    conn.execute(
+        run_stream.update()
+        .where(run_stream.c.id == run_stream_id)
+        .values(explored_at=sa.func.clock_timestamp())
+    )
+
+
+def count(conn: sa.Connection, run_stream_id: int, **counts: int) -> None:
+    """Set counts of a stream (columns ``rows_*``, ``versions_*``)."""
+    conn.execute(run_stream.update().where(run_stream.c.id == run_stream_id).values(**counts))
+
+
+def unapplied(conn: sa.Connection, connection: str, key: StreamKey) -> dict[str, datetime]:
+    """Runs whose chart stage succeeded for this stream while its history is still to be written:
+    the present one, and earlier ones whose navigate never succeeded. Run id to extraction time."""
+    chart, navigate = stage_run.alias("chart"), stage_run.alias("navigate")
+    rows = conn.execute(
+        sa.select(run.c.id, run.c.extracted_at)
+        .join(run_stream, run_stream.c.run_id == run.c.id)
+        .join(
+            chart,
+            sa.and_(
+                chart.c.run_stream_id == run_stream.c.id,
+                chart.c.stage == Stage.CHART.value,
+                chart.c.status == Status.SUCCEEDED.value,
+            ),
+        )
+        .join(
+            navigate,
+            sa.and_(
+                navigate.c.run_stream_id == run_stream.c.id,
+                navigate.c.stage == Stage.NAVIGATE.value,
+                navigate.c.status != Status.SUCCEEDED.value,
+            ),
+        )
+        .where(
+            run.c.connection == connection,
+            run_stream.c.stream == key.name,
+            run_stream.c.namespace == (key.namespace or ""),
+        )
+    )
+    return {row.id: row.extracted_at for row in rows if row.extracted_at is not None}
+
+
+def removed_rows(conn: sa.Connection, connection: str, key: StreamKey, run_ids: list[str]) -> bool:
+    """Whether any of these runs took rows of the stream out of chart."""
+    return bool(
+        conn.execute(
+            sa.select(sa.func.coalesce(sa.func.sum(run_stream.c.rows_deleted), 0)).where(
+                run_stream.c.run_id.in_(run_ids),
+                run_stream.c.stream == key.name,
+                run_stream.c.namespace == (key.namespace or ""),
+            )
+        ).scalar_one()
+    )
+
+
+# --- what users read ---------------------------------------------------------------------------
+
+
+def document(conn: sa.Connection, run_id: str) -> dict[str, Any]:
+    """A run as CONTRACT shows it: counts, streams, stages, timings, errors.
+
+    Raises:
+        NotFound: there is none.
+    """
+    row = _row(conn, run_id)
+    stages: dict[int | None, list[dict[str, Any]]] = {}
+    for item in conn.execute(
+        sa.select(stage_run).where(stage_run.c.run_id == row.id).order_by(stage_run.c.position)
+    ):
+        stages.setdefault(item.run_stream_id, []).append(
+            {
+                "stage": item.stage,
+                "status": item.status,
+                "attempt": item.attempt,
+                "started_at": _time(item.started_at),
+                "finished_at": _time(item.finished_at),
+                "rows": item.rows,
+                "error": item.error,
+            }
+        )
+    parts = conn.execute(
+        sa.select(run_stream).where(run_stream.c.run_id == row.id).order_by(run_stream.c.id)
+    )
+    return {
+        **_head(row),
+        "stages": stages.get(None, []),
+        "streams": [
+            {
+                "stream": part.stream,
+                "namespace": part.namespace or None,
+                "sync_mode": part.configured["sync_mode"],
+                "status": part.status,
+                "rows": {
+                    "explore": part.rows_explore,
+                    "promoted": part.rows_promoted,
+                    "quarantined": part.rows_quarantined,
+                    "superseded": part.rows_superseded,
+                    "tombstones": part.rows_tombstones,
+                    "deleted": part.rows_deleted,
+                },
+                "versions": {"opened": part.versions_opened, "closed": part.versions_closed},
+                "repaired": part.repaired,
+                "error": part.error,
+                "stages": stages.get(part.id, []),
+            }
+            for part in parts
+        ],
+    }
+
+
+def page(
+    conn: sa.Connection,
+    *,
+    limit: int,
+    cursor: str | None,
+    connection: str | None = None,
+    status: str | None = None,
+) -> dict[str, Any]:
+    """A page of runs, newest first: ``{"items": […], "next_cursor": str | None}``.
+
+    Raises:
+        UsageError: the cursor is not one of ours.
+    """
+    query = sa.select(run).order_by(run.c.seq.desc()).limit(limit + 1)
+    if cursor is not None:
+        # ASCII digits of a bigint: anything longer would be PostgreSQL's to refuse.
+        if not (cursor.isascii() and cursor.isdecimal() and len(cursor) <= 18):
+            raise UsageError("cursor: not one that a list returned; leave it out to begin anew")
+        query = query.where(run.c.seq < int(cursor))
+    if connection is not None:
+        query = query.where(run.c.connection == connection)
+    if status is not None:
+        query = query.where(run.c.status == status)
+    rows = conn.execute(query).all()
+    more = len(rows) > limit
+    return {
+        "items": [_head(row) for row in rows[:limit]],
+        "next_cursor": str(rows[limit - 1].seq) if more else None,
+    }
+
+
+def attempts(conn: sa.Connection, run_id: str) -> list[dict[str, Any]]:
+    """Every claim of every stage of a run, oldest first, and what became of it."""
+    rows = conn.execute(
+        sa.select(attempt, stage_run.c.stage, run_stream.c.stream)
+        .join(stage_run, stage_run.c.id == attempt.c.stage_run_id)
+        .outerjoin(run_stream, run_stream.c.id == stage_run.c.run_stream_id)
+        .where(stage_run.c.run_id == run_id)
+        .order_by(attempt.c.id)
+    )
+    return [
+        {
+            "stream": row.stream,
+            "stage": row.stage,
+            "holder": row.holder,
+            "started_at": _time(row.started_at),
+            "finished_at": _time(row.finished_at),
+            "outcome": row.outcome,
+            "error": row.error,
+        }
+        for row in rows
+    ]
+
+
+def _head(row: sa.Row[Any]) -> dict[str, Any]:
+    return {
+        "run_id": row.id,
+        "connection": row.connection,
+        "trigger": row.trigger,
+        "status": row.status,
+        "created_at": _time(row.created_at),
+        "started_at": _time(row.started_at),
+        "finished_at": _time(row.finished_at),
+        "error": row.error,
+    }
+
+
+def _row(conn: sa.Connection, run_id: str) -> sa.Row[Any]:
+    try:
+        canonical = str(uuid.UUID(run_id))
+    except ValueError as error:
+        raise NotFound(f"there is no run {run_id!r}: `atlas runs list` shows them") from error
+    row = conn.execute(sa.select(run).where(run.c.id == canonical)).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no run {run_id}: `atlas runs list` shows those there are")
+    return row
+
+
+def _time(value: datetime | None) -> str | None:
+    return None if value is None else value.isoformat().replace("+00:00", "Z")
+
+
+def _document(configured: ConfiguredStream, refreshes: bool) -> dict[str, Any]:
+    return {
+        "json_schema": configured.json_schema,
+        "sync_mode": configured.sync_mode.value,
+        "cursor_field": list(configured.cursor_field),
+        "primary_key": [list(path) for path in configured.primary_key],
+        "refreshes": refreshes,
+    }
+
+
+def _run_stream(row: sa.Row[Any]) -> RunStream:
+    document = row.configured
+    return RunStream(
+        id=row.id,
+        run_id=row.run_id,
+        configured=ConfiguredStream(
+            key=StreamKey(row.stream, row.namespace or None),
+            json_schema=document["json_schema"],
+            sync_mode=SyncMode(document["sync_mode"]),
+            cursor_field=tuple(document["cursor_field"]),
+            primary_key=tuple(tuple(path) for path in document["primary_key"]),
+        ),
+        refreshes=document["refreshes"],
+        explored=row.explored_at is not None,
+        rows_explore=row.rows_explore,
+    )

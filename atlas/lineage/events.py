@@ -1,0 +1,365 @@
+"""OpenLineage events of a run and of its stages: facts in, the event as a dict out.
+
+Nothing here reads a clock, a setting or a database: the same facts make the same event, so a stage
+that is delivered twice tells nothing twice. The run of a stage is one attempt at it; START and the
+event that ends it carry the same id because both derive it from the ledger's facts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from openlineage.client import facet_v2 as facet
+from openlineage.client.constants import __version__ as client_version
+from openlineage.client.event_v2 import (
+    InputDataset,
+    Job,
+    OutputDataset,
+    Run,
+    RunEvent,
+    RunState,
+)
+from openlineage.client.facet_v2 import (
+    DatasetFacet,
+    InputDatasetFacet,
+    JobFacet,
+    OutputDatasetFacet,
+    RunFacet,
+)
+from openlineage.client.serde import Serde
+from openlineage.client.uuid import generate_static_uuid
+
+from atlas import __version__
+from atlas.lineage.datasets import Dataset, Origin, StreamInfo, flow
+from atlas.lineage.naming import Place, job_name
+from atlas.model.checks import CheckResult, OnFailure, Outcome
+from atlas.model.stage import Stage, Status
+from atlas.model.stream import StreamKey
+
+PRODUCER = f"urn:x-atlas:atlas-sync:{__version__}"
+"""Who says all this, as OpenLineage's ``producer``."""
+
+EventType = RunState
+"""START, RUNNING, COMPLETE, FAIL, ABORT, OTHER."""
+
+ENDS: dict[Status, EventType] = {
+    Status.SUCCEEDED: EventType.COMPLETE,
+    Status.FAILED: EventType.FAIL,
+    Status.BLOCKED: EventType.FAIL,
+    Status.CANCELLED: EventType.ABORT,
+}
+"""The event that an ended run or stage run is told by."""
+
+_DESCRIPTIONS = {
+    Stage.EXPLORE: "Reads the source and keeps its records as they came.",
+    Stage.PII: "Searches the records for personal data and masks it.",
+    Stage.QUALITY: "Checks the records and decides at the gate.",
+    Stage.CHART: "Promotes checked and masked rows to the present of the stream.",
+    Stage.NAVIGATE: "Opens and closes the versions that the run changed.",
+    Stage.LINEAGE: "Completes the lineage of the stream's run.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """A run of a connection.
+
+    Attributes:
+        run_id: its UUID.
+        connection: the connection's name, which is the job's.
+        created_at: when it was requested, with a time zone; the run's nominal time.
+        namespace: the namespace of Atlas's jobs (setting ``openlineage_namespace``).
+    """
+
+    run_id: str
+    connection: str
+    created_at: datetime
+    namespace: str
+
+
+@dataclass(frozen=True, slots=True)
+class StageInfo:
+    """One attempt at a stage.
+
+    Attributes:
+        run: the run it belongs to.
+        stage: its stage.
+        stage_run_id: id of its row in the ledger.
+        fence: fence of the claim, which counts the attempts.
+        stream: the stream it works on; None for ``explore``.
+    """
+
+    run: RunInfo
+    stage: Stage
+    stage_run_id: int
+    fence: int
+    stream: StreamKey | None = None
+
+    @property
+    def job(self) -> str:
+        """The job's name."""
+        return job_name(self.run.connection, self.stage, self.stream)
+
+    @property
+    def run_id(self) -> str:
+        """The UUID (version 7) of this attempt as an OpenLineage run, the same however often
+        it is asked for."""
+        facts = f"{self.run.run_id}/{self.stage_run_id}/{self.fence}"
+        return str(generate_static_uuid(self.run.created_at, facts.encode()))
+
+
+def run_event(
+    kind: EventType, run: RunInfo, at: datetime, *, error: str | None = None
+) -> dict[str, Any]:
+    """The event of a whole sync.
+
+    Args:
+        kind: what happened.
+        run: the run.
+        at: when it happened, with a time zone.
+        error: the redacted line that a user reads, of a run that did not succeed.
+    """
+    facets: dict[str, JobFacet] = {
+        "jobType": _job_type("SYNC"),
+        "documentation": facet.documentation_job.DocumentationJobFacet(
+            description=f"Syncs connection {run.connection}.", producer=PRODUCER
+        ),
+    }
+    return _event(
+        kind,
+        at,
+        run=Run(runId=run.run_id, facets=_run_facets(run, error)),
+        job=Job(namespace=run.namespace, name=run.connection, facets=facets),
+    )
+
+
+def stage_event(
+    kind: EventType,
+    stage: StageInfo,
+    at: datetime,
+    place: Place,
+    streams: tuple[StreamInfo, ...] = (),
+    *,
+    error: str | None = None,
+) -> dict[str, Any]:
+    """The event of one attempt at a stage.
+
+    Args:
+        kind: what happened.
+        stage: the attempt.
+        at: when it happened, with a time zone.
+        place: the database of the layers.
+        streams: the streams that it works on, with the counts that are known by now.
+        error: the redacted line that a user reads, of an attempt that did not succeed.
+    """
+    parent = facet.parent_run
+    run_facets = _run_facets(stage.run, error)
+    run_facets["parent"] = parent.ParentRunFacet(
+        run=parent.Run(runId=stage.run.run_id, facets=None),
+        job=parent.Job(namespace=stage.run.namespace, name=stage.run.connection, facets=None),
+        root=parent.Root(
+            run=parent.RootRun(runId=stage.run.run_id, facets=None),
+            job=parent.RootJob(
+                namespace=stage.run.namespace, name=stage.run.connection, facets=None
+            ),
+        ),
+        producer=PRODUCER,
+    )
+    job_facets: dict[str, JobFacet] = {
+        "jobType": _job_type("STAGE"),
+        "documentation": facet.documentation_job.DocumentationJobFacet(
+            description=_DESCRIPTIONS[stage.stage], producer=PRODUCER
+        ),
+    }
+    inputs, outputs = flow(stage.stage, place, streams)
+    return _event(
+        kind,
+        at,
+        run=Run(runId=stage.run_id, facets=run_facets),
+        job=Job(namespace=stage.run.namespace, name=stage.job, facets=job_facets),
+        inputs=[_input(dataset) for dataset in inputs],
+        outputs=[_output(dataset) for dataset in outputs],
+    )
+
+
+def _event(
+    kind: EventType,
+    at: datetime,
+    *,
+    run: Run,
+    job: Job,
+    inputs: list[InputDataset] | None = None,
+    outputs: list[OutputDataset] | None = None,
+) -> dict[str, Any]:
+    event = RunEvent(
+        eventType=kind,
+        eventTime=_time(at),
+        run=run,
+        job=job,
+        inputs=inputs or [],
+        outputs=outputs or [],
+        producer=PRODUCER,
+    )
+    return Serde.to_dict(event)
+
+
+def _time(at: datetime) -> str:
+    if at.tzinfo is None:
+        raise ValueError("a time of an event needs its time zone")
+    return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _run_facets(run: RunInfo, error: str | None) -> dict[str, RunFacet]:
+    facets: dict[str, RunFacet] = {
+        "nominalTime": facet.nominal_time_run.NominalTimeRunFacet(
+            nominalStartTime=_time(run.created_at), producer=PRODUCER
+        ),
+        "processing_engine": facet.processing_engine_run.ProcessingEngineRunFacet(
+            version=__version__,
+            name="Atlas",
+            openlineageAdapterVersion=client_version,
+            producer=PRODUCER,
+        ),
+    }
+    if error is not None:
+        # An error of Atlas is one line. What a caller lets through beyond it may be a traceback,
+        # with values in it, so it stays here.
+        line = next((line for line in error.splitlines() if line.strip()), "").strip()
+        facets["errorMessage"] = facet.error_message_run.ErrorMessageRunFacet(
+            message=line, programmingLanguage="PYTHON", producer=PRODUCER
+        )
+    return facets
+
+
+def _job_type(kind: str) -> JobFacet:
+    return facet.job_type_job.JobTypeJobFacet(
+        processingType="BATCH", integration="ATLAS", jobType=kind, producer=PRODUCER
+    )
+
+
+def _dataset_facets(dataset: Dataset) -> dict[str, DatasetFacet]:
+    facets: dict[str, DatasetFacet] = {
+        "dataSource": facet.datasource_dataset.DatasourceDatasetFacet(
+            name=dataset.namespace, uri=dataset.namespace, producer=PRODUCER
+        ),
+        "documentation": facet.documentation_dataset.DocumentationDatasetFacet(
+            description=dataset.description, producer=PRODUCER
+        ),
+    }
+    if dataset.fields:
+        facets["schema"] = facet.schema_dataset.SchemaDatasetFacet(
+            fields=[
+                facet.schema_dataset.SchemaDatasetFacetFields(
+                    name=name, type=kind, ordinal_position=position, fields=None
+                )
+                for position, (name, kind) in enumerate(dataset.fields, start=1)
+            ],
+            producer=PRODUCER,
+        )
+    return facets
+
+
+def _input(dataset: Dataset) -> InputDataset:
+    facets: dict[str, InputDatasetFacet] = {}
+    if dataset.rows is not None:
+        facets["inputStatistics"] = (
+            facet.input_statistics_input_dataset.InputStatisticsInputDatasetFacet(
+                rowCount=dataset.rows, producer=PRODUCER
+            )
+        )
+    if dataset.checks:
+        facets["dataQualityMetrics"] = _metrics(dataset)
+        facets["dataQualityAssertions"] = (
+            facet.data_quality_assertions_dataset.DataQualityAssertionsDatasetFacet(
+                assertions=[_assertion(check, dataset.on_failure) for check in dataset.checks],
+                producer=PRODUCER,
+            )
+        )
+    return InputDataset(
+        namespace=dataset.namespace,
+        name=dataset.name,
+        facets=_dataset_facets(dataset),
+        inputFacets=facets,
+    )
+
+
+def _metrics(dataset: Dataset) -> InputDatasetFacet:
+    metrics = facet.data_quality_metrics_input_dataset
+    return metrics.DataQualityMetricsInputDatasetFacet(
+        rowCount=dataset.rows,
+        columnMetrics={
+            name: metrics.ColumnMetrics(
+                nullCount=counts.nulls, distinctCount=counts.distinct, quantiles=None
+            )
+            for name, counts in dataset.metrics.items()
+        },
+        producer=PRODUCER,
+    )
+
+
+def _assertion(
+    check: CheckResult, on_failure: OnFailure
+) -> facet.data_quality_assertions_dataset.Assertion:
+    warns = on_failure is OnFailure.WARN or check.outcome is Outcome.WARN
+    params = {
+        "outcome": check.outcome.value,
+        "score": check.score,
+        "failedRows": check.failed_rows,
+    }
+    return facet.data_quality_assertions_dataset.Assertion(
+        assertion=check.dimension.value,
+        success=check.outcome is Outcome.PASS,
+        column=check.column,
+        severity="warn" if warns else "error",
+        name=check.name,
+        content=check.definition,
+        contentType="sodacl",
+        params=params,
+    )
+
+
+def _output(dataset: Dataset) -> OutputDataset:
+    dataset_facets = _dataset_facets(dataset)
+    if dataset.origins:
+        lineage = facet.column_lineage_dataset
+        dataset_facets["columnLineage"] = lineage.ColumnLineageDatasetFacet(
+            fields={
+                name: lineage.Fields(inputFields=[_input_field(origin) for origin in origins])
+                for name, origins in dataset.origins.items()
+            },
+            dataset=None,
+            producer=PRODUCER,
+        )
+    facets: dict[str, OutputDatasetFacet] = {}
+    if dataset.rows is not None:
+        facets["outputStatistics"] = (
+            facet.output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet(
+                rowCount=dataset.rows, producer=PRODUCER
+            )
+        )
+    return OutputDataset(
+        namespace=dataset.namespace,
+        name=dataset.name,
+        facets=dataset_facets,
+        outputFacets=facets,
+    )
+
+
+def _input_field(origin: Origin) -> facet.column_lineage_dataset.InputField:
+    lineage = facet.column_lineage_dataset
+    return lineage.InputField(
+        namespace=origin.namespace,
+        name=origin.name,
+        field=origin.field,
+        transformations=[
+            lineage.Transformation(
+                type="DIRECT",
+                subtype=step.subtype,
+                masking=step.masking,
+                description=step.description,
+            )
+            for step in origin.steps
+        ],
+    )

@@ -1,0 +1,89 @@
+"""A connection: which source, how it is configured, what of it is read and how it is governed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from atlas.model.checks import OnFailure
+from atlas.model.stream import StreamSelection, SyncMode
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A connection as the user declared it.
+
+    Exactly one of ``connector`` (a name in the catalog) and ``executable`` (a program that speaks
+    the Airbyte protocol) is set. ``config`` may hold secrets and references to them; everything
+    else is what :meth:`document` stores in plain text.
+    """
+
+    name: str
+    connector: str | None
+    executable: str | None
+    config: dict[str, Any] = field(repr=False)
+    streams: dict[str, StreamSelection] | None = None
+    schedule: dict[str, Any] | None = None
+    pii: dict[str, Any] = field(default_factory=dict)
+    on_failure: OnFailure = OnFailure.QUARANTINE
+    checks: str | None = None
+
+    def document(self) -> dict[str, Any]:
+        """Everything but name, source and config, as JSON."""
+        streams = None
+        if self.streams is not None:
+            streams = {name: _selection(chosen) for name, chosen in self.streams.items()}
+        return {
+            "streams": streams,
+            "schedule": self.schedule,
+            "pii": self.pii,
+            "quality": {"on_failure": self.on_failure.value, "checks": self.checks},
+        }
+
+    @classmethod
+    def restore(
+        cls,
+        *,
+        name: str,
+        connector: str | None,
+        executable: str | None,
+        config: dict[str, Any],
+        document: dict[str, Any],
+    ) -> Connection:
+        """The connection of which :meth:`document` made ``document``."""
+        streams = document["streams"]
+        return cls(
+            name=name,
+            connector=connector,
+            executable=executable,
+            config=config,
+            streams=None
+            if streams is None
+            else {stream: selection(chosen) for stream, chosen in streams.items()},
+            schedule=document["schedule"],
+            pii=document["pii"],
+            on_failure=OnFailure(document["quality"]["on_failure"]),
+            checks=document["quality"]["checks"],
+        )
+
+
+def _selection(chosen: StreamSelection) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    if chosen.sync_mode is not None:
+        result["sync_mode"] = chosen.sync_mode.value
+    if chosen.cursor_field is not None:
+        result["cursor_field"] = list(chosen.cursor_field)
+    if chosen.primary_key is not None:
+        result["primary_key"] = [list(path) for path in chosen.primary_key]
+    return result
+
+
+def selection(chosen: dict[str, Any]) -> StreamSelection:
+    """A stream's selection from its JSON form."""
+    return StreamSelection(
+        sync_mode=SyncMode(chosen["sync_mode"]) if "sync_mode" in chosen else None,
+        cursor_field=tuple(chosen["cursor_field"]) if "cursor_field" in chosen else None,
+        primary_key=tuple(tuple(path) for path in chosen["primary_key"])
+        if "primary_key" in chosen
+        else None,
+    )

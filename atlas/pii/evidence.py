@@ -1,0 +1,99 @@
+"""What a scan has counted in one column, or one leaf of a nested column.
+
+Evidence is counts by kind and nothing else: it adds up over batches and processes, goes to JSON
+and back, and holds no value of a row.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(slots=True)
+class Evidence:
+    """Counts of one leaf. "Distinct" is per batch: a value that stands in three batches counts
+    three times, in every count alike, so that shares hold.
+
+    Attributes:
+        values: non-null values.
+        distinct: distinct values.
+        scanned: distinct values that the patterns searched (fewer than ``distinct`` only where a
+            sample had already shown that the whole column is personal).
+        sampled: distinct values of the sample.
+        traits: sampled values by trait: ``prose``, ``name_like``, ``single``, ``full``,
+            ``phone_like``, ``date_like``, ``id_like``, ``card_like``, ``number``, ``organization``;
+            and of those that NER read on trial (``ner_read``), the persons (``ner_person``).
+        found: scanned values that hold a span of an entity type.
+        whole: scanned values that are one, wholly.
+        sample_found, sample_whole: the same of the sample.
+        kinds: spans by "ENTITY kind".
+        scores: best score of an entity type.
+        settled: entity types that the sample showed the whole column to be.
+        read_all: whether NER read every value with letters, not only those of five words.
+    """
+
+    values: int = 0
+    distinct: int = 0
+    scanned: int = 0
+    sampled: int = 0
+    traits: Counter[str] = field(default_factory=Counter)
+    found: Counter[str] = field(default_factory=Counter)
+    whole: Counter[str] = field(default_factory=Counter)
+    sample_found: Counter[str] = field(default_factory=Counter)
+    sample_whole: Counter[str] = field(default_factory=Counter)
+    kinds: Counter[str] = field(default_factory=Counter)
+    scores: dict[str, float] = field(default_factory=dict)
+    settled: frozenset[str] = frozenset()
+    read_all: bool = False
+
+    def add(self, other: Evidence) -> None:
+        """Count ``other``'s values in."""
+        for name in _NUMBERS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for name in _COUNTERS:
+            getattr(self, name).update(getattr(other, name))
+        for entity, score in other.scores.items():
+            self.scores[entity] = max(score, self.scores.get(entity, 0.0))
+        self.settled |= other.settled
+        self.read_all |= other.read_all
+
+    def to_json(self) -> dict[str, Any]:
+        """The counts as JSON values."""
+        return {
+            **{name: getattr(self, name) for name in _NUMBERS},
+            **{name: dict(getattr(self, name)) for name in _COUNTERS},
+            "scores": dict(self.scores),
+            "settled": sorted(self.settled),
+            "read_all": self.read_all,
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Evidence:
+        """The evidence that :meth:`to_json` wrote."""
+        evidence = cls(
+            scores=dict(document["scores"]),
+            settled=frozenset(document["settled"]),
+            read_all=bool(document["read_all"]),
+        )
+        for name in _NUMBERS:
+            setattr(evidence, name, int(document[name]))
+        for name in _COUNTERS:
+            setattr(evidence, name, Counter(document[name]))
+        return evidence
+
+    def trait(self, name: str) -> float:
+        """Share of the sample with a trait, 0 to 1."""
+        return self.traits[name] / self.sampled if self.sampled else 0.0
+
+    @property
+    def named(self) -> float:
+        """Share of the values read on trial that NER took for a person's name, 0 to 1."""
+        read = self.traits["ner_read"]
+        return self.traits["ner_person"] / read if read else 0.0
+
+
+_NUMBERS = ("values", "distinct", "scanned", "sampled")
+_COUNTERS = ("traits", "found", "whole", "sample_found", "sample_whole", "kinds")

@@ -1,0 +1,264 @@
+"""Masking: batches of a stream in, the masked twins of its personal columns out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from atlas.errors import TerminalError
+from atlas.model.personal import Operator, Scope, Verdict
+from atlas.model.stream import Column, ColumnType
+from atlas.pii.claims import claim, tokens
+from atlas.pii.operators import Operators, year_start
+from atlas.pii.paths import Plan, decode, encode, steps
+from atlas.pii.policy import MERGING
+from atlas.pii.scanner import Scanner
+from atlas.pii.screen import screen
+from atlas.pii.spans import Spans
+
+ID = "_atlas_id"
+_SUFFIX = {
+    ColumnType.DATE: "",
+    ColumnType.TIMESTAMP: " 00:00:00",
+    ColumnType.TIMESTAMPTZ: " 00:00:00+00:00",
+}
+_Twin = Callable[[pa.Array], pa.Array]
+
+
+class Masker:
+    """Masks the columns of one stream as its verdicts say.
+
+    Attributes:
+        columns: the type of each masked column, by name. It is the column's own, but for a
+            tokenized column, which is text whatever it was (JSON stays JSON).
+
+    Whole values: text becomes a fixed form; of dates and timestamps the year's first day is left,
+    in their own type; numbers, booleans and times have no masked form and become NULL, unless they
+    are tokenized. In JSON a masked string is a string, a masked number null. Spans become
+    ``<ENTITY_TYPE>``.
+    """
+
+    def __init__(
+        self,
+        scanner: Scanner,
+        columns: Sequence[Column],
+        verdicts: Sequence[Verdict],
+        keys: frozenset[str],
+        secret: bytes,
+    ) -> None:
+        """Plan the masks of ``columns``.
+
+        Raises:
+            TerminalError: a verdict is on a column that the stream lacks.
+        """
+        self._finder = scanner.finder
+        self._operators = Operators(secret)
+        self.columns: dict[str, ColumnType] = {}
+        self._twins: dict[str, _Twin] = {}
+        by_name = {column.name: column for column in columns}
+        of_column: dict[str, list[tuple[Verdict, Operator]]] = {}
+        for verdict in verdicts:
+            if verdict.column not in by_name:
+                raise TerminalError(
+                    f"a pii verdict is on column {verdict.column}, which the stream lacks: "
+                    "retry the run, so that the column is scanned anew"
+                )
+            operator = verdict.operator
+            if verdict.column in keys and operator in MERGING:
+                operator = Operator.TOKENIZE
+            if operator is not Operator.KEEP:
+                of_column.setdefault(verdict.column, []).append((verdict, operator))
+        for name, work in of_column.items():
+            column = by_name[name]
+            self.columns[name], self._twins[name] = self._plan(column, work)
+
+    def mask(self, batch: pa.Table) -> pa.Table:
+        """``_atlas_id`` of ``batch`` and the masked columns, row by row as they stand in it.
+
+        Raises:
+            TerminalError: a recognizer raised, or JSON could not be read.
+        """
+        out = {ID: batch.column(ID)}
+        for name, twin in self._twins.items():
+            out[name] = twin(batch.column(name).combine_chunks())
+        return pa.table(out)
+
+    def _plan(
+        self, column: Column, work: Sequence[tuple[Verdict, Operator]]
+    ) -> tuple[ColumnType, _Twin]:
+        whole = next(((v, op) for v, op in work if v.scope is Scope.VALUE and not v.path), None)
+        if column.type is ColumnType.JSONB:
+            if whole is not None:
+                return ColumnType.JSONB, self._whole_document(whole[0].entity_type, whole[1])
+            return ColumnType.JSONB, self._documents(column, work)
+        if whole is None:
+            return ColumnType.TEXT, self._spans(column, work)
+        entity, operator = whole[0].entity_type, whole[1]
+        if operator is Operator.TOKENIZE:
+            return ColumnType.TEXT, lambda values: _distinct(values, self._operators.token)
+        if column.type is ColumnType.TEXT:
+            return ColumnType.TEXT, self._whole_text(entity, operator)
+        suffix = _SUFFIX.get(column.type)
+        if suffix is None or operator in (Operator.REDACT, Operator.DROP):
+            return column.type, lambda values: pa.nulls(len(values), pa.string())
+        return column.type, lambda values: _distinct(values, lambda text: year_start(text, suffix))
+
+    def _whole_text(self, entity: str, operator: Operator) -> _Twin:
+        if operator is Operator.GENERALISE:
+            return lambda values: _distinct(
+                values, lambda text: self._operators.value(operator, entity, text)
+            )
+        fixed = pa.scalar(self._operators.value(operator, entity, ""), pa.string())
+        return lambda values: pc.if_else(pc.is_valid(values), fixed, pa.scalar(None, pa.string()))
+
+    def _whole_document(self, entity: str, operator: Operator) -> _Twin:
+        def one(text: str) -> str | None:
+            masked = self._operators.value(operator, entity, text)
+            return None if masked is None else encode(masked)
+
+        return lambda values: _distinct(values, one)
+
+    def _spans(self, column: Column, work: Iterable[tuple[Verdict, Operator]]) -> _Twin:
+        by_entity = {verdict.entity_type: operator for verdict, operator in work}
+        read_all = any(verdict.evidence.get("read_all", True) for verdict, _ in work)
+        asked = claim(tokens(column.property))
+        claimed = None if asked is None else asked.entity_type
+
+        def twin(values: pa.Array) -> pa.Array:
+            encoded = values.dictionary_encode()
+            masked = self._replaced(encoded.dictionary, claimed, by_entity, read_all=read_all)
+            if not masked:
+                return values
+            texts = encoded.dictionary.to_pylist()
+            for index, text in masked.items():
+                texts[index] = text
+            return pa.array(texts, pa.string()).take(encoded.indices)
+
+        return twin
+
+    def _replaced(
+        self,
+        distinct: pa.Array,
+        claimed: str | None,
+        by_entity: dict[str, Operator],
+        *,
+        read_all: bool,
+    ) -> dict[int, str | None]:
+        """The masked texts of those of ``distinct`` that hold a span to mask, by their place."""
+        seen = screen(distinct, claimed, read=True, read_all=read_all)
+        found = self._finder.find(seen.texts, seen.prose, claimed)
+        masked: dict[int, str | None] = {}
+        for index, text, spans in zip(seen.indices, seen.texts, found, strict=True):
+            wanted = tuple(span for span in spans if span.entity in by_entity)
+            if wanted:
+                masked[index] = self._splice(text, wanted, by_entity)
+        return masked
+
+    def _splice(self, text: str, spans: Spans, by_entity: dict[str, Operator]) -> str | None:
+        parts: list[str] = []
+        at = 0
+        for span in spans:
+            operator = by_entity[span.entity]
+            if operator is Operator.DROP:
+                return None
+            parts.append(text[at : span.start])
+            parts.append(self._operators.span(operator, span.entity, text[span.start : span.end]))
+            at = span.end
+        parts.append(text[at:])
+        return "".join(parts)
+
+    def _documents(self, column: Column, work: Sequence[tuple[Verdict, Operator]]) -> _Twin:
+        whole = [(v, op) for v, op in work if v.scope is Scope.VALUE]
+        by_path: dict[str, list[tuple[Verdict, Operator]]] = {}
+        for verdict, operator in work:
+            if verdict.scope is Scope.SPAN:
+                by_path.setdefault(verdict.path, []).append((verdict, operator))
+        for verdict, _ in whole:
+            by_path.pop(verdict.path, None)
+
+        def twin(values: pa.Array) -> pa.Array:
+            encoded = values.dictionary_encode()
+            texts = encoded.dictionary.to_pylist()
+            documents = [decode(text, column.name) for text in texts]
+            plan = Plan()
+            for verdict, operator in whole:
+                plan.at(verdict.path).replace = self._whole_leaf(verdict.entity_type, operator)
+            if by_path:
+                self._plan_spans(plan, column, by_path, documents)
+            for index, document in enumerate(documents):
+                masked, changed = plan.apply(document)
+                if changed:
+                    texts[index] = encode(masked)
+            return pa.array(texts, pa.string()).take(encoded.indices)
+
+        return twin
+
+    def _whole_leaf(self, entity: str, operator: Operator) -> Callable[[Any], Any]:
+        def replace(value: Any) -> Any:
+            if type(value) is str:
+                return self._operators.value(operator, entity, value)
+            # A number has no masked form.
+            return self._operators.token(str(value)) if operator is Operator.TOKENIZE else None
+
+        return replace
+
+    def _plan_spans(
+        self,
+        plan: Plan,
+        column: Column,
+        by_path: dict[str, list[tuple[Verdict, Operator]]],
+        documents: Collection[Any],
+    ) -> None:
+        """Find the spans at the places of ``by_path`` in all ``documents``, and plan them."""
+        for path, work in by_path.items():
+            texts: dict[str, None] = {}
+            for document in documents:
+                texts.update(dict.fromkeys(_at(document, list(steps(path)))))
+            words = tokens(column.property)
+            for kind, member in steps(path):
+                words += tokens(member) if kind == "member" else ()
+            asked = claim(words)
+            distinct = pa.array(texts, pa.string())
+            masked = self._replaced(
+                distinct,
+                None if asked is None else asked.entity_type,
+                {verdict.entity_type: operator for verdict, operator in work},
+                read_all=any(verdict.evidence.get("read_all", True) for verdict, _ in work),
+            )
+            ordered = list(texts)
+            replaced = {ordered[index]: text for index, text in masked.items()}
+            plan.at(path).replace = _lookup(replaced)
+
+
+def _lookup(replaced: dict[str, str | None]) -> Callable[[Any], Any]:
+    def replace(value: Any) -> Any:
+        return replaced.get(value, value) if type(value) is str else value
+
+    return replace
+
+
+def _at(value: Any, path: Sequence[tuple[str, str]]) -> Iterable[str]:
+    """The strings of ``value`` at ``path``."""
+    if not path:
+        if type(value) is str:
+            yield value
+        return
+    kind, name = path[0]
+    if kind == "member" and type(value) is dict and name in value:
+        yield from _at(value[name], path[1:])
+    elif kind == "star" and type(value) is dict:
+        for member in value.values():
+            yield from _at(member, path[1:])
+    elif kind == "item" and type(value) is list:
+        for element in value:
+            yield from _at(element, path[1:])
+
+
+def _distinct(values: pa.Array, one: Callable[[str], str | None]) -> pa.Array:
+    """``one`` of each distinct value, laid out as ``values`` are; nulls stay null."""
+    encoded = values.dictionary_encode()
+    made = [one(text) for text in encoded.dictionary.to_pylist()]
+    return pa.array(made, pa.string()).take(encoded.indices)

@@ -1,0 +1,193 @@
+"""JSON documents leaf by leaf: their paths, a walk that gathers text, a rewrite that keeps numbers.
+
+Numbers are decoded as int or Decimal, never float, so that what is written back is what was read.
+Member names are taken for structure, not for data: a personal member name (an e-mail address as a
+key) is not masked, but it never becomes part of a path either.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from atlas.errors import TerminalError
+from atlas.pii.claims import IN_NUMBERS, claim, tokens
+
+_PLAIN = re.compile(r"[^\W\d]\w*")
+_STEP = re.compile(r'\.([^\W\d]\w*)|\.(\*)|\[(\*)\]|\["((?:[^"\\]|\\.)*)"\]')
+_DATA_KEY = re.compile(r"@|(?:\d\D{0,2}){5}")
+_CHILDREN = 200
+_LONGEST_KEY = 64
+
+_decoder = msgspec.json.Decoder(float_hook=Decimal)
+_encoder = msgspec.json.Encoder(decimal_format="number")
+
+
+def decode(text: str, column: str) -> Any:
+    """The document ``text``, numbers exact.
+
+    Raises:
+        TerminalError: it is no JSON, or nested too deeply to be searched; names ``column``.
+    """
+    try:
+        return _decoder.decode(text)
+    except (msgspec.DecodeError, RecursionError) as error:
+        # The cause may quote the document.
+        raise TerminalError(
+            f"column {column} holds JSON that cannot be searched ({type(error).__name__}): "
+            "leave the stream out or mend it at the source"
+        ) from None
+
+
+def encode(document: Any) -> str:
+    """``document`` as JSON text, numbers as they were decoded."""
+    return _encoder.encode(document).decode()
+
+
+class Node:
+    """A place in the documents of one column, with everything below it.
+
+    Attributes:
+        path: its JSON path.
+        words: tokens of the column's name and of the member names on the way, outermost first.
+        texts: strings gathered there and not yet taken.
+        numbers: numbers gathered there, as text, where the name claims what numbers can be.
+    """
+
+    __slots__ = ("_wants_numbers", "children", "item", "numbers", "path", "star", "texts", "words")
+
+    def __init__(self, path: str, words: tuple[str, ...] = ()) -> None:
+        self.path = path
+        self.words = words
+        self.children: dict[str, Node] = {}
+        self.star: Node | None = None
+        self.item: Node | None = None
+        self.texts: list[str] = []
+        self.numbers: list[str] = []
+        asked = claim(words)
+        self._wants_numbers = asked is not None and asked.entity_type in IN_NUMBERS
+
+    def child(self, key: str) -> Node:
+        """The node of member ``key``. Members that look like data, or are too many, share one
+        node, ``.*``."""
+        node = self.children.get(key)
+        if node is not None:
+            return node
+        if (
+            len(self.children) >= _CHILDREN
+            or len(key) > _LONGEST_KEY
+            or _DATA_KEY.search(key) is not None
+        ):
+            if self.star is None:
+                self.star = Node(self.path + ".*", self.words)
+            return self.star
+        step = f".{key}" if _PLAIN.fullmatch(key) else f"[{encode(key)}]"
+        node = self.children[key] = Node(self.path + step, (*self.words, *tokens(key)))
+        return node
+
+    def elements(self) -> Node:
+        """The node of the elements of an array."""
+        if self.item is None:
+            self.item = Node(self.path + "[*]", self.words)
+        return self.item
+
+    def walk(self) -> Iterator[Node]:
+        """This node and all below it."""
+        yield self
+        for below in (*self.children.values(), self.star, self.item):
+            if below is not None:
+                yield from below.walk()
+
+    def gather(self, value: Any) -> None:
+        """Append every string of ``value`` to the texts of the node where it stands."""
+        if type(value) is str:
+            self.texts.append(value)
+        elif type(value) is dict:
+            children = self.children
+            for key, member in value.items():
+                below = children.get(key) or self.child(key)
+                if type(member) is str:
+                    below.texts.append(member)
+                else:
+                    below.gather(member)
+        elif type(value) is list:
+            below = self.elements()
+            for element in value:
+                below.gather(element)
+        elif self._wants_numbers and type(value) in (int, Decimal):
+            self.numbers.append(str(value))
+
+
+def steps(path: str) -> Iterator[tuple[str, str]]:
+    """The steps of a JSON path that a :class:`Node` made, after its "$": ("member", name),
+    ("star", "") or ("item", "")."""
+    at = 1
+    while at < len(path):
+        found = _STEP.match(path, at)
+        if found is None:
+            raise ValueError(f"no JSON path of a verdict: {path}")
+        plain, star, item, quoted = found.groups()
+        if star:
+            yield "star", ""
+        elif item:
+            yield "item", ""
+        else:
+            yield "member", plain if plain is not None else _decoder.decode(f'"{quoted}"')
+        at = found.end()
+
+
+Replace = Callable[[Any], Any]
+"""Gives a string or number its masked form; returns the very same object to leave it."""
+
+
+class Plan:
+    """What to replace in the documents of one column, place by place."""
+
+    __slots__ = ("item", "members", "replace", "star")
+
+    def __init__(self) -> None:
+        self.replace: Replace | None = None
+        self.members: dict[str, Plan] = {}
+        self.star: Plan | None = None
+        self.item: Plan | None = None
+
+    def at(self, path: str) -> Plan:
+        """The plan for the place at ``path``, made if need be."""
+        plan = self
+        for kind, name in steps(path):
+            if kind == "member":
+                plan = plan.members.setdefault(name, Plan())
+            elif kind == "star":
+                plan.star = plan.star or Plan()
+                plan = plan.star
+            else:
+                plan.item = plan.item or Plan()
+                plan = plan.item
+        return plan
+
+    def apply(self, value: Any) -> tuple[Any, bool]:
+        """``value`` with every replacement made, in place where it can be, and whether there was
+        any."""
+        if type(value) is dict:
+            changed = False
+            for key in value if self.star is not None else self.members.keys() & value.keys():
+                below = self.members.get(key, self.star)
+                if below is not None:
+                    value[key], touched = below.apply(value[key])
+                    changed |= touched
+            return value, changed
+        if type(value) is list:
+            changed = False
+            if self.item is not None:
+                for index, element in enumerate(value):
+                    value[index], touched = self.item.apply(element)
+                    changed |= touched
+            return value, changed
+        if self.replace is None or value is None or type(value) is bool:
+            return value, False
+        replaced = self.replace(value)
+        return replaced, replaced is not value

@@ -1,0 +1,132 @@
+"""Policies: which operator each kind of personal data gets, as data.
+
+A policy names an operator for every entity type; a connection may override it by entity type and
+by column. Entity types that are not personal by themselves (dates, nationalities, countries,
+organizations) are no findings, so no policy names them.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from atlas.errors import UsageError
+from atlas.model.personal import Operator
+
+ENTITIES: dict[str, str] = {
+    "EMAIL_ADDRESS": "e-mail address",
+    "PHONE_NUMBER": "telephone number",
+    "PERSON": "name of a person, whole or in part",
+    "LOCATION": "part of a person's address: street, house number, city, postal code",
+    "DATE_OF_BIRTH": "date of birth, as distinct from other dates",
+    "CREDIT_CARD": "payment card number (Luhn)",
+    "IBAN_CODE": "bank account as IBAN (checksum)",
+    "CRYPTO": "Bitcoin address (checksum)",
+    "IP_ADDRESS": "IP address, v4 or v6",
+    "MAC_ADDRESS": "hardware address",
+    "US_SSN": "US social security number",
+    "UK_NHS": "UK national health service number (checksum)",
+    "NATIONAL_ID": "passport, driver's licence, tax or national identifier, by the column's name",
+    "PERSONAL": "a column that the policy names although nothing was found in it",
+}
+"""The entity types of findings, by Presidio's names where it has one, and what they mean."""
+
+MERGING = frozenset({Operator.MASK, Operator.REDACT, Operator.GENERALISE, Operator.DROP})
+"""Operators that make different values equal: never applied to a primary key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Operators by entity type and, where a connection says so, by column.
+
+    Attributes:
+        name: the policy's name.
+        entities: operator for each of :data:`ENTITIES`.
+        columns: operators that win over ``entities``; a key is a column's name, or a column's
+            name and the rest of a JSON path ("address.city").
+    """
+
+    name: str
+    entities: Mapping[str, Operator]
+    columns: Mapping[str, Operator] = field(default_factory=dict)
+
+    def operator(self, entity_type: str, column: str, path: str = "") -> Operator:
+        """What becomes of ``entity_type`` found in ``column`` at JSON ``path`` ("$.city" or "")."""
+        explicit = self.explicit(column, path)
+        return self.entities[entity_type] if explicit is None else explicit
+
+    def explicit(self, column: str, path: str = "") -> Operator | None:
+        """The operator that ``columns`` gives this leaf or its whole column, or None."""
+        leaf = self.columns.get(column + path[1:]) if path else None
+        return leaf if leaf is not None else self.columns.get(column)
+
+
+POLICIES: dict[str, Policy] = {
+    "default": Policy("default", dict.fromkeys(ENTITIES, Operator.MASK)),
+}
+
+
+def _near(word: object, known: Iterable[str]) -> str:
+    known = list(known)
+    for candidate in (str(word), str(word).upper(), str(word).lower()):
+        near = difflib.get_close_matches(candidate, known, n=1, cutoff=0.5)
+        if near:
+            return f"did you mean {near[0]}?"
+    return f"it is one of {', '.join(known)}"
+
+
+def policy(name: str) -> Policy:
+    """The policy called ``name``.
+
+    Raises:
+        UsageError: there is none; the message has the nearest name.
+    """
+    try:
+        return POLICIES[name]
+    except KeyError:
+        raise UsageError(f"unknown pii policy {name!r}: {_near(name, POLICIES)}") from None
+
+
+def _operator(value: object, where: str) -> Operator:
+    try:
+        return Operator(str(value))
+    except ValueError:
+        raise UsageError(
+            f"pii: {where} has unknown operator {value!r}: {_near(value, list(Operator))}"
+        ) from None
+
+
+def _mapping(value: object, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise UsageError(f"pii: {where} must be a mapping of names to operators")
+    return value
+
+
+def parse(document: Mapping[str, Any] | None) -> Policy:
+    """The policy that a connection's ``pii`` block asks for.
+
+    Shape: ``{"policy": NAME, "entities": {TYPE: OPERATOR}, "columns": {COLUMN: OPERATOR}}``, each
+    part optional; None or ``{}`` is the default policy. With a column's operator other than
+    ``keep``, the whole column gets it, whatever was found; with ``keep``, findings are reported
+    and nothing is changed.
+
+    Raises:
+        UsageError: an unknown key, policy, entity type or operator; the message has the nearest.
+    """
+    document = _mapping(document if document is not None else {}, "the block")
+    known = ("policy", "entities", "columns")
+    for key in document:
+        if key not in known:
+            raise UsageError(f"pii: unknown key {key!r}: {_near(key, known)}")
+    base = policy(str(document.get("policy", "default")))
+    entities = dict(base.entities)
+    for entity, value in _mapping(document.get("entities") or {}, "entities").items():
+        if entity not in ENTITIES:
+            raise UsageError(f"pii: unknown entity type {entity!r}: {_near(entity, ENTITIES)}")
+        entities[entity] = _operator(value, f"entity type {entity}")
+    columns = dict(base.columns)
+    for column, value in _mapping(document.get("columns") or {}, "columns").items():
+        columns[str(column)] = _operator(value, f"column {column!r}")
+    return replace(base, entities=entities, columns=columns)

@@ -1,0 +1,40 @@
+"""The scanner: Presidio's parts, loaded once per process, that studies and maskers share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from atlas.model.stream import Column
+from atlas.pii.engine import engine
+from atlas.pii.spans import Finder
+from atlas.pii.study import Study
+from atlas.settings import Settings
+
+
+class Scanner:
+    """Searches columns for personal data, in one process, off the network.
+
+    Attributes:
+        finder: finds the spans of texts, and remembers them between a study and its mask.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        """Load model and recognizers, or take those that this process has loaded already.
+
+        Raises:
+            TerminalError: the model is not installed.
+        """
+        self._settings = settings
+        self.finder = Finder(
+            engine(settings.pii_model, settings.pii_language, settings.pii_phone_regions)
+        )
+
+    def study(self, columns: Sequence[Column], keys: frozenset[str]) -> Study:
+        """A study of a stream with ``columns``; ``keys`` are the names of its primary key's."""
+        return Study(
+            self.finder,
+            columns,
+            keys,
+            self._settings.pii_sample,
+            self._settings.pii_threshold,
+        )

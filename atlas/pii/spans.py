@@ -1,0 +1,291 @@
+"""Which spans of a text are personal: recognizers on what they could match, NER on prose.
+
+Presidio's recognizers propose, with a score; whether a proposal stands is decided here, by its
+checksum, by the words and characters around it, and by what the column's name claims.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from presidio_analyzer import RecognizerResult
+
+from atlas.pii.engine import Engine
+from atlas.pii.names import names
+from atlas.pii.patterns import ip_personal, triggers
+
+_WHOLE = 600
+_AROUND = 80
+_CACHED = 300_000
+_CHUNK = 1_000
+_RANK = {
+    name: rank
+    for rank, name in enumerate(
+        (
+            "EMAIL_ADDRESS",
+            "IBAN_CODE",
+            "CREDIT_CARD",
+            "CRYPTO",
+            "UK_NHS",
+            "US_SSN",
+            "MAC_ADDRESS",
+            "IP_ADDRESS",
+            "PHONE_NUMBER",
+            "LOCATION",
+            "PERSON",
+        )
+    )
+}
+# What stands has its form, its checksum or its context for it, so it counts, however little its
+# recognizer gives the bare pattern.
+_STANDING = 0.6
+_CHECKED = frozenset({"IBAN_CODE", "CREDIT_CARD", "CRYPTO", "UK_NHS"})
+_ABOUT_SOMEBODY = frozenset({"PERSON", "EMAIL_ADDRESS", "PHONE_NUMBER", "US_SSN", "UK_NHS"})
+
+
+class Span(NamedTuple):
+    """A personal span: ``text[start:end]`` is ``entity``, known by ``kind`` (pattern, checksum,
+    ner)."""
+
+    start: int
+    end: int
+    entity: str
+    score: float
+    kind: str
+
+
+Spans = tuple[Span, ...]
+
+
+class Finder:
+    """Finds spans with an engine, and remembers what it found.
+
+    The memory is by hash of the text, bounded, and holds no text; it spares the second reading of
+    values that stand in several batches, and of all values when they are masked.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._known: dict[tuple[int, int, str | None, bool], Spans] = {}
+
+    def find(self, texts: Sequence[str], prose: Sequence[bool], claimed: str | None) -> list[Spans]:
+        """The spans of each of ``texts``; NER reads those that are ``prose``.
+
+        ``claimed`` is the entity type that the column's name claims, or None.
+
+        Raises:
+            TerminalError: a recognizer raised.
+        """
+        keys = [
+            (hash(text), len(text), claimed, reads)
+            for text, reads in zip(texts, prose, strict=True)
+        ]
+        missing = [index for index, key in enumerate(keys) if key not in self._known]
+        fresh: dict[int, Spans] = {}
+        for start in range(0, len(missing), _CHUNK):
+            chunk = missing[start : start + _CHUNK]
+            with self._engine.zone():
+                fresh.update(self._search(texts, prose, claimed, chunk))
+        found = [
+            fresh[index] if index in fresh else self._known[key] for index, key in enumerate(keys)
+        ]
+        self._remember({keys[index]: spans for index, spans in fresh.items()})
+        return found
+
+    def _search(
+        self,
+        texts: Sequence[str],
+        prose: Sequence[bool],
+        claimed: str | None,
+        indices: Sequence[int],
+    ) -> dict[int, Spans]:
+        """The spans of the texts at ``indices``."""
+        reading = [index for index in indices if prose[index]]
+        read = self._engine.read([texts[index] for index in reading]) if reading else []
+        named = dict(zip(reading, read, strict=True))
+        return {
+            index: _settle(
+                self._patterns(texts[index], claimed) + _persons(texts[index], named.get(index, []))
+            )
+            for index in indices
+        }
+
+    def _remember(self, fresh: dict[tuple[int, int, str | None, bool], Spans]) -> None:
+        if len(self._known) + len(fresh) > _CACHED:
+            for key in list(self._known)[: _CACHED // 2]:
+                del self._known[key]
+        if len(fresh) <= _CACHED // 2:
+            self._known.update(fresh)
+
+    def _patterns(self, text: str, claimed: str | None) -> list[Span]:
+        windows: dict[str, list[tuple[int, int]]] = {}
+        for entity, match in triggers(text, claimed):
+            around = (0, len(text))
+            if len(text) > _WHOLE:
+                around = _window(text, match.start(), match.end())
+            known = windows.setdefault(entity, [])
+            if known and around[0] <= known[-1][1]:
+                known[-1] = (known[-1][0], max(known[-1][1], around[1]))
+            else:
+                known.append(around)
+        found: list[Span] = []
+        for entity, places in windows.items():
+            for start, end in places:
+                found.extend(self._window_spans(entity, text[start:end], start, claimed))
+        return found
+
+    def _window_spans(self, entity: str, text: str, offset: int, claimed: str | None) -> list[Span]:
+        proposed = self._engine.match(entity, text)
+        spans: list[Span] = []
+        unsure: list[RecognizerResult] = []
+        for result in proposed:
+            if _stands(result, text, supported=entity == claimed):
+                spans.append(_span(result, offset))
+            else:
+                unsure.append(result)
+        if unsure:
+            for result in self._engine.supported(text, unsure):
+                why = result.analysis_explanation
+                raised = why is not None and bool(why.supportive_context_word)
+                if raised and _stands(result, text, supported=True):
+                    spans.append(_span(result, offset))
+        return spans
+
+
+def _window(text: str, start: int, end: int) -> tuple[int, int]:
+    """The surroundings of a place in a long text, cut at white space so that no word is halved."""
+    low = max(0, start - _AROUND)
+    high = min(len(text), end + _AROUND)
+    # A run without any space around the place (an address, a token) belongs to it, up to a bound.
+    while low > 0 and not text[low - 1].isspace() and start - low < 4 * _AROUND:
+        low -= 1
+    while high < len(text) and not text[high].isspace() and high - end < 4 * _AROUND:
+        high += 1
+    return low, high
+
+
+def _span(result: RecognizerResult, offset: int) -> Span:
+    kind = "checksum" if result.entity_type in _CHECKED else "pattern"
+    score = min(max(result.score, _STANDING), 1.0)
+    return Span(result.start + offset, result.end + offset, result.entity_type, score, kind)
+
+
+def _stands(result: RecognizerResult, text: str, *, supported: bool) -> bool:
+    """Whether a proposal of a pattern recognizer is taken.
+
+    ``supported``: the column's name or the words before speak for this entity type.
+    """
+    found = text[result.start : result.end]
+    before, after = text[: result.start], text[result.end :]
+    match result.entity_type:
+        case "PHONE_NUMBER":
+            sure = supported or result.score >= 0.4
+            return sure and _phone_stands(found, before, after, supported=supported)
+        case "CREDIT_CARD":
+            digits = [char for char in found if char.isdigit()]
+            inside = before[-1:] in ("-", ".", "_") or re.match(r"[-.]\w", after) is not None
+            return (
+                len(set(digits)) > 1
+                and not inside
+                and (supported or digits[0] != "1" or (len(digits) == 15 and digits[1] == "8"))
+            )
+        case "US_SSN":
+            return supported or (
+                found[3:4] == "-"
+                and before[-1:] not in ("-", "+", "/")
+                and after[:1] not in ("-", "/")
+            )
+        case "UK_NHS":
+            return supported
+        case "IP_ADDRESS":
+            if before[-1:] == "." or re.match(r"\.\d", after):
+                return False
+            return ip_personal(found, before, supported=supported)
+        case _:
+            return True
+
+
+_DATE_OR_IP = re.compile(
+    r"(?:19|20)\d{2}[-/. ]\d{1,2}[-/. ]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](?:19|20)\d{2}|"
+    r"\d{1,3}(?:\.\d{1,3}){3}\Z"
+)
+
+
+def _phone_stands(found: str, before: str, after: str, *, supported: bool) -> bool:
+    digits = sum(map(str.isdigit, found))
+    if _DATE_OR_IP.match(found) or not 7 <= digits <= 21:
+        return False
+    attached = re.search(r"[\w./#:@=-]\Z", before) is not None and not before.endswith(
+        ("Tel:", "tel:", "Phone:", "phone:", ". ")
+    )
+    if attached or re.match(r"[\w@]|[-./:]\d", after):
+        return False
+    if found.startswith(("+", "00")) or "(" in found or supported:
+        return True
+    groups = re.findall(r"\d+", found)
+    if len(groups) < 3 or set(map(len, groups)) == {4}:
+        return False
+    pairs = all(len(group) <= 2 for group in groups)
+    return not pairs or (groups[0].startswith("0") and len(groups) == 5)
+
+
+def _persons(text: str, results: Sequence[RecognizerResult]) -> list[Span]:
+    """NER's persons and places, trimmed to what a name can be."""
+    spans: list[Span] = []
+    for result in results:
+        start, end = result.start, result.end
+        line = text[start:end].find("\n")
+        if line > 0:
+            end = start + line
+        while start < end and not text[start].isalpha():
+            start += 1
+        while end > start and not (text[end - 1].isalpha() or text[end - 1] == "."):
+            end -= 1
+        found = text[start:end]
+        if found.endswith(("'s", "\u2019s")):
+            end -= 2
+            found = found[:-2]
+        if len(found) < 2 or any(char.isdigit() or char in "@/_<>{}=" for char in found):
+            continue
+        if names().no_person(found):
+            continue
+        spans.append(Span(start, end, result.entity_type, float(result.score), "ner"))
+    return spans
+
+
+def _settle(spans: list[Span]) -> Spans:
+    """Spans without overlap, in order: what is surer keeps its whole, the other what is left.
+
+    A place that NER found stands only beside somebody: in a text without a person, an address or
+    a number, a city is no personal data.
+    """
+    somebody = any(span.entity in _ABOUT_SOMEBODY for span in spans)
+    if not somebody:
+        spans = [span for span in spans if not (span.entity == "LOCATION" and span.kind == "ner")]
+    ordered = sorted(
+        spans, key=lambda span: (_RANK[span.entity], -(span.end - span.start), span.start)
+    )
+    kept: list[Span] = []
+    for span in ordered:
+        for start, end in _remainders(span, kept):
+            kept.append(span._replace(start=start, end=end))
+    return tuple(sorted(kept))
+
+
+def _remainders(span: Span, kept: Sequence[Span]) -> list[tuple[int, int]]:
+    left = [(span.start, span.end)]
+    for other in kept:
+        pieces: list[tuple[int, int]] = []
+        for start, end in left:
+            if other.end <= start or end <= other.start:
+                pieces.append((start, end))
+                continue
+            pieces.extend(
+                piece
+                for piece in ((start, other.start), (other.end, end))
+                if piece[1] - piece[0] > 1
+            )
+        left = pieces
+    return left

@@ -1,0 +1,309 @@
+"""The study of one stream: batches in, evidence gathered, verdicts out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from atlas.errors import UsageError
+from atlas.model.personal import Operator, Scope, Verdict
+from atlas.model.stream import Column, ColumnType
+from atlas.pii.claims import IN_NUMBERS, tokens
+from atlas.pii.decide import TIMES, Company, Finding, Leaf, company, decide, settled
+from atlas.pii.evidence import Evidence
+from atlas.pii.names import names
+from atlas.pii.paths import Node, decode
+from atlas.pii.patterns import (
+    CARD_LIKE,
+    ORGANIZATION,
+    date_like,
+    id_like,
+    name_like,
+    phone_like,
+)
+from atlas.pii.policy import MERGING, Policy
+from atlas.pii.screen import screen
+from atlas.pii.spans import Finder, Span, Spans
+
+_TRIAL = 100
+_READ_ALL = 0.2
+_TRAITS: dict[str, Callable[[str], bool]] = {
+    "prose": lambda text: len(text.split(None, 5)) >= 5,
+    "name_like": name_like,
+    "single": lambda text: names().single(text),
+    "full": lambda text: names().full(text),
+    "phone_like": phone_like,
+    "date_like": date_like,
+    "id_like": id_like,
+    "card_like": lambda text: CARD_LIKE.fullmatch(text.strip()) is not None,
+    "ssn_like": lambda text: text.isdigit() and 7 <= len(text) <= 9,
+    "number": lambda text: text.strip().isdigit(),
+    "organization": lambda text: ORGANIZATION.search(text) is not None,
+}
+_NUMERIC = (ColumnType.BIGINT, ColumnType.NUMERIC)
+
+
+class Study:
+    """Gathers evidence on the columns of one stream, batch by batch, in bounded memory.
+
+    Every distinct value of every text is searched by the patterns and, where it is prose, read by
+    NER; a sample of them decides what a column is. Made by :meth:`atlas.pii.scanner.Scanner.study`.
+    """
+
+    def __init__(
+        self,
+        finder: Finder,
+        columns: Sequence[Column],
+        keys: frozenset[str],
+        sample: int,
+        threshold: float,
+    ) -> None:
+        self._finder = finder
+        self._columns = {column.name: column for column in columns}
+        self._keys = keys
+        self._sample = sample
+        self._threshold = threshold
+        self._leaves: dict[tuple[str, str], Leaf] = {}
+        self._roots: dict[str, Node] = {}
+
+    def observe(self, batch: pa.Table) -> None:
+        """Count one batch in: a text column for each of the stream's columns, JSON as text.
+
+        Raises:
+            TerminalError: a recognizer raised, or JSON could not be read.
+        """
+        for name, column in self._columns.items():
+            if name not in batch.column_names:
+                continue
+            values = batch.column(name).combine_chunks().drop_null()
+            if not len(values):
+                continue
+            if column.type is ColumnType.JSONB:
+                self._observe_documents(column, values)
+                continue
+            leaf = self._leaf(name, "", tokens(column.property), column.type)
+            asked = leaf.claim
+            if column.type is ColumnType.TEXT or (
+                asked is not None
+                and (
+                    (column.type in _NUMERIC and asked.entity_type in IN_NUMBERS)
+                    or (column.type in TIMES and asked.entity_type == "DATE_OF_BIRTH")
+                )
+            ):
+                self._observe_leaf(leaf, values)
+
+    def _leaf(self, column: str, path: str, words: tuple[str, ...], of: ColumnType) -> Leaf:
+        leaf = self._leaves.get((column, path))
+        if leaf is None:
+            leaf = self._leaves[column, path] = Leaf(words, of, Evidence())
+        return leaf
+
+    def _observe_documents(self, column: Column, documents: pa.Array) -> None:
+        root = self._roots.get(column.name)
+        if root is None:
+            root = self._roots[column.name] = Node("$", tokens(column.property))
+        for text in documents.unique().to_pylist():
+            root.gather(decode(text, column.name))
+        for node in root.walk():
+            for kind, gathered in (
+                (ColumnType.TEXT, node.texts),
+                (ColumnType.NUMERIC, node.numbers),
+            ):
+                if gathered:
+                    path = node.path if kind is ColumnType.TEXT else f"{node.path}#"
+                    leaf = self._leaf(column.name, path, node.words, kind)
+                    self._observe_leaf(leaf, pa.array(gathered, pa.string()))
+                    gathered.clear()
+
+    def _observe_leaf(self, leaf: Leaf, values: pa.Array) -> None:
+        evidence = leaf.evidence
+        evidence.values += len(values)
+        distinct = values.unique()
+        evidence.distinct += len(distinct)
+        if evidence.settled:
+            return
+        picked = self._pick(distinct, evidence.sampled)
+        self._observe_sample(leaf, picked)
+        evidence.settled |= settled(leaf)
+        if leaf.type is not ColumnType.TEXT:
+            return
+        evidence.read_all |= evidence.trait("prose") >= _READ_ALL
+        # A settled column is masked whole: what the sample showed stands for the rest.
+        self._search(leaf, picked if evidence.settled else distinct, read=not evidence.settled)
+
+    def _pick(self, distinct: pa.Array, sampled: int) -> pa.Array:
+        """The sample's share of this batch, spread over it; later batches add a twentieth each."""
+        quota = min(len(distinct), max(self._sample - sampled, self._sample // 20, 1))
+        return distinct.take(pa.array([index * len(distinct) // quota for index in range(quota)]))
+
+    def _observe_sample(self, leaf: Leaf, picked: pa.Array) -> None:
+        evidence, claimed = leaf.evidence, _claimed(leaf)
+        texts = picked.to_pylist()
+        evidence.sampled += len(texts)
+        for trait, holds in _TRAITS.items():
+            evidence.traits[trait] += sum(map(holds, texts))
+        seen = screen(picked, claimed, read=False, read_all=False)
+        for text, spans in zip(
+            seen.texts, self._finder.find(seen.texts, seen.prose, claimed), strict=True
+        ):
+            evidence.sample_found.update({span.entity for span in spans})
+            whole = _whole(text, spans)
+            if whole is not None:
+                evidence.sample_whole[whole.entity] += 1
+        asked = leaf.claim
+        if asked is not None and asked.entity_type == "PERSON" and not asked.strong:
+            trial = [text for text in texts if " " in text.strip() and name_like(text)][:_TRIAL]
+            read = self._finder.find(trial, [True] * len(trial), claimed)
+            evidence.traits["ner_read"] += len(trial)
+            evidence.traits["ner_person"] += sum(
+                any(span.entity == "PERSON" for span in spans) for spans in read
+            )
+
+    def _search(self, leaf: Leaf, distinct: pa.Array, *, read: bool) -> None:
+        evidence, claimed = leaf.evidence, _claimed(leaf)
+        evidence.scanned += len(distinct)
+        seen = screen(distinct, claimed, read=read, read_all=evidence.read_all)
+        for text, spans in zip(
+            seen.texts, self._finder.find(seen.texts, seen.prose, claimed), strict=True
+        ):
+            evidence.found.update({span.entity for span in spans})
+            evidence.kinds.update({f"{span.entity} {span.kind}" for span in spans})
+            for span in spans:
+                best = evidence.scores.get(span.entity, 0.0)
+                evidence.scores[span.entity] = max(best, span.score)
+            whole = _whole(text, spans)
+            if whole is not None:
+                evidence.whole[whole.entity] += 1
+
+    def evidence(self) -> list[dict[str, Any]]:
+        """All evidence as JSON values, for another process to :meth:`merge`; no raw values."""
+        return [
+            {
+                "column": column,
+                "path": path,
+                "words": list(leaf.words),
+                "type": leaf.type.value,
+                "evidence": leaf.evidence.to_json(),
+            }
+            for (column, path), leaf in self._leaves.items()
+        ]
+
+    def merge(self, evidence: Sequence[Mapping[str, Any]]) -> None:
+        """Add what another study of the same stream gathered (its :meth:`evidence`)."""
+        for each in evidence:
+            leaf = self._leaf(
+                each["column"], each["path"], tuple(each["words"]), ColumnType(each["type"])
+            )
+            leaf.evidence.add(Evidence.from_json(each["evidence"]))
+
+    def verdicts(self, policy: Policy) -> list[Verdict]:
+        """What each column and leaf is, and what ``policy`` does to it; in order of the columns.
+
+        A primary key is tokenized where the policy would make different keys equal.
+
+        Raises:
+            UsageError: the policy names a key column and asks for just that.
+        """
+        for name in sorted(self._keys & policy.columns.keys()):
+            if policy.columns[name] in MERGING:
+                raise UsageError(
+                    f"pii: column {name} is part of the primary key and {policy.columns[name]} "
+                    "would merge its keys: say tokenize, or keep"
+                )
+        around = company(self._leaves.values())
+        verdicts: list[Verdict] = []
+        for name in self._columns:
+            whole = policy.columns.get(name)
+            if whole is not None and whole is not Operator.KEEP:
+                verdicts.append(self._imposed(name, "", whole, around))
+                continue
+            for (column, path), leaf in sorted(self._leaves.items()):
+                if column == name:
+                    verdicts.extend(self._of_leaf(name, path, leaf, around, policy))
+            known = {verdict.path for verdict in verdicts if verdict.column == name}
+            for place, operator in sorted(policy.columns.items()):
+                path = "$" + place.removeprefix(name)
+                inside = place.startswith(f"{name}.") and path not in known
+                if inside and operator is not Operator.KEEP:
+                    verdicts.append(self._imposed(name, path, operator, around))
+        return verdicts
+
+    def _of_leaf(
+        self, column: str, path: str, leaf: Leaf, around: Company, policy: Policy
+    ) -> list[Verdict]:
+        place = path.removesuffix("#")
+        explicit = policy.explicit(column, place)
+        if place and explicit is not None and explicit is not Operator.KEEP:
+            return [] if place != path else [self._imposed(column, place, explicit, around)]
+        verdicts = []
+        for found in decide(leaf, around):
+            if found.score < self._threshold:
+                continue
+            operator = policy.operator(found.entity_type, column, place)
+            if column in self._keys and operator in MERGING:
+                operator = Operator.TOKENIZE
+            verdicts.append(_verdict(column, place, leaf, found, operator, around))
+        return verdicts
+
+    def _imposed(self, column: str, path: str, operator: Operator, around: Company) -> Verdict:
+        """The verdict on a column or leaf that the policy names: all of it, whatever it holds."""
+        leaf = self._leaves.get((column, path)) or Leaf((), ColumnType.TEXT, Evidence())
+        best = next(iter(decide(leaf, around)), None)
+        found = Finding(
+            best.entity_type if best is not None else "PERSONAL",
+            Scope.VALUE,
+            1.0,
+            best.share if best is not None else 0.0,
+            "the policy names it",
+        )
+        return _verdict(column, path, leaf, found, operator, around)
+
+
+def _claimed(leaf: Leaf) -> str | None:
+    asked = leaf.claim
+    return None if asked is None else asked.entity_type
+
+
+def _whole(text: str, spans: Spans) -> Span | None:
+    """The span that is all of ``text``, but for space and punctuation around it."""
+    for span in spans:
+        rest = text[: span.start] + text[span.end :]
+        if not any(map(str.isalnum, rest)):
+            return span
+    return None
+
+
+def _verdict(
+    column: str, path: str, leaf: Leaf, found: Finding, operator: Operator, around: Company
+) -> Verdict:
+    evidence, asked, entity = leaf.evidence, leaf.claim, found.entity_type
+    told: dict[str, Any] = {
+        "reason": found.reason,
+        "name": list(leaf.words),
+        "claim": None if asked is None else f"{asked.entity_type} {asked.part}",
+        "claim_strong": asked is not None and asked.strong,
+        "values": evidence.values,
+        "distinct": evidence.distinct,
+        "scanned": evidence.scanned,
+        "sampled": evidence.sampled,
+        "found": evidence.found[entity],
+        "whole": evidence.whole[entity],
+        "kinds": {
+            name.partition(" ")[2]: count
+            for name, count in sorted(evidence.kinds.items())
+            if name.startswith(f"{entity} ")
+        },
+        "traits": {
+            name: round(count / evidence.sampled, 4)
+            for name, count in sorted(evidence.traits.items())
+            if count and evidence.sampled and not name.startswith("ner_")
+        },
+        "ner_named": round(evidence.named, 4),
+        "read_all": evidence.read_all,
+        "beside": [each for each in ("people", "contact", "street") if getattr(around, each)],
+    }
+    if found.against:
+        told["against"] = found.against
+    return Verdict(column, path, entity, found.score, found.scope, operator, found.share, told)

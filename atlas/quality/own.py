@@ -1,0 +1,274 @@
+"""A connection's own checks: its SodaCL file, taken apart into the checks of one stream.
+
+The file is SodaCL as Soda documents it, with ``checks for <stream>:`` and the filters that these
+use (``filter <stream> [name]:``). Its lines go to Soda as they stand, so that nothing is read
+otherwise than Soda reads it. Refused is what does not check a stream, what would collect its
+values (profiles, samples), and what reads the worker's files or environment.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+
+import yaml
+
+from atlas.errors import TerminalError, UsageError
+from atlas.model.checks import Dimension, RowRule
+from atlas.model.stream import Column
+from atlas.quality.check import Check
+
+_HEADING = re.compile(
+    r"^(?P<kind>checks for|filter) +(?P<name>\"[^\"]+\"|[^\s\"\[\]]+)(?: +\[(?P<filter>[^\]]+)\])?$"
+)
+_ZERO = re.compile(r"^(?P<metric>missing|invalid)_count\((?P<column>[^()]+)\) = 0$")
+_DIMENSIONS = (
+    ("missing_", Dimension.COMPLETENESS),
+    ("row_count", Dimension.COMPLETENESS),
+    ("duplicate_", Dimension.UNIQUENESS),
+    ("invalid_", Dimension.VALIDITY),
+    ("valid_", Dimension.VALIDITY),
+    ("freshness", Dimension.TIMELINESS),
+    ("schema", Dimension.CONSISTENCY),
+    ("values in", Dimension.CONSISTENCY),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Section:
+    """One heading of the file: where it stands, what it is about, and the lines below it."""
+
+    line: int
+    kind: str
+    stream: str
+    filter: str | None
+    heading: str
+    body: yaml.Node
+
+
+def validate(text: str, streams: Iterable[str]) -> None:
+    """Refuse a file that cannot be one of checks for ``streams``, as far as that shows without
+    Soda.
+
+    Raises:
+        UsageError: names the line.
+    """
+    names = set(streams)
+    try:
+        sections = _sections(text)
+        for section in sections:
+            _known(section, names)
+            if section.kind == "checks for":
+                _items(section)
+    except TerminalError as error:
+        raise UsageError(str(error)) from error
+
+
+def _known(section: _Section, names: set[str]) -> None:
+    if section.stream not in names:
+        there = ", ".join(sorted(names))
+        raise _error(section.line, f"there is no stream {section.stream} (there are {there})")
+
+
+def own_checks(
+    text: str, stream: str, columns: Sequence[Column], taken: Iterable[str] = ()
+) -> list[Check]:
+    """The checks of ``text`` that are for ``stream``, under names not in ``taken``.
+
+    Their dimension is the one that ``attributes: {dimension: …}`` names, else follows from the
+    metric (other metrics speak for accuracy).
+
+    Raises:
+        TerminalError: the text is no SodaCL that is taken here; names the line.
+    """
+    names = set(taken)
+    lines = text.splitlines()
+    sections = [section for section in _sections(text) if section.stream == stream]
+    filters = {
+        section.filter: "\n".join(lines[section.line - 1 : section.body.end_mark.line])
+        for section in sections
+        if section.kind == "filter"
+    }
+    checks: list[Check] = []
+    for section in sections:
+        if section.kind != "checks for":
+            continue
+        header = f"{section.heading}:"
+        if section.filter is not None:
+            if section.filter not in filters:
+                raise _error(section.line, f"no filter [{section.filter}] is declared for {stream}")
+            header = f"{filters[section.filter].rstrip()}\n{header}"
+        for start, end, node in _items(section):
+            check = _check(node, columns)
+            name = _unique(check.name, names)
+            names.add(name)
+            rule = check.rule
+            # Of a filtered check the rows outside of the filter do not fail.
+            if rule is None or section.filter is not None:
+                rule = None
+            else:
+                rule = RowRule(name, rule.column, rule.kind, rule.argument)
+            body = "\n".join(lines[start - 1 : end]).rstrip()
+            checks.append(
+                Check(
+                    name,
+                    check.dimension,
+                    check.column,
+                    body,
+                    rule=rule,
+                    header=header,
+                    line=start,
+                )
+            )
+    return checks
+
+
+def _error(line: int, problem: str) -> TerminalError:
+    return TerminalError(f"quality checks, line {line}: {problem}")
+
+
+def _sections(text: str) -> list[_Section]:
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise _error(mark.line + 1 if mark else 1, f"no YAML: {error.problem}") from error
+    except yaml.YAMLError as error:
+        raise _error(1, "no YAML: a character that it does not allow") from error
+    if root is None:
+        return []
+    if not isinstance(root, yaml.MappingNode):
+        raise _error(1, "must start with `checks for <stream>:`")
+    for number, line in enumerate(text.splitlines(), 1):
+        if "${" in line:
+            raise _error(number, "variables (${…}) are not taken here; write the value itself")
+    return [_section(key, body) for key, body in root.value]
+
+
+def _section(key: yaml.Node, body: yaml.Node) -> _Section:
+    line = key.start_mark.line + 1
+    heading = str(key.value)
+    match = _HEADING.match(heading)
+    if match is None:
+        raise _error(
+            line,
+            f"cannot take `{heading}`: only `checks for <stream>` and `filter <stream> [name]`",
+        )
+    if match["kind"] == "filter" and match["filter"] is None:
+        raise _error(line, f"`{heading}` needs a name in brackets")
+    return _Section(line, match["kind"], match["name"].strip('"'), match["filter"], heading, body)
+
+
+def _items(section: _Section) -> list[tuple[int, int, yaml.Node]]:
+    """First line, last line and node of each check of a section."""
+    if not isinstance(section.body, yaml.SequenceNode) or section.body.flow_style:
+        raise _error(
+            section.line, f"below `{section.heading}:` stands a list, one `- check` a line"
+        )
+    nodes: list[yaml.Node] = section.body.value
+    starts = [node.start_mark.line + 1 for node in nodes]
+    ends = [start - 1 for start in starts[1:]] + [section.body.end_mark.line]
+    if section.body.end_mark.column:
+        ends[-1] += 1
+    for node in nodes:
+        _refuse_files(node)
+    return [
+        (start, max(start, end), node) for start, end, node in zip(starts, ends, nodes, strict=True)
+    ]
+
+
+def _refuse_files(node: yaml.Node) -> None:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if str(key.value).endswith("sql_file"):
+                raise _error(
+                    key.start_mark.line + 1,
+                    "sql_file is not taken here; write the query below `fail query:`",
+                )
+            _refuse_files(value)
+
+
+def _check(node: yaml.Node, columns: Sequence[Column]) -> Check:
+    """Name, dimension, column and row rule of one item; its text is not the node's business."""
+    settings: dict[str, yaml.Node] = {}
+    if isinstance(node, yaml.ScalarNode):
+        text = str(node.value)
+    elif isinstance(node, yaml.MappingNode) and node.value:
+        key, body = node.value[0]
+        text = str(key.value)
+        if isinstance(body, yaml.MappingNode):
+            settings = {str(key.value): value for key, value in body.value}
+    else:
+        raise _error(node.start_mark.line + 1, "is no check")
+    name = text
+    for key in ("name", "fail condition", "fail query"):
+        if key in settings:
+            name = " ".join(str(settings[key].value).split())
+            break
+    dimension = next((d for start, d in _DIMENSIONS if text.startswith(start)), Dimension.ACCURACY)
+    rule = _rule(text, settings, {column.name for column in columns})
+    return Check(
+        name,
+        _declared_dimension(settings) or dimension,
+        rule.column if rule else _column(text, columns),
+        "",
+        rule=rule,
+    )
+
+
+def _declared_dimension(settings: dict[str, yaml.Node]) -> Dimension | None:
+    attributes = settings.get("attributes")
+    if isinstance(attributes, yaml.MappingNode):
+        for key, value in attributes.value:
+            if key.value == "dimension":
+                try:
+                    return Dimension(str(value.value))
+                except ValueError as error:
+                    raise _error(
+                        value.start_mark.line + 1,
+                        f"no dimension {value.value} (there are {', '.join(Dimension)})",
+                    ) from error
+    return None
+
+
+def _column(text: str, columns: Sequence[Column]) -> str | None:
+    match = re.search(r"\(([^(),]+)[,)]", text)
+    name = match[1].strip().strip('"') if match else None
+    return name if any(column.name == name for column in columns) else None
+
+
+def _rule(text: str, settings: dict[str, yaml.Node], columns: set[str]) -> RowRule | None:
+    """The rule of a check that says of every single row whether it may stand; None for others:
+    a check that allows some failing rows, or speaks of all rows together, names none."""
+    match = _ZERO.match(text)
+    if match is None or match["column"].strip('"') not in columns:
+        return None
+    column = match["column"].strip('"')
+    given = settings.keys() - {"name", "attributes", "samples limit"}
+    if match["metric"] == "missing":
+        return RowRule("", column, "not_null") if not given else None
+    if given == {"valid values"} and isinstance(settings["valid values"], yaml.SequenceNode):
+        values = tuple(str(node.value) for node in settings["valid values"].value)
+        return RowRule("", column, "in_set", values) if values else None
+    if given == {"valid regex"}:
+        return RowRule("", column, "format", str(settings["valid regex"].value))
+    if given and given <= {"valid min", "valid max"}:
+        try:
+            bounds = tuple(
+                Decimal(str(settings[key].value)) if key in settings else None
+                for key in ("valid min", "valid max")
+            )
+        except InvalidOperation:
+            return None
+        return RowRule("", column, "range", bounds)
+    return None
+
+
+def _unique(name: str, taken: set[str]) -> str:
+    unique, number = name, 1
+    while unique in taken:
+        number += 1
+        unique = f"{name} ({number})"
+    return unique

@@ -1,0 +1,353 @@
+"""The checks of a stream, made from its schema, its key and its cursor.
+
+What the source itself declares (its key, what it requires, formats, enums, bounds) is held
+against its rows, and rows that break it are named. What only a column's name suggests (that
+``created_at`` is not after ``updated_at``) warns, and sets nothing aside: a guess must not keep
+a row from its reader.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import yaml
+
+from atlas.errors import TerminalError
+from atlas.model.checks import Dimension, OnFailure, RowRule
+from atlas.model.stream import Column, ColumnType
+from atlas.quality.check import Check, Effect, Plan
+from atlas.quality.formats import FORMATS, pattern
+from atlas.quality.own import own_checks
+from atlas.quality.rules import EMITTED_AT, ERRORS, failing, identifier
+
+DELETED_AT = "_ab_cdc_deleted_at"
+"""Column that marks a deletion: such a row has its key and little else."""
+
+FUTURE_TOLERANCE = timedelta(days=1)
+"""How far a time may lie after its emission: clocks differ, and local times pass for UTC."""
+
+EMISSION_AGE = timedelta(days=1)
+"""How old a row may be, by its emission, when it is checked."""
+
+_NUMBERS = (ColumnType.BIGINT, ColumnType.NUMERIC)
+_TIMES = (ColumnType.DATE, ColumnType.TIMESTAMP, ColumnType.TIMESTAMPTZ)
+_CLOCKS = (ColumnType.TIME, ColumnType.TIMETZ)
+_PAST = {"created", "updated", "modified", "changed", "inserted", "registered"}
+_ORDERED = {
+    "created": ("updated", "modified", "changed", "deleted", "closed"),
+    "inserted": ("updated", "modified", "changed", "deleted"),
+    "start": ("end", "finish"),
+    "started": ("ended", "finished", "completed"),
+    "opened": ("closed",),
+    "valid_from": ("valid_to", "valid_until"),
+}
+
+
+class _Builder:
+    """Collects a stream's generated checks under names that are unique and do not change."""
+
+    def __init__(self, stream: str, columns: Sequence[Column]) -> None:
+        # SodaCL has no way to write a quote inside a quoted name.
+        self.data_set = identifier(stream.replace('"', "_"))
+        self.header = f"checks for {self.data_set}:"
+        self.deletions = any(column.name == DELETED_AT for column in columns)
+        self.checks: list[Check] = []
+
+    def add(
+        self,
+        dimension: Dimension,
+        what: str,
+        check: str,
+        settings: dict[str, Any],
+        *,
+        column: str | None = None,
+        effect: Effect = Effect.GATE,
+        rule: RowRule | None = None,
+        warn: bool = False,
+    ) -> None:
+        name = self.name(dimension, what)
+        settings = {"name": name} | settings
+        if warn:
+            settings["warn"] = "when > 0"
+        self.checks.append(
+            Check(
+                name,
+                dimension,
+                column,
+                _item(check, settings),
+                effect,
+                _named(rule, name),
+                self.header,
+            )
+        )
+
+    def rows(
+        self, dimension: Dimension, what: str, rule: RowRule, *, key: bool = False, **options: Any
+    ) -> None:
+        """A check that names its rows; only one about the key speaks of deletions too."""
+        all_rows = key or not self.deletions
+        missing = rule.kind == "not_null" and '"' not in rule.column
+        if missing and all_rows and not options.get("warn"):
+            check, settings = f"missing_count({identifier(rule.column)}) = 0", {}
+        else:
+            condition = failing(rule)
+            if not all_rows:
+                condition = f"({condition}) AND {identifier(DELETED_AT)} IS NULL"
+            check, settings = "failed rows", {"fail condition": condition}
+        self.add(dimension, what, check, settings, rule=rule, **options)
+
+    def name(self, dimension: Dimension, what: str) -> str:
+        base = name = f"{dimension}.{what}"
+        taken = {check.name for check in self.checks}
+        number = 1
+        while name in taken:
+            number += 1
+            name = f"{base}_{number}"
+        return name
+
+
+def _named(rule: RowRule | None, name: str) -> RowRule | None:
+    return None if rule is None else RowRule(name, rule.column, rule.kind, rule.argument)
+
+
+def _item(check: str, settings: dict[str, Any]) -> str:
+    text = yaml.safe_dump(
+        [{check: settings}], sort_keys=False, allow_unicode=True, width=10_000, indent=2
+    )
+    return "\n".join("  " + line for line in text.splitlines())
+
+
+def plan(
+    stream: str,
+    columns: Sequence[Column],
+    primary_key: Sequence[str],
+    cursor: str | None,
+    *,
+    on_failure: OnFailure,
+    expected_rows: int | None = None,
+    full_refresh: bool = False,
+    freshness: timedelta | None = None,
+    extra: str | None = None,
+) -> Plan:
+    """The checks of ``stream``, at least one in each dimension that it offers something to check.
+
+    Args:
+        stream: its name; ``checks for <stream>`` in ``extra`` are its own.
+        columns: the columns of its staging table, but for those of Atlas.
+        primary_key: names of its key's columns; empty: it has none.
+        cursor: name of its cursor's column, or None.
+        expected_rows: rows that the run's ledger counts for it.
+        full_refresh: whether the run reads all of it, so that no row at all is remarkable.
+        freshness: how old the latest cursor value may be; None: not checked.
+        extra: text of the connection's own SodaCL file.
+
+    Raises:
+        TerminalError: ``extra`` cannot be read (the message names the line), or a key's or
+            cursor's column is not among ``columns``.
+    """
+    known = {column.name: column for column in columns}
+    for name in (*primary_key, *([cursor] if cursor else ())):
+        if name not in known:
+            raise TerminalError(
+                f"stream {stream} has no column {name}, which is its primary key or cursor: "
+                "correct the connection's primary_key or cursor_field"
+            )
+    builder = _Builder(stream, columns)
+    _completeness(builder, columns, primary_key, cursor, full_refresh=full_refresh)
+    _uniqueness(builder, columns, primary_key)
+    _timeliness(builder, columns, known[cursor] if cursor else None, freshness)
+    _validity(builder, columns)
+    _accuracy(builder, columns)
+    _consistency(builder, columns, expected_rows)
+    checks = builder.checks
+    if extra:
+        checks += own_checks(extra, stream, columns, {check.name for check in checks})
+    return Plan(stream, tuple(checks), on_failure)
+
+
+def _completeness(
+    builder: _Builder,
+    columns: Sequence[Column],
+    primary_key: Sequence[str],
+    cursor: str | None,
+    *,
+    full_refresh: bool,
+) -> None:
+    for name in primary_key:
+        # A key that is NULL names no row: always set aside.
+        rule = RowRule("", name, "not_null")
+        builder.rows(
+            Dimension.COMPLETENESS, name, rule, key=True, column=name, effect=Effect.SET_ASIDE
+        )
+    for column in columns:
+        name = column.name
+        if name in primary_key:
+            continue
+        rule = RowRule("", name, "not_null")
+        if not column.nullable:
+            builder.rows(Dimension.COMPLETENESS, name, rule, column=name)
+        elif name == cursor:
+            builder.rows(Dimension.COMPLETENESS, name, rule, column=name, warn=True)
+    if columns:
+        empty = " AND ".join(f"{identifier(column.name)} IS NULL" for column in columns)
+        settings = {"fail condition": empty}
+        builder.add(Dimension.COMPLETENESS, "row", "failed rows", settings, warn=True)
+    if full_refresh:
+        # An incremental sync that brings nothing is an ordinary one; this may be a source gone.
+        builder.add(Dimension.COMPLETENESS, "table", "row_count", {"warn": "when = 0"})
+
+
+def _uniqueness(builder: _Builder, columns: Sequence[Column], primary_key: Sequence[str]) -> None:
+    """Rows whose key comes again. They warn: within one sync a key may come more than once (a
+    cursor's boundary, a change during the read) and the last one wins, so that ``chart`` is
+    unique by construction; but a share of them that grows tells of a wrong key."""
+    names = list(primary_key) or [column.name for column in columns]
+    if not names:
+        return
+    given = " AND ".join(f"{identifier(name)} IS NOT NULL" for name in primary_key) or "TRUE"
+    groups = (
+        f"SELECT COUNT(*) AS times FROM {builder.data_set} WHERE {given} "  # noqa: S608 - quoted
+        f"GROUP BY {', '.join(map(identifier, names))} HAVING COUNT(*) > 1"
+    )
+    query = f"SELECT COALESCE(SUM(times - 1), 0) FROM ({groups}) AS repeated"  # noqa: S608
+    builder.add(
+        Dimension.UNIQUENESS,
+        "+".join(primary_key) or "row",
+        "repeated_rows",
+        {"repeated_rows query": query},
+        column=names[0] if len(primary_key) == 1 else None,
+        warn=True,
+    )
+
+
+def _timeliness(
+    builder: _Builder,
+    columns: Sequence[Column],
+    cursor: Column | None,
+    freshness: timedelta | None,
+) -> None:
+    seconds = int(FUTURE_TOLERANCE.total_seconds())
+    for column in columns:
+        if column.type in _TIMES and (column is cursor or _stem(column.name) in _PAST):
+            rule = RowRule("", column.name, "not_future", seconds)
+            builder.rows(Dimension.TIMELINESS, column.name, rule, column=column.name, warn=True)
+    if cursor is not None and cursor.type in _TIMES and freshness is not None:
+        builder.add(
+            Dimension.TIMELINESS,
+            f"{cursor.name}.freshness",
+            f"freshness({identifier(cursor.name)})",
+            {"fail": f"when > {_duration(freshness)}"},
+            column=cursor.name,
+        )
+    emitted = identifier(EMITTED_AT)
+    age = int(EMISSION_AGE.total_seconds())
+    late = f"{emitted} < now() - INTERVAL '{age} seconds'"
+    early = f"{emitted} > now() + INTERVAL '{seconds} seconds'"
+    builder.add(
+        Dimension.TIMELINESS,
+        "emission",
+        "failed rows",
+        {"fail condition": f"{late} OR {early}"},
+        warn=True,
+    )
+
+
+def _validity(builder: _Builder, columns: Sequence[Column]) -> None:
+    rule = RowRule("", ERRORS, "typed")
+    builder.rows(Dimension.VALIDITY, "types", rule, effect=Effect.SET_ASIDE)
+    for column in columns:
+        allowed = _allowed(column)
+        if allowed:
+            rule = RowRule("", column.name, "in_set", allowed)
+            builder.rows(Dimension.VALIDITY, column.name, rule, column=column.name)
+        elif column.type is ColumnType.TEXT and column.format in FORMATS:
+            rule = RowRule("", column.name, "format", FORMATS[column.format])
+            builder.rows(Dimension.VALIDITY, column.name, rule, column=column.name)
+
+
+def _accuracy(builder: _Builder, columns: Sequence[Column]) -> None:
+    """Bounds and patterns of the schema; and for every number and time, that the column holds
+    exactly what the source gave."""
+    for column in columns:
+        name = column.name
+        if column.type in (*_NUMBERS, *_TIMES, *_CLOCKS):
+            rule = RowRule("", name, "typed")
+            builder.rows(Dimension.ACCURACY, name, rule, column=name, effect=Effect.SET_ASIDE)
+        if column.type in _NUMBERS and (column.minimum is not None or column.maximum is not None):
+            rule = RowRule("", name, "range", (column.minimum, column.maximum))
+            builder.rows(Dimension.ACCURACY, f"{name}.range", rule, column=name)
+        elif column.type is ColumnType.NUMERIC:
+            condition = f"{identifier(name)} IN ('NaN', 'Infinity', '-Infinity')"
+            builder.add(
+                Dimension.ACCURACY,
+                f"{name}.finite",
+                "failed rows",
+                {"fail condition": condition},
+                column=name,
+                warn=True,
+            )
+        expression = pattern(column.pattern) if column.pattern else None
+        if column.type is ColumnType.TEXT and expression:
+            rule = RowRule("", name, "format", expression)
+            builder.rows(Dimension.ACCURACY, f"{name}.pattern", rule, column=name)
+
+
+def _consistency(builder: _Builder, columns: Sequence[Column], expected_rows: int | None) -> None:
+    if expected_rows is not None:
+        # A staging table that lost rows must not be taken for the source's present.
+        builder.add(
+            Dimension.CONSISTENCY,
+            "rows",
+            f"row_count = {expected_rows}",
+            {},
+            effect=Effect.BLOCK,
+        )
+    for earlier, later in _pairs(columns):
+        condition = f"{identifier(earlier)} > {identifier(later)}"
+        builder.add(
+            Dimension.CONSISTENCY,
+            f"{earlier}.{later}",
+            "failed rows",
+            {"fail condition": condition},
+            column=earlier,
+            warn=True,
+        )
+
+
+def _pairs(columns: Sequence[Column]) -> Iterable[tuple[str, str]]:
+    """Columns of one type whose names say that the first is not after the second."""
+    times = [(column, _stem(column.name)) for column in columns if column.type in _TIMES]
+    for earlier, stem in times:
+        for later, other in times:
+            if other in _ORDERED.get(stem, ()) and earlier.type is later.type:
+                yield earlier.name, later.name
+
+
+def _stem(name: str) -> str:
+    """ "updated" of "updated_at", "date_updated", "last_updated_on"."""
+    name = re.sub(r"_(at|on|date|time|timestamp|datetime)$", "", name.lower())
+    return re.sub(r"^(date|time|last|is)_", "", name)
+
+
+def _allowed(column: Column) -> tuple[str, ...]:
+    """The values of the schema's enum that the column's type can hold."""
+    if column.type is ColumnType.TEXT:
+        return column.enum
+    if column.type in _NUMBERS:
+        return tuple(value for value in column.enum if _is_number(value))
+    return ()
+
+
+def _is_number(value: str) -> bool:
+    try:
+        return Decimal(value).is_finite()
+    except InvalidOperation:
+        return False
+
+
+def _duration(value: timedelta) -> str:
+    return f"{max(1, round(value.total_seconds() / 60))}m"

@@ -1,0 +1,142 @@
+"""Scores of the dimensions, and the gate.
+
+A check's score is the share of rows that satisfy it, 1 or 0 where rows cannot be counted, and 0
+when it could not be evaluated. A dimension's is the mean of its checks', the overall one the mean
+of the dimensions', both weighted. A dimension without a check has no score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from atlas.model.checks import CheckResult, Dimension, OnFailure, Outcome, RowRule
+from atlas.quality.check import Check, Effect, Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the gate says of a run's rows.
+
+    Attributes:
+        blocked: whether nothing may be promoted.
+        rules: the rules whose rows are set aside.
+        blocking: names of the checks that block.
+        failed: names of all checks that failed or could not be evaluated.
+        warned: names of the checks that warn.
+        reason: one line for the user when blocked, else None.
+    """
+
+    blocked: bool
+    rules: tuple[RowRule, ...]
+    blocking: tuple[str, ...]
+    failed: tuple[str, ...]
+    warned: tuple[str, ...]
+    reason: str | None
+
+
+def scores(
+    results: Sequence[CheckResult], weights: Mapping[str, float] | None = None
+) -> dict[Dimension, float]:
+    """Score of each dimension that has a result.
+
+    Args:
+        weights: of checks, by name; 1 where none is given. A dimension whose checks weigh nothing
+            has no score.
+    """
+    found: dict[Dimension, float] = {}
+    for dimension in Dimension:
+        own = [
+            (result.score, (weights or {}).get(result.name, 1.0))
+            for result in results
+            if result.dimension is dimension
+        ]
+        score = _mean(own)
+        if score is not None:
+            found[dimension] = score
+    return found
+
+
+def overall(
+    dimensions: Mapping[Dimension, float], weights: Mapping[Dimension, float] | None = None
+) -> float | None:
+    """The overall score, or None when no dimension has one."""
+    return _mean(
+        [(score, (weights or {}).get(dimension, 1.0)) for dimension, score in dimensions.items()]
+    )
+
+
+def _mean(weighted: Sequence[tuple[float, float]]) -> float | None:
+    total = sum(weight for _, weight in weighted)
+    if total <= 0:
+        return None
+    # The sum's rounding must not lift a score above 1.
+    return min(1.0, sum(score * weight for score, weight in weighted) / total)
+
+
+def gate(plan: Plan, results: Sequence[CheckResult]) -> Decision:
+    """What may be promoted, after ``results`` of the checks of ``plan``.
+
+    A check that failed, could not be evaluated, or has no result counts as failed. Then:
+
+    ============ ==================== ============================== ====================
+    its effect   on_failure: block    on_failure: quarantine         on_failure: warn
+    ============ ==================== ============================== ====================
+    set_aside    its rows set aside   its rows set aside             its rows set aside
+    block        blocked              blocked                        blocked
+    gate         blocked              its rows set aside; blocked,   promoted
+                                      when it can name none
+    ============ ==================== ============================== ====================
+
+    Blocked when it can name none: to promote all the rows would promote those that it found wrong.
+    A check that may do no harm says ``warn:``; its outcome ``warn`` stops nothing.
+    """
+    by_name = {result.name: result for result in results}
+    rules: list[RowRule] = []
+    blocking: list[str] = []
+    failed: list[str] = []
+    warned: list[str] = []
+    for check in plan.checks:
+        result = by_name.get(check.name)
+        outcome = Outcome.ERROR if result is None else result.outcome
+        if outcome is Outcome.WARN:
+            warned.append(check.name)
+        if outcome in (Outcome.PASS, Outcome.WARN):
+            continue
+        failed.append(check.name)
+        if _sets_aside(check, plan.on_failure) and check.rule is not None:
+            rules.append(check.rule)
+        elif check.effect is Effect.BLOCK or plan.on_failure is not OnFailure.WARN:
+            blocking.append(check.name)
+        else:
+            warned.append(check.name)
+    return Decision(
+        blocked=bool(blocking),
+        rules=tuple(rules),
+        blocking=tuple(blocking),
+        failed=tuple(failed),
+        warned=tuple(warned),
+        reason=_reason(blocking, by_name),
+    )
+
+
+def _sets_aside(check: Check, on_failure: OnFailure) -> bool:
+    if check.effect is Effect.SET_ASIDE:
+        return True
+    return check.effect is Effect.GATE and on_failure is OnFailure.QUARANTINE
+
+
+def _reason(blocking: Sequence[str], results: Mapping[str, CheckResult]) -> str | None:
+    if not blocking:
+        return None
+    told = []
+    for name in blocking[:3]:
+        result = results.get(name)
+        if result is None or result.outcome is Outcome.ERROR:
+            told.append(f"{name} (could not be evaluated)")
+        elif result.failed_rows:
+            told.append(f"{name} ({result.failed_rows} of {result.detail.get('rows')} rows)")
+        else:
+            told.append(name)
+    more = f" and {len(blocking) - 3} more" if len(blocking) > 3 else ""
+    return f"blocked by quality: {', '.join(told)}{more}"

@@ -1,0 +1,317 @@
+"""Every setting of Atlas: read from the environment once, checked at start, described here.
+
+A setting is an ``ATLAS_`` variable. A wrong value, or an ``ATLAS_`` variable that is no setting,
+ends the program at start with one line that names it. docs/settings.md lists them all; a test
+fails when one is missing there.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from atlas.errors import AtlasError, UsageError
+
+PREFIX = "ATLAS_"
+
+
+def _positive_int(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError("must be a whole number of at least 1")
+    return value
+
+
+def _port(text: str) -> int:
+    value = int(text)
+    if not 0 <= value <= 65535:
+        raise ValueError("must be a port number, 0 (any free one) to 65535")
+    return value
+
+
+def _positive_float(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise ValueError("must be a number of seconds above 0")
+    return value
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise ValueError("must be a number from 0 to 1")
+    return value
+
+
+def _path(text: str) -> Path:
+    return Path(text).expanduser().absolute()
+
+
+def _url(*schemes: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if urlsplit(text).scheme not in schemes:
+            raise ValueError(
+                "must be a URL that starts with " + " or ".join(f"{s}:" for s in schemes)
+            )
+        return text
+
+    return parse
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def _one_of(*words: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in words:
+            raise ValueError("must be one of " + ", ".join(words))
+        return text
+
+    return parse
+
+
+def _setting(parse: Callable[[str], Any], default: Any, about: str, *, secret: bool = False) -> Any:
+    return field(default=default, metadata={"parse": parse, "about": about, "secret": secret})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings of one process. Field ``database_url`` is variable ``ATLAS_DATABASE_URL``."""
+
+    home: Path = _setting(
+        _path, Path(".atlas"), "Where Atlas keeps what it owns: embedded data, connectors, logs."
+    )
+    database_url: str | None = _setting(
+        _url("postgresql", "postgres"),
+        None,
+        "PostgreSQL 16 or newer; unset: Atlas runs its own.",
+        secret=True,
+    )
+    redis_url: str | None = _setting(
+        _url("redis", "rediss", "unix"),
+        None,
+        "Redis 6.2 or newer; unset: Atlas runs its own.",
+        secret=True,
+    )
+    secret_key: str | None = _setting(
+        str,
+        None,
+        "Encrypts stored configurations and keys the tokens. At least 32 characters. "
+        "Made and kept under ATLAS_HOME on the embedded stack, required otherwise.",
+        secret=True,
+    )
+    host: str = _setting(str, "127.0.0.1", "Address that the web process listens on.")
+    port: int = _setting(_port, 8000, "Port that the web process listens on; 0: a free one.")
+    flower_port: int = _setting(_port, 0, "Port of Flower; 0: a free one.")
+    log_level: str = _setting(
+        _one_of("DEBUG", "INFO", "WARNING", "ERROR"), "INFO", "Least severe level that is logged."
+    )
+
+    extract_concurrency: int = _setting(
+        _positive_int, 4, "Processes of a worker on queue extract (they wait for connectors)."
+    )
+    scan_concurrency: int = _setting(
+        _positive_int, 2, "Processes of a worker on queue scan (they use a core each)."
+    )
+    load_concurrency: int = _setting(
+        _positive_int, 4, "Processes of a worker on queue load (they wait for SQL)."
+    )
+    control_concurrency: int = _setting(_positive_int, 2, "Processes of a worker on queue control.")
+
+    lease_seconds: float = _setting(
+        _positive_float,
+        15.0,
+        "How long a stage stays claimed without a sign of life of its worker.",
+    )
+    recovery_interval: float = _setting(
+        _positive_float, 5.0, "Seconds between two looks for work that lost its worker or message."
+    )
+    relay_interval: float = _setting(
+        _positive_float, 2.0, "Seconds between two deliveries of what waits in the outbox."
+    )
+    redispatch_seconds: float = _setting(
+        _positive_float,
+        20.0,
+        "How long a dispatched stage may stay unclaimed before it is sent again.",
+    )
+    max_attempts: int = _setting(_positive_int, 5, "Attempts of a stage before it ends failed.")
+    retry_base_seconds: float = _setting(
+        _positive_float, 2.0, "Delay before the second attempt; it doubles with each further one."
+    )
+    retry_max_seconds: float = _setting(
+        _positive_float, 300.0, "Longest delay between two attempts."
+    )
+    statement_timeout: float = _setting(
+        _positive_float, 3600.0, "Longest time in seconds that one SQL statement may run."
+    )
+    lock_timeout: float = _setting(
+        _positive_float, 60.0, "Longest time in seconds that a SQL statement may wait for a lock."
+    )
+
+    connector_idle_timeout: float = _setting(
+        _positive_float, 600.0, "Seconds without any output after which a connector is ended."
+    )
+    connector_check_timeout: float = _setting(
+        _positive_float, 120.0, "Seconds that spec, check or discover of a connector may take."
+    )
+    connector_install_timeout: float = _setting(
+        _positive_float, 900.0, "Seconds that installing a connector may take."
+    )
+    max_record_bytes: int = _setting(
+        _positive_int, 64 * 1024 * 1024, "Largest line of a connector's output that is read."
+    )
+    checkpoint_rows: int = _setting(
+        _positive_int, 10_000, "Rows after which explore commits at the source's next STATE."
+    )
+    checkpoint_seconds: float = _setting(
+        _positive_float, 2.0, "Seconds after which explore commits at the source's next STATE."
+    )
+    buffer_bytes: int = _setting(
+        _positive_int, 8 * 1024 * 1024, "Bytes of records that explore holds before it sends them."
+    )
+    batch_rows: int = _setting(
+        _positive_int, 50_000, "Rows of a columnar batch that pii holds in memory."
+    )
+
+    pii_model: str = _setting(
+        str, "en_core_web_sm", "spaCy model of the named-entity recognition, an installed package."
+    )
+    pii_language: str = _setting(str, "en", "Language of the model, as ISO 639-1.")
+    pii_phone_regions: tuple[str, ...] = _setting(
+        _words, ("US", "GB", "DE", "DK", "FR"), "Regions whose national phone formats are known."
+    )
+    pii_sample: int = _setting(
+        _positive_int, 1_000, "Distinct values that decide what a column is (never what is masked)."
+    )
+    pii_threshold: float = _setting(
+        _share, 0.5, "Least score at which a verdict counts as personal data."
+    )
+
+    quality_timeout: float = _setting(
+        _positive_float, 300.0, "Seconds that the Soda scan of one stream may take."
+    )
+    openlineage_url: str | None = _setting(
+        _url("http", "https"),
+        None,
+        "OpenLineage endpoint; unset: events go to ATLAS_HOME/lineage/events.jsonl.",
+    )
+    openlineage_api_key: str | None = _setting(
+        str, None, "Bearer token for the OpenLineage endpoint.", secret=True
+    )
+    openlineage_namespace: str = _setting(
+        str, "atlas", "Namespace of Atlas's jobs in lineage events."
+    )
+
+    @property
+    def embedded(self) -> bool:
+        """Whether Atlas runs at least one of its own servers."""
+        return self.database_url is None or self.redis_url is None
+
+    def __repr__(self) -> str:
+        """Names the settings, never a secret's value."""
+        shown = (
+            f"{f.name}={'***' if f.metadata['secret'] and getattr(self, f.name) else getattr(self, f.name)!r}"
+            for f in fields(self)
+        )
+        return f"Settings({', '.join(shown)})"
+
+
+def parse(environ: Mapping[str, str]) -> Settings:
+    """Read the settings from ``environ``.
+
+    Raises:
+        UsageError: a variable is misspelt or its value is wrong; the message names it.
+    """
+    known = {PREFIX + f.name.upper(): f for f in fields(Settings)}
+    for name in sorted(environ):
+        if name.startswith(PREFIX) and name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = (
+                f"did you mean {near[0]}?" if near else "see docs/settings.md for those there are"
+            )
+            raise UsageError(f"unknown setting {name}: {hint}")
+    values: dict[str, Any] = {}
+    for name, spec in known.items():
+        text = environ.get(name, "")
+        if not text:
+            continue
+        try:
+            values[spec.name] = spec.metadata["parse"](text)
+        except ValueError as error:
+            what = str(error)
+            if what.startswith(("invalid literal", "could not convert")):
+                what = "must be a number"
+            shown = "its value" if spec.metadata["secret"] else repr(text)
+            raise UsageError(f"setting {name}: {shown} {what}") from error
+    values.setdefault("home", _path(".atlas"))
+    settings = Settings(**values)
+    if settings.secret_key is not None and len(settings.secret_key) < 32:
+        raise UsageError("setting ATLAS_SECRET_KEY: must be at least 32 characters long")
+    return settings
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process, read from its environment at the first call."""
+    return parse(os.environ)
+
+
+def embedded_state(settings: Settings) -> dict[str, Any]:
+    """What ``atlas up`` wrote of the stack it runs (``stack.json``), or {} when none is written."""
+    try:
+        return dict(json.loads((settings.home / "stack.json").read_bytes()))
+    except FileNotFoundError:
+        return {}
+
+
+def _endpoint(settings: Settings, name: str) -> str:
+    value: str | None = getattr(settings, name) or embedded_state(settings).get(name)
+    if value is None:
+        raise AtlasError(
+            f"no stack is running in {settings.home}: start one with `atlas up`, "
+            f"or set {PREFIX}{name.upper()}"
+        )
+    return value
+
+
+def database_url(settings: Settings) -> str:
+    """URL of PostgreSQL: the setting, else the embedded server's.
+
+    Raises:
+        AtlasError: neither is there.
+    """
+    return _endpoint(settings, "database_url")
+
+
+def redis_url(settings: Settings) -> str:
+    """URL of Redis: the setting, else the embedded server's.
+
+    Raises:
+        AtlasError: neither is there.
+    """
+    return _endpoint(settings, "redis_url")
+
+
+def secret_key(settings: Settings) -> bytes:
+    """The key that everything secret is derived from: the setting, else the embedded stack's file.
+
+    Raises:
+        AtlasError: neither is there.
+    """
+    if settings.secret_key is not None:
+        return settings.secret_key.encode()
+    try:
+        return (settings.home / "secret.key").read_bytes()
+    except FileNotFoundError as error:
+        raise AtlasError(
+            "no secret key: set ATLAS_SECRET_KEY to at least 32 random characters "
+            "(the embedded stack makes its own)"
+        ) from error

@@ -1,0 +1,55 @@
+"""Chart: what is valid, masked and the last of its key, from staging into the validated layer."""
+
+from __future__ import annotations
+
+from atlas.layers import chart, staging
+from atlas.ledger import runs
+from atlas.ledger.database import cursor
+from atlas.stages.context import load
+from atlas.stages.work import Work
+
+
+def run(work: Work) -> None:
+    """Promote, set aside, remove what is gone; rows, counts and the stage's end commit as one.
+
+    Raises:
+        TerminalError: masking would merge two keys.
+    """
+    context = load(work)
+    stream = context.stream
+    configured = stream.configured
+    with work.transaction() as conn:
+        cur = cursor(conn)
+        masked = {column: twin.type for column, twin in staging.twins(cur, stream.id).items()}
+        chart.ensure(
+            cur, context.tables, context.columns, masked, configured.primary_key, stream.id
+        )
+        counts = chart.promote(
+            cur,
+            context.tables,
+            stream.id,
+            context.run.id,
+            context.columns,
+            configured.primary_key,
+            configured.cursor_field,
+            full_refresh=stream.refreshes,
+            complete=stream.explored,
+        )
+        runs.count(
+            conn,
+            stream.id,
+            rows_promoted=counts.promoted,
+            rows_quarantined=counts.quarantined,
+            rows_superseded=counts.superseded,
+            rows_tombstones=counts.tombstones,
+            rows_deleted=counts.deleted,
+        )
+        work.finish(
+            conn,
+            rows=counts.promoted,
+            detail={
+                "rows_read": stream.rows_explore,
+                "rows_written": counts.written,
+                "rows_quarantined": counts.quarantined,
+            },
+        )

@@ -1,0 +1,167 @@
+"""Lineage events of runs and stages, written with the work that they tell of.
+
+What an event says is read back from the ledger in the same transaction, so it tells what is
+committed and nothing else.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from atlas.layers import names, staging
+from atlas.ledger import claims, connections, results, runs
+from atlas.ledger.claims import Claim
+from atlas.ledger.database import cursor
+from atlas.lineage import events
+from atlas.lineage.datasets import StreamInfo
+from atlas.lineage.events import EventType, RunInfo, StageInfo
+from atlas.lineage.naming import place
+from atlas.model.stage import Stage, Status
+from atlas.settings import Settings, database_url
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from atlas.ledger.runs import Run, RunStream
+
+
+def stage_started(conn: sa.Connection, settings: Settings, claim: Claim) -> None:
+    """An attempt at a stage began; the first one of a run also begins the run.
+
+    Attempts before it that lost their worker could not tell their own end: it is told here.
+    """
+    run = runs.get(conn, claim.run_id)
+    attempts_lost(conn, settings, claim)
+    info = _run_info(settings, run)
+    if claim.stage is Stage.EXPLORE:
+        results.put_event(
+            conn, run.id, f"{run.id}/START", events.run_event(EventType.START, info, _now(conn))
+        )
+    _put(conn, settings, claim, run, EventType.START)
+
+
+def attempts_lost(conn: sa.Connection, settings: Settings, claim: Claim) -> None:
+    """ABORT for each attempt at the stage of ``claim`` whose holder was lost."""
+    run = runs.get(conn, claim.run_id)
+    for fence in claims.lost_fences(conn, claim.stage_run_id):
+        lost = dataclasses.replace(claim, fence=fence)
+        _put(conn, settings, lost, run, EventType.ABORT, error="its worker was lost")
+
+
+def stage_ended(
+    conn: sa.Connection,
+    settings: Settings,
+    claim: Claim,
+    status: Status,
+    error: str | None = None,
+    detail: dict[str, Any] | None = None,
+) -> None:
+    """An attempt at a stage ended.
+
+    Args:
+        detail: what only the stage knows: fields of :class:`StreamInfo`.
+    """
+    run = runs.get(conn, claim.run_id)
+    _put(conn, settings, claim, run, events.ENDS[status], error=error, detail=detail)
+
+
+def run_ended(
+    conn: sa.Connection, settings: Settings, run_id: str, status: Status, error: str | None
+) -> None:
+    """A run ended."""
+    run = runs.get(conn, run_id)
+    kind = events.ENDS[status]
+    results.put_event(
+        conn,
+        run.id,
+        f"{run.id}/{kind.value}",
+        events.run_event(kind, _run_info(settings, run), _now(conn), error=error),
+    )
+
+
+def _put(
+    conn: sa.Connection,
+    settings: Settings,
+    claim: Claim,
+    run: Run,
+    kind: EventType,
+    *,
+    error: str | None = None,
+    detail: dict[str, Any] | None = None,
+) -> None:
+    streams = [
+        item
+        for item in runs.streams(conn, run.id)
+        if claim.run_stream_id is None or item.id == claim.run_stream_id
+    ]
+    info = StageInfo(
+        run=_run_info(settings, run),
+        stage=claim.stage,
+        stage_run_id=claim.stage_run_id,
+        fence=claim.fence,
+        stream=streams[0].key if claim.run_stream_id is not None else None,
+    )
+    event = events.stage_event(
+        kind,
+        info,
+        _now(conn),
+        place(database_url(settings)),
+        tuple(_stream_info(conn, run, item, claim.stage, kind, detail) for item in streams),
+        error=error,
+    )
+    key = f"{run.id}/{claim.stage_run_id}/{claim.fence}/{kind.value}"
+    results.put_event(conn, run.id, key, event)
+
+
+def _stream_info(
+    conn: sa.Connection,
+    run: Run,
+    stream: RunStream,
+    stage: Stage,
+    kind: EventType,
+    detail: dict[str, Any] | None,
+) -> StreamInfo:
+    cur = cursor(conn)
+    tables = names.tables(cur, run.connection, stream.key)
+    columns = names.columns(cur, run.connection, stream.key, stream.configured.json_schema)
+    counted: dict[str, Any] = {}
+    if kind is not EventType.START and stage in (Stage.EXPLORE, Stage.PII, Stage.QUALITY):
+        counted["rows_read"] = stream.rows_explore
+        if stage is Stage.EXPLORE:
+            counted["rows_written"] = stream.rows_explore
+    return StreamInfo(
+        connection=run.connection,
+        connector=_source(conn, run),
+        stream=stream.key,
+        raw_name=tables.raw,
+        table_name=tables.table,
+        quarantine_name=tables.quarantine,
+        columns=columns.all,
+        masked_types={column: twin.type for column, twin in staging.twins(cur, stream.id).items()},
+        verdicts=tuple(results.findings(conn, stream.id)),
+        **(counted | (detail or {})),
+    )
+
+
+def _source(conn: sa.Connection, run: Run) -> str:
+    connector, executable = connections.source(conn, run.connection_id)
+    return connector or Path(executable or "unknown").name
+
+
+def _run_info(settings: Settings, run: Run) -> RunInfo:
+    return RunInfo(
+        run_id=run.id,
+        connection=run.connection,
+        created_at=run.created_at,
+        namespace=settings.openlineage_namespace,
+    )
+
+
+def _now(conn: sa.Connection) -> datetime:
+    # The database's clock, as for every other time that is stored.
+    moment: datetime = conn.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
+    return moment

@@ -1,0 +1,42 @@
+"""Navigate: the history of chart, as versions that open and close (SCD Type 2)."""
+
+from __future__ import annotations
+
+from atlas.layers import navigate, staging
+from atlas.ledger import runs
+from atlas.ledger.database import cursor
+from atlas.stages.context import load
+from atlas.stages.work import Work
+
+
+def run(work: Work) -> None:
+    """Close what changed or is gone, open what is new; nothing is written when nothing changed.
+
+    Rows that an earlier run brought to chart, and whose history it did not come to write, are
+    written with it, at their own run's time.
+
+    Raises:
+        TerminalError: a version would end before it began.
+    """
+    context = load(work)
+    stream = context.stream
+    configured = stream.configured
+    with work.transaction() as conn:
+        cur = cursor(conn)
+        pending = runs.unapplied(conn, context.run.connection, stream.key)
+        counts = navigate.apply(
+            cur,
+            context.tables,
+            context.columns,
+            {column: twin.type for column, twin in staging.twins(cur, stream.id).items()},
+            configured.primary_key,
+            pending,
+            whole=stream.refreshes
+            or runs.removed_rows(conn, context.run.connection, stream.key, list(pending)),
+        )
+        runs.count(conn, stream.id, versions_opened=counts.opened, versions_closed=counts.closed)
+        work.finish(
+            conn,
+            rows=counts.opened + counts.closed,
+            detail={"rows_read": counts.opened, "rows_written": counts.opened + counts.closed},
+        )

@@ -1,0 +1,90 @@
+"""Pii: what is personal in the run's rows, and a typed copy of them with masked twins.
+
+Two passes over the raw rows: the first looks at every distinct value and ends in verdicts on the
+columns, the second masks by them. Nothing is promoted that has not been through both.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+from atlas.layers import explore as raw
+from atlas.layers import staging
+from atlas.ledger import results, runs
+from atlas.ledger.database import cursor
+from atlas.ledger.secrets import derive
+from atlas.pii.masker import Masker
+from atlas.pii.policy import parse
+from atlas.pii.scanner import Scanner
+from atlas.settings import Settings, secret_key, settings
+from atlas.stages.context import load
+from atlas.stages.work import Work
+
+_MASKING_SECONDS = 600.0
+"""How long a transaction may wait while a batch is scanned or masked."""
+
+
+@cache
+def _scanner(current: Settings) -> Scanner:
+    # Models are loaded once in a process.
+    return Scanner(current)
+
+
+def warm_up() -> None:
+    """Load the models of this process before the first stream comes."""
+    _scanner(settings())
+
+
+def run(work: Work) -> None:
+    """Scan, decide, and write the staging table.
+
+    Raises:
+        TerminalError: a recognizer or the model failed; nothing is promoted.
+    """
+    context = load(work)
+    current = work.settings
+    secret = secret_key(current)
+    scanner = _scanner(current)
+    policy = parse(context.connection.pii)
+    keys = frozenset(context.key)
+    with work.reading(idle=_MASKING_SECONDS) as conn:
+        segments = runs.segments(conn, context.stream.id)
+        study = scanner.study(list(context.columns), keys)
+        for batch in raw.read_batches(
+            cursor(conn),
+            context.tables,
+            context.run.id,
+            segments,
+            context.columns,
+            current.batch_rows,
+        ):
+            study.observe(batch)
+    verdicts = study.verdicts(policy)
+    masker = Masker(scanner, list(context.columns), verdicts, keys, derive(secret, "tokens"))
+    with (
+        work.reading(idle=_MASKING_SECONDS) as source,
+        work.transaction(idle=_MASKING_SECONDS) as conn,
+    ):
+        cur = cursor(conn)
+        staging.hash_key(cur, derive(secret, "rows"))
+        staging.create(cur, context.stream.id, context.columns, masker.columns)
+        rows = 0
+        for batch in raw.read_batches(
+            cursor(source),
+            context.tables,
+            context.run.id,
+            segments,
+            context.columns,
+            current.batch_rows,
+        ):
+            rows += staging.write(
+                cur,
+                context.stream.id,
+                context.tables,
+                context.run.id,
+                context.columns,
+                raw.segment_of(batch),
+                masker.mask(batch) if masker.columns else None,
+            )
+        results.put_findings(conn, context.stream.id, verdicts)
+        work.finish(conn, rows=rows)

@@ -1,0 +1,63 @@
+"""Applying a connections file: everything in it is checked before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from atlas.connectors import runner
+from atlas.connectors.config import validate
+from atlas.connectors.install import resolve
+from atlas.errors import UsageError
+from atlas.ledger import connections
+from atlas.ledger.database import classified
+from atlas.model.connection import Connection
+from atlas.settings import Settings, secret_key
+from atlas.sync import connections_file
+
+
+def apply(
+    engine: sa.Engine,
+    settings: Settings,
+    path: Path,
+    *,
+    progress: Callable[[str], None] = lambda _: None,
+) -> list[tuple[str, str]]:
+    """Create or update the connections of a file, all or none.
+
+    Connectors that are not installed are installed; each new or changed configuration is checked
+    against its connector's spec.
+
+    Returns:
+        Each connection's name with ``created``, ``updated`` or ``unchanged``.
+
+    Raises:
+        UsageError: the file, a connector or a configuration is wrong; nothing was written.
+        TransientError: PostgreSQL or a package index cannot be reached.
+    """
+    wanted = connections_file.read(path)
+    secret = secret_key(settings)
+    with classified(engine.url.render_as_string()):
+        with engine.connect() as conn:
+            changed = [
+                connection
+                for connection in wanted
+                if not connections.unchanged(conn, secret, connection)
+            ]
+        for connection in changed:
+            _check(connection, settings, progress)
+        with engine.begin() as conn:
+            return [(item.name, connections.put(conn, secret, item)) for item in wanted]
+
+
+def _check(connection: Connection, settings: Settings, progress: Callable[[str], None]) -> None:
+    progress(f"checking connection {connection.name}")
+    try:
+        connector = resolve(
+            connection.connector, connection.executable, settings, install_missing=True
+        )
+    except UsageError as error:
+        raise UsageError(f"connection {connection.name}: {error}") from error
+    validate(connection.name, runner.spec(connector, settings), connection.config)

@@ -1,0 +1,95 @@
+"""Asking for a sync: the request and the message that starts it commit together."""
+
+from __future__ import annotations
+
+import logging
+
+import sqlalchemy as sa
+
+from atlas.errors import ActiveRun, UsageError
+from atlas.ledger import connections, outbox, runs, schedules
+from atlas.ledger.database import classified
+from atlas.sync import dispatch
+
+log = logging.getLogger(__name__)
+
+
+def record(
+    conn: sa.Connection,
+    name: str,
+    *,
+    trigger: str,
+    streams: list[str] | None = None,
+    full_refresh: bool = False,
+) -> tuple[str, int]:
+    """Write down that connection ``name`` is to be synced, in the caller's transaction.
+
+    Args:
+        trigger: who asks: ``cli``, ``api`` or ``schedule``.
+        streams: names of the streams to sync; None for all that the connection selects.
+        full_refresh: read from the start this once, whatever the state says.
+
+    Returns:
+        The run's id, and the outbox message to be given to :func:`dispatch.try_deliver` after
+        the commit.
+
+    Raises:
+        NotFound: there is no such connection. UsageError: an empty selection.
+        ActiveRun: it is being synced already.
+    """
+    if streams is not None and not streams:
+        raise UsageError("streams: name at least one, or leave it out for all")
+    run_id = runs.create(
+        conn,
+        connection_id=connections.id_of(conn, name),
+        connection=name,
+        trigger=trigger,
+        selected=streams,
+        full_refresh=full_refresh,
+    )
+    return run_id, outbox.put(conn, "run", run_id)
+
+
+def request_sync(
+    engine: sa.Engine,
+    name: str,
+    *,
+    trigger: str,
+    streams: list[str] | None = None,
+    full_refresh: bool = False,
+) -> str:
+    """:func:`record` in a transaction of its own, then try to wake a worker; returns the run's id.
+
+    Raises:
+        As :func:`record`, and TransientError when PostgreSQL cannot be reached.
+    """
+    with classified(engine.url.render_as_string()), engine.begin() as conn:
+        run_id, message = record(
+            conn, name, trigger=trigger, streams=streams, full_refresh=full_refresh
+        )
+    dispatch.try_deliver(engine, [message])
+    return run_id
+
+
+def fire(engine: sa.Engine) -> int:
+    """Request a sync for every connection whose schedule is due; returns how many were requested.
+
+    The due time is taken and the run recorded in one transaction, so that it fires once however
+    many processes ask. A connection that is still being synced skips this time.
+
+    Raises:
+        TransientError: PostgreSQL cannot be reached.
+    """
+    messages = []
+    with classified(engine.url.render_as_string()), engine.begin() as conn:
+        for due in schedules.take_due(conn):
+            try:
+                run_id, message = record(conn, due.name, trigger="schedule")
+            except ActiveRun as error:
+                log.warning("schedule of %s: skipped, run %s is active", due.name, error.run_id)
+                continue
+            messages.append(message)
+            log.info("schedule of %s: run %s", due.name, run_id)
+    if messages:
+        dispatch.try_deliver(engine, messages)
+    return len(messages)

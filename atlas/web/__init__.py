@@ -1,0 +1,30 @@
+"""The web process: a thin Flask API that writes requests into the ledger and reads answers there.
+
+Nothing is imported until an application is wanted, so that whoever only needs the room's name (the
+command line, gunicorn's master) pays nothing. No engine, no connector library ever enters here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from atlas.settings import Settings
+
+__all__ = ["create_app"]
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """The WSGI application; nothing is connected to before the first request.
+
+    Args:
+        settings: those of the process when left out, read from its environment.
+
+    Raises:
+        UsageError: a setting is wrong.
+    """
+    from atlas.web.app import build
+
+    return build(settings)

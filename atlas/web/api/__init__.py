@@ -1,0 +1,1 @@
+"""The operations below ``/api/v1``, a module a noun."""

@@ -1,0 +1,56 @@
+"""The application factory: what is put together, nothing more."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from atlas.settings import Settings
+from atlas.settings import settings as process_settings
+from atlas.web import answers, docs, health, openapi, problems
+from atlas.web.api import runs, syncs
+from atlas.web.operations import Operation
+
+MAX_BODY = 1024 * 1024
+
+
+def operations() -> list[Operation]:
+    """Every operation of the API, in the order in which it is documented."""
+    return [*syncs.OPERATIONS, *runs.OPERATIONS, *health.OPERATIONS, *docs.OPERATIONS]
+
+
+def build(settings: Settings | None) -> Flask:
+    """The application with these settings, or those of the process."""
+    app = Flask("atlas.web")
+    app.config.update(
+        ATLAS_SETTINGS=settings or process_settings(),
+        MAX_CONTENT_LENGTH=MAX_BODY,
+        # An OPTIONS that nobody asked for is an operation that nobody documented; and there is
+        # no CORS: another site's script has no business here.
+        PROVIDE_AUTOMATIC_OPTIONS=False,
+    )
+    # A path is right or wrong: no redirects to one that is spelt better.
+    app.url_map.merge_slashes = False
+    app.url_map.strict_slashes = True
+    answers.install(app)
+    problems.install(app)
+    every = operations()
+    for operation in every:
+        operation.register(app)
+    app.config["ATLAS_OPENAPI"] = openapi.document(every)
+    return app
+
+
+def warm_up() -> None:
+    """Import what the first requests need and the factory leaves out, since it takes a while.
+
+    Raises:
+        AtlasError: the broker's settings are wrong.
+    """
+    import redis  # noqa: F401
+
+    from atlas.sync import request  # noqa: F401
+    from atlas.sync.broker import app as broker
+    from atlas.web import health
+
+    broker().finalize()
+    health.newest_revision()

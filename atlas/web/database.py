@@ -1,0 +1,61 @@
+"""The web process's own pool to PostgreSQL: a connection a thread, and short patience."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+
+import sqlalchemy as sa
+from flask import current_app
+
+from atlas.ledger import database
+from atlas.settings import Settings
+
+THREADS = 8
+"""Requests that one web process answers at once; each uses at most one connection at a time."""
+
+# Somebody waits at the other end: better to say soon that it cannot be done now.
+_STATEMENT_TIMEOUT = 10.0
+_LOCK_TIMEOUT = 5.0
+
+
+@functools.cache
+def _engine(pid: int, settings: Settings) -> sa.Engine:
+    return database.engine(
+        replace(
+            settings,
+            statement_timeout=min(settings.statement_timeout, _STATEMENT_TIMEOUT),
+            lock_timeout=min(settings.lock_timeout, _LOCK_TIMEOUT),
+        ),
+        pool=THREADS,
+    )
+
+
+def settings() -> Settings:
+    """The settings of the application that answers this request."""
+    value: Settings = current_app.config["ATLAS_SETTINGS"]
+    return value
+
+
+def engine() -> sa.Engine:
+    """The pool, made at its first use in this process (a fork must not inherit connections).
+
+    Raises:
+        AtlasError: no database is known.
+    """
+    return _engine(os.getpid(), settings())
+
+
+@contextlib.contextmanager
+def transaction() -> Iterator[sa.Connection]:
+    """A transaction that commits at the end of the block.
+
+    Raises:
+        TransientError: PostgreSQL cannot do it now. TerminalError: it refused.
+    """
+    pool = engine()
+    with database.classified(pool.url.render_as_string(hide_password=True)), pool.begin() as conn:
+        yield conn

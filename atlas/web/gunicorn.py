@@ -1,0 +1,89 @@
+"""Gunicorn's settings: ``gunicorn -c python:atlas.web.gunicorn 'atlas.web:create_app()'``.
+
+Each with its reason. Address and log level are Atlas's own settings.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from atlas.errors import AtlasError
+from atlas.settings import settings as _settings
+from atlas.web.database import THREADS
+
+_current = _settings()
+
+wsgi_app = "atlas.web:create_app()"
+_host = f"[{_current.host}]" if ":" in _current.host else _current.host
+bind = f"{_host}:{_current.port}"
+
+# A request waits for PostgreSQL most of its time: threads wait well together. Two processes, so
+# that the API lives while one is replaced, and a second core is of use.
+worker_class = "gthread"
+workers = 2
+threads = THREADS
+# No preload: an engine's connections, made before a fork, would be shared by its children.
+preload_app = False
+# Processes are renewed when the installation is, not by count: nothing here grows, and a renewal
+# costs whoever is connected.
+max_requests = 0
+
+# A worker that shows no sign of life for so long is replaced.
+timeout = 60
+# SIGTERM: requests at work get this long to end. Above the longest that a statement may take.
+graceful_timeout = 20
+# Idle connections of clients and proxies are held this long for their next request.
+keepalive = 15
+# Signs of life are a file's times: on a disk that is busy they would come late.
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - made privately
+# No second way to steer the processes: `atlas up` starts and stops them.
+control_socket_disable = True
+
+# atlas.web.answers writes a line a request, without query, headers or keys, under the request's
+# id; gunicorn's own would hold the query.
+accesslog = None
+errorlog = "-"
+logconfig_dict: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"request": {"()": "atlas.web.answers.RequestId"}},
+    "formatters": {
+        "line": {
+            "format": "%(asctime)s %(levelname)s %(process)d %(name)s request=%(request_id)s "
+            "%(message)s"
+        }
+    },
+    "handlers": {
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "formatter": "line",
+            "filters": ["request"],
+            "stream": "ext://sys.stderr",
+        }
+    },
+    "root": {"level": _current.log_level, "handlers": ["stderr"]},
+    "loggers": {
+        "gunicorn.error": {"level": _current.log_level, "handlers": [], "propagate": True},
+        # A line for each look at the revision, that is, for each probe.
+        "alembic": {"level": "WARNING"},
+        "gunicorn.access": {"level": "CRITICAL", "handlers": [], "propagate": False},
+    },
+}
+
+
+def post_worker_init(worker: Any) -> None:
+    """In each worker, before it takes requests: import what the first one would wait for.
+
+    A setting that is wrong ends the server here, in one line.
+    """
+    from gunicorn.arbiter import Arbiter
+
+    from atlas.web.app import warm_up
+
+    try:
+        warm_up()
+    except AtlasError as error:
+        worker.log.error("%s", error)
+        sys.exit(Arbiter.WORKER_BOOT_ERROR)

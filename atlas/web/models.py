@@ -1,0 +1,188 @@
+"""What the HTTP interface takes and gives, as types: checked coming in, documented both ways."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from atlas.model.stage import Stage, Status
+
+# No NUL and no lone surrogate could be stored; JSON has spellings for both.
+_STORABLE = r"^[^\x00\ud800-\udfff]*$"
+
+ConnectionName = Annotated[
+    str,
+    Meta(pattern=r"^[a-z][a-z0-9_]{0,39}$", description="Name of a connection.", examples=["shop"]),
+]
+StreamName = Annotated[str, Meta(min_length=1, max_length=500, pattern=_STORABLE)]
+RunId = Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
+Time = Annotated[datetime, Meta(tz=True, description="RFC 3339, in UTC.")]
+Count = Annotated[int, Meta(ge=0)]
+Milliseconds = Annotated[float, Meta(ge=0, description="Milliseconds.")]
+
+
+class SyncRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """What to sync; everything the connection selects when empty."""
+
+    streams: Annotated[
+        Annotated[list[StreamName], Meta(min_length=1, max_length=10_000)] | None,
+        Meta(description="Names of the streams to sync; null: all that the connection selects."),
+    ] = None
+    full_refresh: Annotated[
+        bool, Meta(description="Read from the start this once, whatever the state says.")
+    ] = False
+
+
+class SyncAccepted(msgspec.Struct):
+    """The run that was asked for; it waits for a worker."""
+
+    run_id: RunId
+    status: Status
+
+
+class RunFilter(msgspec.Struct, forbid_unknown_fields=True):
+    """Which runs, and how many of them at once."""
+
+    connection: Annotated[
+        ConnectionName | None, Meta(description="Only runs of this connection.")
+    ] = None
+    status: Annotated[Status | None, Meta(description="Only runs in this state.")] = None
+    limit: Annotated[int, Meta(ge=1, le=200, description="Most runs on a page.")] = 50
+    cursor: Annotated[
+        str | None, Meta(description="`next_cursor` of the page before; left out: the first.")
+    ] = None
+
+
+class StageRun(msgspec.Struct):
+    """One stage's work."""
+
+    stage: Stage
+    status: Status
+    attempt: Count
+    started_at: Time | None
+    finished_at: Time | None
+    rows: Count | None
+    error: str | None
+
+
+class Rows(msgspec.Struct):
+    """How many rows went where."""
+
+    explore: Annotated[int, Meta(ge=0, description="Read from the source.")]
+    promoted: Annotated[int, Meta(ge=0, description="Valid, in chart.")]
+    quarantined: Annotated[int, Meta(ge=0, description="Set aside by a check.")]
+    superseded: Annotated[int, Meta(ge=0, description="Older records of a key of this sync.")]
+    deleted: Annotated[int, Meta(ge=0, description="Taken out of chart.")]
+
+
+class Versions(msgspec.Struct):
+    """What happened to the history in navigate."""
+
+    opened: Count
+    closed: Count
+
+
+class RunStream(msgspec.Struct):
+    """One stream of a run."""
+
+    stream: str
+    namespace: str | None
+    sync_mode: str
+    status: Status
+    rows: Rows
+    versions: Versions
+    repaired: Annotated[
+        int, Meta(ge=0, description="Records whose NUL or lone surrogates were replaced.")
+    ]
+    error: str | None
+    stages: list[StageRun]
+
+
+class RunSummary(msgspec.Struct):
+    """A run as lists show it."""
+
+    run_id: RunId
+    connection: str
+    trigger: Annotated[str, Meta(description="Who asked for it: cli, api or schedule.")]
+    status: Status
+    created_at: Time
+    started_at: Time | None
+    finished_at: Time | None
+    error: str | None
+
+
+class Run(RunSummary):
+    """A run with its streams. ``stages`` holds explore, which belongs to the run as a whole."""
+
+    stages: list[StageRun]
+    streams: list[RunStream]
+
+
+class RunPage(msgspec.Struct):
+    """A page of runs, newest first."""
+
+    items: list[RunSummary]
+    next_cursor: Annotated[
+        str | None, Meta(description="Where the next page begins; null: the end.")
+    ]
+
+
+class Health(msgspec.Struct):
+    """The process lives."""
+
+    status: Annotated[str, Meta(examples=["alive"])]
+
+
+class PostgresCheck(msgspec.Struct):
+    """PostgreSQL: whether it answers, how fast, and whether its schema is this version's."""
+
+    ok: bool
+    round_trip_ms: Milliseconds | None
+    revision: Annotated[str | None, Meta(description="The migration that the database is at.")]
+    error: str | None
+
+
+class RedisCheck(msgspec.Struct):
+    """Redis: whether it answers, and how fast."""
+
+    ok: bool
+    round_trip_ms: Milliseconds | None
+    error: str | None
+
+
+class Checks(msgspec.Struct):
+    """What Atlas needs in order to work."""
+
+    postgresql: PostgresCheck
+    redis: RedisCheck
+
+
+class Readiness(msgspec.Struct):
+    """Atlas can work."""
+
+    status: Annotated[str, Meta(examples=["ready"])]
+    checks: Checks
+
+
+class ProblemDocument(msgspec.Struct):
+    """An RFC 9457 problem document; some kinds have further members."""
+
+    type: Annotated[str, Meta(description="Which kind of problem; stable.")]
+    title: Annotated[str, Meta(description="The kind in words.")]
+    status: int
+    detail: Annotated[str, Meta(description="What is wrong this time, and what helps.")]
+    request_id: Annotated[str, Meta(description="Under which the log tells more.")]
+    run_id: RunId | msgspec.UnsetType = msgspec.UNSET
+    required_role: str | msgspec.UnsetType = msgspec.UNSET
+    checks: Checks | msgspec.UnsetType = msgspec.UNSET
+
+
+def schemas(models: list[type[Any]]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """References to the JSON schemas of ``models``, and the schemas by name."""
+    references, components = msgspec.json.schema_components(
+        models, ref_template="#/components/schemas/{name}"
+    )
+    return list(references), dict(components)

@@ -1,0 +1,197 @@
+"""The OpenAPI 3.1 document, made from the operations."""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from atlas import __version__
+from atlas.web.models import ConnectionName, ProblemDocument, RunId, schemas
+from atlas.web.operations import Operation, Returns
+from atlas.web.problems import KINDS, MEDIA_TYPE, RETRY_AFTER, Kind
+
+PATH: dict[str, tuple[Any, str]] = {
+    "name": (ConnectionName, "Name of the connection."),
+    "run_id": (RunId, "Id of the run."),
+}
+"""Parameters of paths: type and meaning."""
+
+_PARAMETER = re.compile(r"<(\w+)>")
+_REQUEST_ID = "Under which the log tells of this request."
+
+
+def document(operations: list[Operation]) -> dict[str, Any]:
+    """The OpenAPI document of ``operations``."""
+    models: list[type[Any]] = [ProblemDocument]
+    for operation in operations:
+        models += [returns.model for returns in operation.returns.values() if returns.model]
+        models += [model for model in (operation.body,) if model]
+    _, components = schemas(list(dict.fromkeys(models)))
+    paths: dict[str, Any] = {}
+    for operation in operations:
+        path = _PARAMETER.sub(r"{\1}", operation.path)
+        paths.setdefault(path, {})[operation.method.lower()] = _operation(operation)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Atlas",
+            "version": __version__,
+            "summary": "Syncs any Airbyte source into PostgreSQL and governs it on the way.",
+            "description": "Errors are RFC 9457 problem documents. Lists are paged by cursor. "
+            "Times are RFC 3339 in UTC.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "tags": [{"name": tag} for tag in dict.fromkeys(each.tag for each in operations)],
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {
+                "key": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "An API key. Its role must be the one that the operation "
+                    "names or a higher one: viewer, operator, privacy, admin.",
+                }
+            },
+        },
+    }
+
+
+def _operation(operation: Operation) -> dict[str, Any]:
+    result: dict[str, Any] = {
+        "operationId": operation.id,
+        "tags": [operation.tag],
+        "summary": operation.summary,
+        "security": [] if operation.role is None else [{"key": [operation.role]}],
+        "responses": _responses(operation),
+    }
+    if operation.about:
+        result["description"] = operation.about
+    parameters = [*_path(operation), *_query(operation), *_headers(operation)]
+    if parameters:
+        result["parameters"] = parameters
+    if operation.body is not None:
+        result["requestBody"] = {
+            "required": False,
+            "content": {
+                "application/json": {
+                    "schema": _reference(operation.body),
+                    "example": operation.body_example,
+                }
+            },
+        }
+    return result
+
+
+def _path(operation: Operation) -> list[dict[str, Any]]:
+    found = []
+    for name in _PARAMETER.findall(operation.path):
+        of, about = PATH[name]
+        schema = msgspec.json.schema(of)
+        schema.pop("description", None)
+        found.append(
+            {"name": name, "in": "path", "required": True, "description": about, "schema": schema}
+        )
+    return found
+
+
+def _query(operation: Operation) -> list[dict[str, Any]]:
+    if operation.query is None:
+        return []
+    schema = msgspec.json.schema(operation.query)
+    definitions = schema["$defs"]
+    found = []
+    for name, described in definitions[operation.query.__name__]["properties"].items():
+        value = dict(described)
+        about = value.pop("description", None)
+        # A parameter that is left out is absent, not null.
+        options = [option for option in value.pop("anyOf", ()) if option != {"type": "null"}]
+        for option in options:
+            value.update(option)
+        if value.get("default", ...) is None:
+            del value["default"]
+        if "$ref" in value:
+            value = dict(definitions[value["$ref"].rsplit("/", 1)[1]])
+        value.pop("title", None)
+        value.pop("description", None)
+        found.append(
+            {"name": name, "in": "query", "required": False, "description": about, "schema": value}
+        )
+    return found
+
+
+def _headers(operation: Operation) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": name,
+            "in": "header",
+            "required": False,
+            "description": about,
+            "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+        }
+        for name, about in operation.headers.items()
+    ]
+
+
+def _responses(operation: Operation) -> dict[str, Any]:
+    result = {str(status): _answer(each) for status, each in operation.returns.items()}
+    slugs = ["invalid-parameter", "internal-error", *operation.problems]
+    if operation.role is not None:
+        slugs += ["unauthorized", "forbidden", "unavailable"]
+    by_status: dict[int, list[Kind]] = {}
+    for slug in slugs:
+        by_status.setdefault(KINDS[slug].status, []).append(KINDS[slug])
+    for status, kinds in sorted(by_status.items()):
+        result[str(status)] = _problem(status, kinds)
+    return result
+
+
+def _answer(returns: Returns) -> dict[str, Any]:
+    content: dict[str, Any] = {"schema": {"type": "string"}}
+    if returns.model is not None:
+        content = {"schema": _reference(returns.model)}
+    elif returns.media_type == "application/json":
+        content = {"schema": {"type": "object"}}
+    if returns.example is not None:
+        content["example"] = returns.example
+    return {
+        "description": returns.about,
+        "headers": {
+            name: {"description": about, "schema": {"type": "string"}}
+            for name, about in {**returns.headers, "X-Request-Id": _REQUEST_ID}.items()
+        },
+        "content": {returns.media_type: content},
+    }
+
+
+def _problem(status: int, kinds: list[Kind]) -> dict[str, Any]:
+    headers = {"X-Request-Id": _REQUEST_ID}
+    if status in {401, 403}:
+        headers["WWW-Authenticate"] = "How to authenticate."
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = f"Seconds to wait ({RETRY_AFTER})."
+    return {
+        "description": " Or: ".join(f"{kind.title}. {kind.about}" for kind in kinds),
+        "headers": {
+            name: {"description": about, "schema": {"type": "string"}}
+            for name, about in headers.items()
+        },
+        "content": {
+            MEDIA_TYPE: {
+                "schema": {
+                    "allOf": [
+                        _reference(ProblemDocument),
+                        {"properties": {"type": {"enum": [kind.type for kind in kinds]}}},
+                    ]
+                }
+            }
+        },
+    }
+
+
+def _reference(model: type[msgspec.Struct]) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{model.__name__}"}

@@ -1,0 +1,160 @@
+"""Operations: a function with what the documentation, the checks and the router know of it.
+
+One declaration says path, role, query, body and answers; the route, the checks of the input and
+the OpenAPI document are all made from it, so that they cannot disagree.
+"""
+
+from __future__ import annotations
+
+import difflib
+import enum
+import functools
+import re
+import typing
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import orjson
+from flask import Flask, Response, request
+
+from atlas.web import auth
+from atlas.web.problems import Problem
+
+_AT = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
+
+
+@dataclass(frozen=True, slots=True)
+class Returns:
+    """One kind of answer: its model (None: no JSON), what it means, its headers, an example."""
+
+    model: type[msgspec.Struct] | None
+    about: str
+    headers: dict[str, str] = field(default_factory=dict)
+    media_type: str = "application/json"
+    example: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """An operation of the HTTP interface.
+
+    Attributes:
+        path: with ``<parameters>``, each of which is explained in :data:`atlas.web.openapi.PATH`.
+        role: the least role that may do it; None: open to everybody.
+        returns: status to answer, for those of success.
+        problems: slugs of the problems that only this kind of operation has.
+        headers: request headers that it honours, with their meaning.
+    """
+
+    method: str
+    path: str
+    role: str | None
+    tag: str
+    summary: str
+    handler: Callable[..., Response]
+    returns: dict[int, Returns]
+    about: str = ""
+    query: type[msgspec.Struct] | None = None
+    body: type[msgspec.Struct] | None = None
+    body_example: Any = None
+    problems: tuple[str, ...] = ()
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """Name of the operation, unique among all."""
+        return self.handler.__name__
+
+    def register(self, app: Flask) -> None:
+        """Make it a route of ``app``."""
+        app.add_url_rule(self.path, self.id, self._view(), methods=[self.method])
+
+    def _view(self) -> Callable[..., Response]:
+        @functools.wraps(self.handler)
+        def view(**arguments: Any) -> Response:
+            if self.role is not None:
+                auth.require(self.role)
+            query = _query(self.query)
+            if self.query is not None:
+                arguments["query"] = query
+            if self.body is not None:
+                arguments["body"] = _body(self.body)
+            return self.handler(**arguments)
+
+        return view
+
+
+def _query(model: type[msgspec.Struct] | None) -> msgspec.Struct | None:
+    known = model.__struct_fields__ if model else ()
+    for name in request.args:
+        if name not in known:
+            raise Problem("invalid-parameter", _unknown("query parameter", name, known))
+        if len(request.args.getlist(name)) > 1:
+            raise Problem("invalid-parameter", f"query parameter {name}: give it only once")
+    if model is None:
+        return None
+    return _convert(request.args.to_dict(), model, "invalid-parameter", strict=False)
+
+
+def _body(model: type[msgspec.Struct]) -> msgspec.Struct:
+    data = request.get_data(cache=False)
+    if not data:
+        return _convert({}, model, "invalid-request", strict=True)
+    if request.mimetype != "application/json" or request.content_encoding:
+        raise Problem(
+            "unsupported-media-type",
+            "the body must be JSON: send it with `Content-Type: application/json`, not encoded",
+            headers={"Accept": "application/json"},
+        )
+    try:
+        document = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise Problem(
+            "malformed-request",
+            f"the body is not valid JSON: {error.msg} (line {error.lineno}, column {error.colno})",
+        ) from error
+    if isinstance(document, dict):
+        for name in document:
+            if name not in model.__struct_fields__:
+                detail = _unknown("property", name, model.__struct_fields__)
+                raise Problem("invalid-request", detail)
+    return _convert(document, model, "invalid-request", strict=True)
+
+
+def _convert(value: Any, model: type[msgspec.Struct], kind: str, *, strict: bool) -> msgspec.Struct:
+    try:
+        return msgspec.convert(value, model, strict=strict)
+    except msgspec.ValidationError as error:
+        raise Problem(kind, _explain(str(error), model)) from error
+
+
+def _explain(message: str, model: type[msgspec.Struct]) -> str:
+    """msgspec's message with the place in front and the words that an enumeration takes."""
+    found = _AT.search(message)
+    if found is None or not found["path"]:
+        return f"the body: {_AT.sub('', message).lower()}"
+    what = message[: found.start()]
+    if what.startswith("Invalid enum value"):
+        hint = typing.get_type_hints(model)[found["path"]]
+        words = [
+            str(member.value)
+            for option in (hint, *typing.get_args(hint))
+            if isinstance(option, type) and issubclass(option, enum.Enum)
+            for member in option
+        ]
+        what = "must be one of " + ", ".join(words)
+    return f"{found['path']}: {what[0].lower()}{what[1:]}"
+
+
+def _unknown(what: str, name: str, known: Iterable[str]) -> str:
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=1)
+    if near:
+        hint = f"did you mean {near[0]}?"
+    elif known:
+        hint = "there are " + ", ".join(known)
+    else:
+        hint = "there is none here"
+    return f"unknown {what} {name[:80]!r}: {hint}"

@@ -1,0 +1,108 @@
+"""Celery's settings, each with its reason. The ledger is the truth; a message is only a wake-up.
+
+So every choice here is for messages that come at least once, soon, and to a worker that lives:
+twice or late costs nothing, for the stage's claim decides who works.
+"""
+
+from __future__ import annotations
+
+from atlas import settings as _settings
+
+_current = _settings.settings()
+
+
+def _broker(url: str) -> str:
+    # kombu's name for a Redis socket differs from redis-py's.
+    if url.startswith("unix:"):
+        path, _, query = url.removeprefix("unix:").removeprefix("//").partition("?")
+        database = dict(part.split("=", 1) for part in query.split("&") if "=" in part).get("db", 0)
+        return f"redis+socket://{path}?virtual_host={database}"
+    return url
+
+
+broker_url = _broker(_settings.redis_url(_current))
+
+# A worker waits for its broker for as long as it takes; it must not give up and stay idle.
+broker_connection_retry_on_startup = True
+broker_connection_max_retries = None
+# Without it a worker that lost Redis for a moment cancels tasks whose ledger claim is alive.
+worker_cancel_long_running_tasks_on_connection_loss = False
+broker_transport_options = {
+    # Above the longest a stage may take. A duplicate would find the live claim and be ignored,
+    # and work that lost its worker is found by recovery within seconds, not by this.
+    "visibility_timeout": 24 * 3600,
+    "unacked_restore_interval": 10,
+    # A half-open connection (a cut network, a frozen Redis) must be noticed, not waited on.
+    "socket_timeout": 30,
+    "socket_connect_timeout": 5,
+    "socket_keepalive": not broker_url.startswith("redis+socket:"),
+    "health_check_interval": 15,
+}
+# A request answers whether or not Redis does: what is not sent now waits in the outbox.
+task_publish_retry = False
+
+# JSON only: a message is a few ids, and nobody may make a worker unpickle anything.
+task_serializer = "json"
+accept_content = ["json"]
+# Status is read from the ledger; nobody waits for a result, nor for a result backend.
+task_ignore_result = True
+task_store_errors_even_if_ignored = False
+
+# Acknowledged when done, and given back when the process that worked on it died.
+task_acks_late = True
+task_reject_on_worker_lost = True
+task_acks_on_failure_or_timeout = True
+# One message at a time: a long stage must not sit on others that a free worker could take.
+worker_prefetch_multiplier = 1
+
+# A queue a kind of work: `extract` waits on others, `scan` burns CPU, `load` waits on SQL, and
+# `control` must always be free.
+task_default_queue = "control"
+task_routes = {
+    "atlas.explore": {"queue": "extract"},
+    "atlas.pii": {"queue": "scan"},
+    "atlas.quality": {"queue": "load"},
+    "atlas.chart": {"queue": "load"},
+    "atlas.navigate": {"queue": "load"},
+    "atlas.lineage": {"queue": "load"},
+    "atlas.*": {"queue": "control"},
+}
+
+# On SIGTERM (REMAP_SIGTERM=SIGQUIT in the worker's environment) running tasks get this long to
+# end; what is cut off is taken up from its last commit.
+worker_soft_shutdown_timeout = 10.0
+# Models and libraries grow a little with every document: a child is renewed now and then.
+worker_max_tasks_per_child = 500
+# Our own logging format, without the message's arguments.
+worker_hijack_root_logger = True
+worker_log_format = "%(asctime)s %(levelname)s %(processName)s %(message)s"
+worker_task_log_format = "%(asctime)s %(levelname)s %(processName)s %(task_name)s %(message)s"
+# What Flower shows.
+worker_send_task_events = True
+task_send_sent_event = True
+
+timezone = "UTC"
+enable_utc = True
+# An expired tick is worthless: the next one does its work.
+beat_schedule = {
+    "relay": {
+        "task": "atlas.relay",
+        "schedule": _current.relay_interval,
+        "options": {"expires": _current.relay_interval * 2},
+    },
+    "recover": {
+        "task": "atlas.recover",
+        "schedule": _current.recovery_interval,
+        "options": {"expires": _current.recovery_interval * 2},
+    },
+    "fire": {
+        "task": "atlas.fire",
+        "schedule": _current.relay_interval,
+        "options": {"expires": _current.relay_interval * 2},
+    },
+    "deliver": {
+        "task": "atlas.deliver",
+        "schedule": _current.relay_interval,
+        "options": {"expires": _current.relay_interval * 2},
+    },
+}

@@ -1,0 +1,182 @@
+"""References, spec and secrets of a connector's config."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from urllib.parse import quote_plus
+
+import pytest
+
+from atlas.connectors.config import Redactor, one_line, resolve, secrets, validate
+from atlas.errors import TerminalError, UsageError
+
+SPEC = {
+    "type": "object",
+    "required": ["host"],
+    "additionalProperties": False,
+    "properties": {
+        "host": {"type": "string"},
+        "count": {"type": "integer", "minimum": 1},
+        "password": {"type": "string", "minLength": 8, "airbyte_secret": True},
+        "auth": {
+            "oneOf": [
+                {
+                    "required": ["token"],
+                    "properties": {
+                        "kind": {"const": "token"},
+                        "token": {"type": "string", "airbyte_secret": True},
+                    },
+                },
+                {
+                    "required": ["user"],
+                    "properties": {"kind": {"const": "none"}, "user": {"type": "string"}},
+                },
+            ]
+        },
+        "keys": {"type": "array", "items": {"$ref": "#/definitions/key"}},
+        "pins": {"type": "object", "airbyte_secret": True},
+    },
+    "definitions": {"key": {"properties": {"value": {"airbyte_secret": True}}}},
+}
+
+
+def test_references_are_resolved_at_any_depth(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text("line one\nline two\n")
+    config = {
+        "url": "https://${env:USER_NAME}:${env:PW}@host",
+        "list": [{"key": f"${{file:{file}}}"}, 3, None, True],
+        "plain": "$HOME ${other}",
+    }
+    resolved = resolve(config, {"USER_NAME": "u", "PW": "hush hush"})
+    assert resolved.values == {
+        "url": "https://u:hush hush@host",
+        "list": [{"key": "line one\nline two"}, 3, None, True],
+        "plain": "$HOME ${other}",
+    }
+    assert resolved.secrets == ["u", "hush hush", "line one\nline two"]
+    assert "hush" not in repr(resolved)
+    assert config["url"].startswith("https://${env:")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("${env:NOT_THERE}", "NOT_THERE"),
+        ("${file:/does/not/exist}", "/does/not/exist"),
+        ("${env:ATLAS_SECRET_KEY}", "ATLAS_SECRET_KEY"),
+    ],
+)
+def test_what_cannot_be_resolved_is_named(text: str, said: str) -> None:
+    environ = {"ATLAS_SECRET_KEY": "the key of everything", "OTHER": "hush"}
+    with pytest.raises(TerminalError) as caught:
+        resolve({"a": [text]}, environ)
+    assert said in str(caught.value)
+    assert "hush" not in str(caught.value)
+    assert "everything" not in str(caught.value)
+
+
+def test_secrets_are_found_wherever_the_spec_says() -> None:
+    config = {
+        "host": "h",
+        "password": "pw",
+        "auth": {"kind": "token", "token": "tok", "user": "me"},
+        "keys": [{"value": "k1"}, {"value": 7, "name": "n"}],
+        "pins": {"a": "p1", "deep": [{"b": "p2"}]},
+    }
+    assert sorted(secrets(SPEC, config)) == ["7", "k1", "p1", "p2", "pw", "tok"]
+
+
+def test_without_a_spec_every_string_is_a_secret() -> None:
+    assert secrets(None, {"a": "x", "b": [{"c": "y"}], "d": True, "e": 5}) == ["x", "y", "5"]
+
+
+def test_a_spec_that_refers_to_itself_ends() -> None:
+    loop = {
+        "definitions": {"n": {"anyOf": [{"$ref": "#/definitions/n"}]}},
+        "$ref": "#/definitions/n",
+    }
+    assert secrets(loop, {"a": "b"}) == []
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (
+            {"host": "h", "count": "x"},
+            "connection shop: config.count: 'x' is not of type 'integer'",
+        ),
+        ({}, "connection shop: config: 'host' is a required property"),
+        ({"host": "h", "cuont": 1}, "'cuont' was unexpected"),
+        ({"host": "h", "keys": {}}, "config.keys"),
+        ({"host": "h", "auth": {"token": 7_654_321}}, "config.auth"),
+    ],
+)
+def test_a_config_that_the_spec_refuses_names_the_property(config: dict, said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        validate("shop", SPEC, config)
+    assert said in str(caught.value)
+    assert "7654321" not in str(caught.value)
+
+
+def test_a_refusal_never_prints_a_secret() -> None:
+    config = {"host": "h", "password": "hush!"}
+    with pytest.raises(UsageError) as caught:
+        validate("shop", SPEC, config)
+    assert str(caught.value) == "connection shop: config.password: '***' is too short"
+
+
+def test_a_reference_is_taken_as_right() -> None:
+    validate("shop", SPEC, {"host": "${env:HOST}", "count": "${env:COUNT}"})
+
+
+def test_a_spec_that_is_no_schema() -> None:
+    with pytest.raises(TerminalError, match="no valid JSON schema"):
+        validate("shop", {"type": "nonsense"}, {})
+
+
+def test_redaction_of_every_spelling() -> None:
+    secret = 'pä"ss\\wörd /&?'
+    hide = Redactor([secret])
+    for spelt in (
+        secret,
+        json.dumps(secret),
+        json.dumps(secret, ensure_ascii=False),
+        quote_plus(secret),
+        f"https://u:{quote_plus(secret)}@h/",
+        repr(secret),
+    ):
+        hidden = hide(f"a {spelt} z")
+        assert "***" in hidden
+        assert "rd" not in hidden, spelt
+
+
+def test_a_secret_of_several_lines_is_hidden_line_by_line() -> None:
+    key = "-----BEGIN-----\nMIIEvgIBADANBg\nab\n-----END KEY-----"
+    hide = Redactor([key])
+    assert hide("said MIIEvgIBADANBg !") == "said *** !"
+    assert hide(key) == "***"
+    assert hide(key.replace("\n", "\\n")) == "***"
+    assert hide("a cab") == "a cab"
+
+
+def test_a_short_secret_is_hidden_as_a_word_only() -> None:
+    hide = Redactor(["7", "", " "])
+    assert hide("pin 7, 77 and x7 of 1.7") == "pin ***, 77 and x7 of 1.***"
+
+
+def test_the_longer_secret_wins() -> None:
+    assert Redactor(["hush", "hushhush2"])("x hushhush2 y") == "x *** y"
+
+
+def test_secrets_can_be_learnt() -> None:
+    hide = Redactor()
+    assert hide("token9") == "token9"
+    hide.add(["token9"])
+    assert hide("token9") == "***"
+
+
+def test_one_line() -> None:
+    assert one_line(" a\n\tb  c ") == "a b c"
+    assert len(one_line("x" * 1000, 50)) == 50

@@ -1,0 +1,208 @@
+"""Types: what a schema becomes, what fits exactly, and what is refused with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from itertools import product
+from typing import Any
+
+import pytest
+
+from atlas.layers import types
+from atlas.model.stream import ColumnType as T
+
+MAKE = Callable[..., Any]
+STAMP = {"type": "string", "format": "date-time"}
+PLAIN_STAMP = {**STAMP, "airbyte_type": "timestamp_without_timezone"}
+
+
+@pytest.mark.parametrize(
+    ("schema", "expected"),
+    [
+        ({"type": "integer"}, T.BIGINT),
+        ({"type": ["null", "integer"]}, T.BIGINT),
+        ({"type": "integer", "airbyte_type": "big_integer"}, T.NUMERIC),
+        ({"type": "number"}, T.NUMERIC),
+        ({"type": "number", "airbyte_type": "integer"}, T.BIGINT),
+        ({"type": "boolean"}, T.BOOLEAN),
+        ({"type": "string"}, T.TEXT),
+        ({"type": "string", "format": "email"}, T.TEXT),
+        ({"type": "string", "format": "date"}, T.DATE),
+        (STAMP, T.TIMESTAMPTZ),
+        ({**STAMP, "airbyte_type": "timestamp_with_timezone"}, T.TIMESTAMPTZ),
+        (PLAIN_STAMP, T.TIMESTAMP),
+        ({"type": "string", "format": "time"}, T.TIMETZ),
+        ({"type": "string", "airbyte_type": "time_without_timezone"}, T.TIME),
+        ({"type": "string", "airbyte_type": "big_number"}, T.NUMERIC),
+        ({"type": "object"}, T.JSONB),
+        ({"type": ["null", "array"]}, T.JSONB),
+        ({"type": ["integer", "number"]}, T.NUMERIC),
+        ({"type": ["string", "integer"]}, T.TEXT),
+        ({"type": ["boolean", "integer"]}, T.TEXT),
+        ({"type": ["string", "object"]}, T.JSONB),
+        ({}, T.JSONB),
+        (True, T.JSONB),
+        ({"type": "null"}, T.JSONB),
+        ({"oneOf": [{"type": "null"}, {"type": "string", "format": "date"}]}, T.DATE),
+        ({"anyOf": [{"type": "integer"}, {"type": "string"}]}, T.TEXT),
+        ({"anyOf": [{"type": "integer"}, {}]}, T.JSONB),
+        ({"type": "string", "oneOf": [{"format": "date"}]}, T.TEXT),
+        ({"enum": ["a", "b", None]}, T.TEXT),
+        ({"const": 1}, T.BIGINT),
+        ({"$ref": "#/definitions/x"}, T.JSONB),
+        ({"type": "whatever"}, T.JSONB),
+    ],
+)
+def test_schema(schema: Any, expected: T) -> None:
+    assert types.column_type(schema) is expected
+
+
+def test_widening_is_a_join() -> None:
+    for a, b in product(T, T):
+        assert types.widen(a, b) is types.widen(b, a)
+        assert types.widen(a, types.widen(a, b)) is types.widen(a, b)
+    for a, b, c in product(T, T, T):
+        assert types.widen(types.widen(a, b), c) is types.widen(a, types.widen(b, c))
+
+
+D40 = "1234567890123456789012345678901234567890.123"
+INT, NUM, BOOL, TEXT = ({"type": t} for t in ("integer", "number", "boolean", "string"))
+DATE = {"type": "string", "format": "date"}
+TIME = {"type": "string", "airbyte_type": "time_without_timezone"}
+TIMETZ = {"type": "string", "airbyte_type": "time_with_timezone"}
+WRONG = object()
+
+
+@pytest.mark.parametrize(
+    ("schema", "json", "expected"),
+    [
+        (INT, "1", "1"),
+        (INT, "-0", "0"),
+        (INT, "1.0", "1"),
+        (INT, "1e3", "1000"),
+        (INT, '"42"', "42"),
+        (INT, "9223372036854775807", "9223372036854775807"),
+        (INT, "-9223372036854775808", "-9223372036854775808"),
+        (INT, "9223372036854775808", WRONG),
+        (INT, "-9223372036854775809", WRONG),
+        (INT, "1e100", WRONG),
+        (INT, "1.5", WRONG),
+        (INT, "true", WRONG),
+        (INT, '"1_000"', WRONG),
+        (INT, '"0x1F"', WRONG),
+        (INT, '" 1"', WRONG),
+        (INT, '""', WRONG),
+        (INT, "[1]", WRONG),
+        (INT, "null", None),
+        (NUM, "0.1", "0.1"),
+        (NUM, D40, D40),
+        (NUM, f'"{D40}"', D40),
+        (NUM, "1e-7", "0.0000001"),
+        (NUM, "10.50", "10.50"),
+        (NUM, "12345678901234567890123456789012345678901234567890", "1234567890" * 5),
+        (NUM, '"NaN"', "NaN"),
+        (NUM, '"Infinity"', "Infinity"),
+        (NUM, '"-Infinity"', "-Infinity"),
+        (NUM, '"inf"', WRONG),
+        (NUM, '"nan"', WRONG),
+        (NUM, '"1_0"', WRONG),
+        (NUM, "false", WRONG),
+        (NUM, '"-"', WRONG),
+        (NUM, '"."', WRONG),
+        (BOOL, "true", "true"),
+        (BOOL, "false", "false"),
+        (BOOL, '"true"', WRONG),
+        (BOOL, "1", WRONG),
+        (TEXT, '"a"', "a"),
+        (TEXT, '""', ""),
+        (TEXT, "1.10", "1.10"),
+        (TEXT, "true", "true"),
+        (TEXT, '{"a": [1, null]}', '{"a": [1, null]}'),
+        (TEXT, '"now"', "now"),
+        (DATE, '"2024-02-29"', "2024-02-29"),
+        (DATE, '"20240229"', "2024-02-29"),
+        (DATE, '"2024-02-29T00:00:00Z"', "2024-02-29"),
+        (DATE, '"2024-02-29T00:00:00.000+00:00"', "2024-02-29"),
+        (DATE, '"2024-02-29T00:00:01Z"', WRONG),
+        (DATE, "20240229", WRONG),
+        (DATE, '"2023-02-29"', WRONG),
+        (DATE, '"29.02.2024"', WRONG),
+        (DATE, '"02/29/2024"', WRONG),
+        (DATE, '"2024-2-9"', WRONG),
+        (DATE, '"Feb 29, 2024"', WRONG),
+        *((DATE, f'"{word}"', WRONG) for word in ("now", "today", "infinity", "epoch", "")),
+        (STAMP, '"2024-02-29T12:30:45Z"', "2024-02-29 12:30:45+00"),
+        (STAMP, '"2024-02-29T12:30:45.123456Z"', "2024-02-29 12:30:45.123456+00"),
+        (STAMP, '"2024-02-29t12:30:45z"', "2024-02-29 12:30:45+00"),
+        (STAMP, '"2024-02-29 12:30:45+02:00"', "2024-02-29 10:30:45+00"),
+        (STAMP, '"2024-02-29T12:30:45.5-0530"', "2024-02-29 18:00:45.5+00"),
+        (STAMP, '"2024-02-29T12:30:45+02"', "2024-02-29 10:30:45+00"),
+        (STAMP, '"2024-02-29T12:30"', "2024-02-29 12:30:00+00"),
+        (STAMP, '"2024-02-29T12:30:45"', "2024-02-29 12:30:45+00"),
+        (STAMP, '"2024-02-29"', "2024-02-29 00:00:00+00"),
+        (STAMP, '"20240229T123045Z"', "2024-02-29 12:30:45+00"),
+        (STAMP, "1700000000", WRONG),
+        (STAMP, "20240229", WRONG),
+        (STAMP, '"1700000000"', WRONG),
+        (STAMP, '"2024-02-30T00:00:00Z"', WRONG),
+        (STAMP, '"2024-02-29T25:00:00Z"', WRONG),
+        (STAMP, '"2024-02-29T12:30:45 UTC"', WRONG),
+        (STAMP, '"2024-02-29T12:30:45Z\\n"', WRONG),
+        (STAMP, '"2024-02-29T12:30:45+5"', WRONG),
+        (STAMP, '"2024-02-29T12:30:45.Z"', WRONG),
+        (STAMP, '"Thu, 29 Feb 2024 12:30:45 GMT"', WRONG),
+        *((STAMP, f'"{word}"', WRONG) for word in ("now", "infinity", "-infinity", "epoch")),
+        (PLAIN_STAMP, '"2024-02-29T12:30:45"', "2024-02-29 12:30:45"),
+        (PLAIN_STAMP, '"2024-02-29T12:30:45+02:00"', "2024-02-29 10:30:45"),
+        (PLAIN_STAMP, '"allballs"', WRONG),
+        (TIME, '"12:30:45.5"', "12:30:45.5"),
+        (TIME, '"12:30:45+02:00"', "10:30:45"),
+        (TIME, '"allballs"', WRONG),
+        (TIME, '"noon"', WRONG),
+        (TIMETZ, '"12:30:45+02:00"', "12:30:45+02"),
+        (TIMETZ, '"12:30:45"', "12:30:45+00"),
+        (TIMETZ, '"25:00:00"', WRONG),
+        ({}, '"a"', '"a"'),
+        ({}, "null", None),
+        ({"type": "array"}, "[1, {}]", "[1, {}]"),
+    ],
+)
+def test_value(make: MAKE, schema: Any, json: str, expected: Any) -> None:
+    stream = make({"v": schema})
+    result = stream.run([b'{"v": ' + json.encode() + b"}"])
+    if expected is WRONG:
+        assert (result.chart.promoted, result.chart.quarantined) == (0, 1)
+        ((value, checks, reasons),) = stream.rows(
+            "SELECT v, _atlas_checks, _atlas_reasons FROM {quarantine}"
+        )
+        assert (value, checks) == (None, ["type_of_v"])
+        assert reasons["v"]
+        assert json.strip('"') == "" or json.strip('"') not in reasons["v"]
+    else:
+        assert stream.rows("SELECT v::text FROM {chart}") == [(expected,)]
+        assert stream.rows("SELECT v::text FROM {navigate}") == [(expected,)]
+
+
+def test_exact_types_reach_python(make: MAKE) -> None:
+    stream = make({"n": NUM, "i": INT})
+    stream.run([f'{{"n": {D40}, "i": 9007199254740993}}'.encode()])
+    assert stream.rows("SELECT n, i FROM {navigate}") == [(Decimal(D40), 9007199254740993)]
+
+
+def test_one_bad_value_fails_its_row_only(make: MAKE) -> None:
+    stream = make({"id": INT, "a": INT, "b": DATE}, primary_key=(("id",),))
+    result = stream.run([{"id": 1, "a": "x", "b": "now"}, {"id": 2, "a": 1}, b"[1, 2]"])
+    assert (result.chart.promoted, result.chart.quarantined) == (1, 2)
+    assert result.marked == {
+        "type_of_a": 1,
+        "type_of_b": 1,
+        "record_is_object": 1,
+        "key_not_null": 1,
+    }
+
+
+def test_wide_streams(make: MAKE) -> None:
+    stream = make({f"c{n}": TEXT for n in range(1200)}, name="wide")
+    stream.run([{f"c{n}": "x" for n in range(1200)}])
+    assert stream.rows("SELECT c0, c1199 FROM {navigate}") == [("x", "x")]

@@ -1,0 +1,67 @@
+"""Models and migrations agree; there is one head; each migration can be taken back."""
+
+from __future__ import annotations
+
+import threading
+
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from atlas.ledger import migrations
+from atlas.ledger.tables import SCHEMA, metadata
+
+
+def _own(name: str | None, kind: str, parents: object) -> bool:
+    return name == SCHEMA if kind == "schema" else True
+
+
+def test_one_head() -> None:
+    assert len(ScriptDirectory.from_config(migrations.config()).get_heads()) == 1
+
+
+def test_models_equal_migrations(database_url: str) -> None:
+    engine = sa.create_engine(database_url)
+    assert migrations.upgrade(engine)
+    with engine.connect() as conn:
+        context = MigrationContext.configure(
+            conn,
+            opts={
+                "version_table_schema": SCHEMA,
+                "include_schemas": True,
+                "include_name": _own,
+                "compare_type": True,
+                "compare_server_default": True,
+            },
+        )
+        assert compare_metadata(context, metadata) == []
+    engine.dispose()
+
+
+def test_down_and_up_again(database_url: str) -> None:
+    engine = sa.create_engine(database_url)
+    migrations.upgrade(engine)
+    tables = set(sa.inspect(engine).get_table_names(SCHEMA))
+    migrations.downgrade(engine, "base")
+    assert set(sa.inspect(engine).get_table_names(SCHEMA)) == {"alembic_version"}
+    assert migrations.upgrade(engine)
+    assert set(sa.inspect(engine).get_table_names(SCHEMA)) == tables
+    assert migrations.current(engine) == migrations.head()
+    engine.dispose()
+
+
+def test_two_at_once_migrate_once(database_url: str) -> None:
+    changed: list[bool] = []
+
+    def migrate() -> None:
+        engine = sa.create_engine(database_url)
+        changed.append(migrations.upgrade(engine))
+        engine.dispose()
+
+    threads = [threading.Thread(target=migrate) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(changed) == [False, False, True]

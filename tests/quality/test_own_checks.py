@@ -1,0 +1,232 @@
+"""A connection's own SodaCL file: what is taken, what is refused, and by which line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from quality_staging import USERS, Staging, users_plan
+
+from atlas.errors import TerminalError, UsageError
+from atlas.model.checks import CheckResult, Dimension, OnFailure, Outcome
+from atlas.quality.own import own_checks, validate
+from atlas.quality.rules import failing
+from atlas.quality.score import gate
+from atlas.quality.soda import SodaHost
+
+Scan = Callable[..., dict[str, CheckResult]]
+
+OWN = """\
+# what the shop promises
+checks for users:
+  - row_count > 1
+  - missing_count(name) = 0
+  - missing_count(price) = 0:
+      name: every user has a price
+  - invalid_count(status) = 0:
+      valid values: [new, "o'ld"]
+  - invalid_count(price) = 0:
+      valid min: 1
+      valid max: 20
+  - invalid_count(code) = 0:
+      valid regex: ^A'
+  - duplicate_count(email) = 0
+  - avg(price) between 1 and 20:
+      attributes:
+        dimension: consistency
+  - schema:
+      name: the columns we read
+      fail:
+        when required column missing: [id, nix]
+  - failed rows:
+      name: dear news
+      fail condition: status = 'new' and price > 30
+
+  - failed rows:
+      name: news by query
+      fail query: |
+        SELECT *
+        FROM users
+        WHERE status = 'new';
+
+checks for orders:
+  - row_count > 1000
+
+filter users [news]:
+  where: status = 'new'
+
+checks for users [news]:
+  - missing_count(code) = 0
+"""
+
+
+def test_own_checks_are_scanned_scored_and_named(staging: Staging, scan: Scan) -> None:
+    staging.user(1, price=None)
+    staging.user(2, price="31", status="o'ld", code=None)
+    staging.user(3, price="31", code="B'1", email="somebody1@example.org")
+    results = scan(staging, extra=OWN)
+    told = {
+        result.name: (result.dimension.value, result.outcome.value, result.failed_rows)
+        for result in list(results.values())[len(users_plan().checks) :]
+    }
+    assert told == {
+        "row_count > 1": ("completeness", "pass", None),
+        "missing_count(name) = 0": ("completeness", "pass", 0),
+        "every user has a price": ("completeness", "fail", 1),
+        "invalid_count(status) = 0": ("validity", "pass", 0),
+        "invalid_count(price) = 0": ("validity", "fail", 2),
+        "invalid_count(code) = 0": ("validity", "fail", 1),
+        "duplicate_count(email) = 0": ("uniqueness", "fail", None),
+        "avg(price) between 1 and 20": ("consistency", "fail", None),
+        "the columns we read": ("consistency", "fail", None),
+        "dear news": ("accuracy", "fail", 1),
+        "news by query": ("accuracy", "fail", 2),
+        "missing_count(code) = 0": ("completeness", "pass", 0),
+    }
+    assert "value" not in results["avg(price) between 1 and 20"].detail
+
+
+def test_rows_of_own_checks_are_named_where_every_row_must_pass(
+    staging: Staging, scan: Scan
+) -> None:
+    staging.user(1, price=None)
+    staging.user(2, price="31", status="other")
+    staging.user(3, price="0.5", code="B'1")
+    planned = users_plan(extra=OWN)
+    results = scan(staging, planned)
+    rules = [check.rule for check in planned.checks if check.line and check.rule]
+    assert {rule.check: staging.count(failing(rule)) for rule in rules} == {
+        rule.check: results[rule.check].failed_rows for rule in rules
+    }
+    assert {rule.check for rule in rules} == {
+        "missing_count(name) = 0",
+        "every user has a price",
+        "invalid_count(status) = 0",
+        "invalid_count(price) = 0",
+        "invalid_count(code) = 0",
+    }
+
+
+def test_a_check_that_cannot_be_evaluated_fails_alone(staging: Staging, scan: Scan) -> None:
+    staging.user(0)
+    own = """
+checks for users:
+  - missing_count(nix) = 0
+  - failed rows:
+      name: divides
+      fail condition: 1 / id = 1
+  - failed rows:
+      name: writes
+      fail query: WITH gone AS (DELETE FROM pipeline.staging_1 RETURNING *) SELECT * FROM gone
+  - failed rows:
+      name: writes aside
+      fail query: SELECT * FROM users, setval('pipeline.staging_1__atlas_id_seq', 99)
+  - invalid_count(name) = 0:
+      valid regex: '('
+"""
+    planned = users_plan(extra=own, on_failure=OnFailure.BLOCK)
+    results = scan(staging, planned)
+    reasons = {r.name: r.detail["reason"] for r in results.values() if r.outcome is Outcome.ERROR}
+    assert reasons.pop("writes") == "FeatureNotSupported, SQLSTATE 0A000"
+    assert reasons == {
+        "missing_count(nix) = 0": 'column "nix" does not exist',
+        "divides": "DivisionByZero, SQLSTATE 22012",
+        "writes aside": "ReadOnlySqlTransaction, SQLSTATE 25006",
+        "invalid_count(name) = 0": "InvalidRegularExpression, SQLSTATE 2201B",
+    }
+    assert {r.score for r in results.values() if r.outcome is Outcome.ERROR} == {0.0}
+    decision = gate(planned, list(results.values()))
+    assert "divides" in decision.blocking
+    assert staging.count("true") == 1
+
+
+FILTERED = """\
+filter users [news]:
+  where: id > 0
+checks for users [news]:
+  - row_count > 0
+  - rows
+"""
+
+MISSPELT = """\
+checks for users:
+  - row_count > 0
+  - invalid_count(id) = 0:
+      name: x
+      valid valoos: [1]
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("checks for users:\n  - missing_count(id = 0\n", "line 2: .*missing_count"),
+        ("checks for users:\n  - row_count > 0\n\n  - row_count >> 0\n", "line 4: "),
+        (
+            MISSPELT,
+            r"line 5: .*valid valoos",
+        ),
+        (
+            FILTERED,
+            "line 5: ",
+        ),
+    ],
+)
+def test_soda_s_syntax_errors_name_the_line(
+    staging: Staging, host: SodaHost, text: str, message: str
+) -> None:
+    with pytest.raises(TerminalError, match=message):
+        host.scan(staging.url, "pipeline", "staging_1", users_plan(extra=text), 30)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("checks for users: [\n  - a", "line 2: no YAML"),
+        ("- a", "line 1: must start with"),
+        ("\ndiscover datasets:\n  datasets: [a]", "line 2: cannot take `discover datasets`"),
+        ("\nprofile columns:\n  columns: [a]", "line 2: cannot take"),
+        ("checks for each dataset D:\n  - row_count > 0", "line 1: cannot take"),
+        ("checks for users:\n  row_count > 0", "line 1: below .* a list"),
+        ("checks for users:\n  - [a]", "line 2: is no check"),
+        (
+            "checks for users:\n  - failed rows:\n      fail sql_file: /etc/passwd",
+            "line 3: sql_file",
+        ),
+        ("checks for users:\n  - failed rows:\n      name: ${PATH}", "line 3: variables"),
+        ("checks for users [x]:\n  - row_count > 0", r"line 1: no filter \[x\]"),
+        (
+            "checks for users:\n  - row_count > 0:\n      attributes:\n        dimension: beauty",
+            "line 4: no dimension beauty",
+        ),
+    ],
+)
+def test_what_is_not_taken_is_refused_by_its_line(text: str, message: str) -> None:
+    with pytest.raises(TerminalError, match=message):
+        own_checks(text, "users", USERS)
+
+
+def test_a_heading_for_a_stream_that_is_not_there_is_refused_when_applied() -> None:
+    validate(OWN, ["users", "orders"])
+    with pytest.raises(UsageError, match=r"line 33: there is no stream orders \(there are users\)"):
+        validate(OWN, ["users"])
+
+
+def test_checks_of_other_streams_and_an_empty_file_are_no_checks() -> None:
+    assert own_checks(OWN, "products", USERS) == []
+    assert own_checks("# nothing yet\n", "users", USERS) == []
+
+
+def test_names_and_dimensions() -> None:
+    text = (
+        'checks for "users":\n  - row_count > 0\n  - row_count > 0\n'
+        "  - freshness(updated_at) < 1d\n  - missing_count(id) = 0\n"
+    )
+    checks = own_checks(text, "users", USERS, {"missing_count(id) = 0"})
+    assert [(check.name, check.dimension, check.line) for check in checks] == [
+        ("row_count > 0", Dimension.COMPLETENESS, 2),
+        ("row_count > 0 (2)", Dimension.COMPLETENESS, 3),
+        ("freshness(updated_at) < 1d", Dimension.TIMELINESS, 4),
+        ("missing_count(id) = 0 (2)", Dimension.COMPLETENESS, 5),
+    ]
+    assert checks[2].column == "updated_at"

@@ -1,0 +1,109 @@
+"""The plan that a stream's schema makes."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from atlas.errors import TerminalError
+from atlas.model.checks import Dimension, OnFailure
+from atlas.model.stream import Column, ColumnType
+from atlas.quality.check import Effect, Plan
+from atlas.quality.formats import pattern
+from atlas.quality.plan import plan
+
+FAKER_PRODUCTS = tuple(
+    Column(name, name, kind)
+    for name, kind in {
+        "id": ColumnType.BIGINT,
+        "make": ColumnType.TEXT,
+        "year": ColumnType.BIGINT,
+        "price": ColumnType.NUMERIC,
+        "created_at": ColumnType.TIMESTAMPTZ,
+        "updated_at": ColumnType.TIMESTAMPTZ,
+    }.items()
+)
+
+
+def _plan(*columns: Column, key: tuple[str, ...] = (), cursor: str | None = None) -> Plan:
+    return plan("things", columns, key, cursor, on_failure=OnFailure.QUARANTINE)
+
+
+def test_an_ordinary_stream_is_checked_in_all_six_dimensions() -> None:
+    planned = plan(
+        "products", FAKER_PRODUCTS, ("id",), "updated_at",
+        on_failure=OnFailure.QUARANTINE, expected_rows=100,
+    )  # fmt: skip
+    assert {check.dimension for check in planned.checks} == set(Dimension)
+
+
+def test_names_are_unique_and_the_same_every_time() -> None:
+    columns = (
+        Column("price", "price", ColumnType.NUMERIC),
+        Column("price.finite", "price.finite", ColumnType.NUMERIC),
+        Column("types", "types", ColumnType.TEXT, format="email"),
+    )
+    names = [check.name for check in _plan(*columns).checks]
+    assert len(names) == len(set(names))
+    assert names == [check.name for check in _plan(*columns).checks]
+    assert {"validity.types", "validity.types_2"} <= set(names)
+
+
+def test_a_dimension_that_nothing_speaks_for_has_no_check() -> None:
+    planned = _plan(Column("note", "note", ColumnType.TEXT))
+    dimensions = {check.dimension for check in planned.checks}
+    assert Dimension.ACCURACY not in dimensions
+    assert Dimension.CONSISTENCY not in dimensions
+
+
+def test_keys_and_types_set_aside_and_lost_rows_block_whatever_on_failure_says() -> None:
+    planned = plan(
+        "products", FAKER_PRODUCTS, ("id",), None, on_failure=OnFailure.WARN, expected_rows=1
+    )
+    effects = {check.name: check.effect for check in planned.checks}
+    assert effects["completeness.id"] is Effect.SET_ASIDE
+    assert effects["validity.types"] is Effect.SET_ASIDE
+    assert effects["consistency.rows"] is Effect.BLOCK
+
+
+def test_what_is_guessed_from_a_name_only_warns() -> None:
+    planned = _plan(*FAKER_PRODUCTS, key=("id",))
+    guessed = {"timeliness.created_at", "consistency.created_at.updated_at"}
+    found = {check.name: check.sodacl for check in planned.checks if check.name in guessed}
+    assert found.keys() == guessed
+    assert all("warn: when > 0" in text for text in found.values())
+
+
+def test_bounds_stay_exact() -> None:
+    bound = Decimal("12345678901234567890123456789.5")
+    planned = _plan(Column("n", "n", ColumnType.NUMERIC, maximum=bound))
+    check = next(check for check in planned.checks if check.name == "accuracy.n.range")
+    assert str(bound) in check.sodacl
+
+
+def test_freshness_is_checked_only_where_it_is_asked_for() -> None:
+    without = _plan(*FAKER_PRODUCTS, key=("id",), cursor="updated_at")
+    asked = plan(
+        "products", FAKER_PRODUCTS, ("id",), "updated_at",
+        on_failure=OnFailure.WARN, freshness=timedelta(hours=36),
+    )  # fmt: skip
+    assert not any("freshness" in check.sodacl for check in without.checks)
+    assert any("when > 2160m" in check.sodacl for check in asked.checks)
+
+
+def test_a_key_that_is_no_column_is_refused_by_name() -> None:
+    with pytest.raises(TerminalError, match="stream things has no column nix"):
+        _plan(*FAKER_PRODUCTS, key=("nix",))
+
+
+@pytest.mark.parametrize("expression", [r"\p{L}+", "(?<=a)b", "a{1,500}", "[]", "(", r"\u0041"])
+def test_a_pattern_that_postgresql_reads_otherwise_is_not_checked(expression: str) -> None:
+    assert pattern(expression) is None
+
+
+def test_the_plan_is_one_sodacl_document_a_person_can_copy() -> None:
+    text = _plan(*FAKER_PRODUCTS, key=("id",)).sodacl()
+    assert text.startswith('checks for "things":\n  - missing_count("id") = 0:\n')
+    assert text.count("checks for") == 1

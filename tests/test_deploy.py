@@ -1,0 +1,359 @@
+"""Procfile, docker-compose.yml and Dockerfile: sound in form, one with `atlas up`, no secret."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import copy
+import fnmatch
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+
+from atlas.local.children import QUEUES, children
+from atlas.settings import PREFIX, Settings
+
+ROOT = Path(__file__).resolve().parents[1]
+SETTINGS = {PREFIX + spec.name.upper() for spec in fields(Settings)}
+SERVERS = {"postgres", "redis"}
+ONE_SHOT = {"migrate"}
+_SECRET_NAME = re.compile(r"PASSW|SECRET|KEY|TOKEN|AUTH", re.IGNORECASE)
+_VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?::(?P<kind>[-?])(?P<text>[^}]*))?\}")
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    return document
+
+
+@pytest.fixture(scope="module")
+def procfile() -> dict[str, tuple[list[str], set[str]]]:
+    """By process: its command with every default in place, and what it sets before it."""
+    found = {}
+    for line in (ROOT / "Procfile").read_text().splitlines():
+        match = re.fullmatch(r"([A-Za-z0-9_-]+):\s*(.+)", line)
+        assert match or line.startswith("#"), line
+        if match:
+            words = shlex.split(_with_defaults(match[2]))
+            environment = set()
+            while "=" in words[0]:
+                environment.add(words.pop(0))
+            found[match[1]] = (words, environment)
+    return found
+
+
+@pytest.fixture(scope="module")
+def dockerfile() -> list[tuple[str, str]]:
+    """The instructions with their arguments, continued lines joined."""
+    text = re.sub(r"^\s*#.*\n", "", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)
+    lines = re.sub(r"\\\n\s*", "", text).splitlines()
+    return [(line.split()[0].upper(), line.split(None, 1)[1]) for line in lines if line.strip()]
+
+
+def _with_defaults(text: str) -> str:
+    def value(match: re.Match[str]) -> str:
+        return match["text"] if match["kind"] == "-" else f"<{match['name']}>"
+
+    return _VARIABLE.sub(value, text).replace("$$", "$")
+
+
+def _app_services(compose: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {name: s for name, s in compose["services"].items() if name not in SERVERS}
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _strings(key)
+            yield from _strings(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _strings(inner)
+
+
+# --- one set of processes ------------------------------------------------------------------------
+
+
+def _as_up_runs_them() -> dict[str, list[str]]:
+    settings = replace(Settings(), flower_port=5555)
+    # Each is `python -P -m PROGRAM …` there.
+    return {child.name: list(child.argv[3:]) for child in children(settings)}
+
+
+def test_procfile_runs_what_atlas_up_runs(procfile: dict[str, tuple[list[str], set[str]]]) -> None:
+    assert {name: words for name, (words, _) in procfile.items()} == _as_up_runs_them()
+
+
+def test_compose_runs_what_the_procfile_runs(
+    compose: dict[str, Any], procfile: dict[str, tuple[list[str], set[str]]]
+) -> None:
+    services = _app_services(compose)
+    assert set(services) - ONE_SHOT == set(procfile)
+    for name, (expected, _) in procfile.items():
+        words = [_with_defaults(word) for word in services[name]["command"]]
+        # In a container, "listen" means to those outside of it.
+        outside = [word.replace("127.0.0.1", "0.0.0.0") for word in expected]
+        assert words == (outside if services[name].get("ports") else expected)
+
+
+def test_every_queue_has_its_worker(
+    compose: dict[str, Any], procfile: dict[str, tuple[list[str], set[str]]]
+) -> None:
+    for queue in QUEUES:
+        words, environment = procfile[f"worker-{queue}"]
+        assert words[words.index("-Q") + 1] == queue
+        assert environment == {"REMAP_SIGTERM=SIGQUIT"}
+        service = compose["services"][f"worker-{queue}"]
+        assert service["environment"]["REMAP_SIGTERM"] == "SIGQUIT"
+        node = words[words.index("-n") + 1].removesuffix("@%h")
+        assert f"--destination={node}@$$HOSTNAME" in service["healthcheck"]["test"][-1]
+
+
+def test_only_settings_that_exist_are_set(
+    compose: dict[str, Any], dockerfile: list[tuple[str, str]]
+) -> None:
+    # Atlas ends at start when it meets an ATLAS_ variable that it does not know.
+    text = " ".join(_strings(compose)) + (ROOT / "Procfile").read_text()
+    text += " ".join(arguments for _, arguments in dockerfile)
+    named = set(re.findall(rf"\b{PREFIX}[A-Z_]+\b", text))
+    assert named
+    assert named <= SETTINGS
+
+
+# --- the Compose file ----------------------------------------------------------------------------
+
+
+def _validator() -> Draft202012Validator:
+    schema = json.loads((ROOT / "tests/schemas/compose-spec.json").read_bytes())
+    return Draft202012Validator(schema)
+
+
+def test_compose_file_is_valid_by_the_specification(compose: dict[str, Any]) -> None:
+    assert [error.message for error in _validator().iter_errors(compose)] == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"helthcheck": {}},
+        {"healthcheck": {"test": ["CMD", "true"], "intervall": "1s"}},
+        {"depends_on": {"redis": {"condition": "healthy"}}},
+        {"stop_grace_period": 30},
+        {"ports": [{"target": "web", "publish": 1}]},
+    ],
+)
+def test_schema_would_refuse_a_mistake(compose: dict[str, Any], wrong: dict[str, Any]) -> None:
+    broken = copy.deepcopy(compose)
+    broken["services"]["web"] |= wrong
+    assert not _validator().is_valid(broken)
+
+
+def test_what_a_service_refers_to_is_there(compose: dict[str, Any]) -> None:
+    for name, service in compose["services"].items():
+        assert set(service["networks"]) <= set(compose["networks"]), name
+        for volume in service.get("volumes", ()):
+            assert volume.split(":")[0] in compose["volumes"], name
+        for other, needed in service.get("depends_on", {}).items():
+            if needed["condition"] == "service_healthy":
+                assert "healthcheck" in compose["services"][other], name
+            else:
+                assert needed["condition"] == "service_completed_successfully", name
+                assert compose["services"][other]["restart"] == "no", name
+
+
+def test_every_process_is_watched_and_comes_after_what_it_needs(compose: dict[str, Any]) -> None:
+    for name, service in compose["services"].items():
+        if name in ONE_SHOT:
+            continue
+        assert service["healthcheck"]["test"][0] in ("CMD", "CMD-SHELL"), name
+        assert service["restart"] == "unless-stopped", name
+        if name not in SERVERS:
+            assert set(service["depends_on"]) == SERVERS | ONE_SHOT, name
+
+
+def test_workers_can_be_scaled(compose: dict[str, Any]) -> None:
+    for queue in QUEUES:
+        worker = compose["services"][f"worker-{queue}"]
+        assert not {"container_name", "hostname", "ports", "network_mode"} & set(worker)
+
+
+def test_stop_leaves_running_stages_their_time(compose: dict[str, Any]) -> None:
+    tree = ast.parse((ROOT / "celeryconfig.py").read_text())
+    (soft,) = (
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        and isinstance(node.targets[0], ast.Name)
+        and node.targets[0].id == "worker_soft_shutdown_timeout"
+    )
+    for queue in QUEUES:
+        grace = compose["services"][f"worker-{queue}"]["stop_grace_period"]
+        assert float(grace.removesuffix("s")) >= soft + 10
+
+
+def test_redis_keeps_its_messages(compose: dict[str, Any]) -> None:
+    command = compose["services"]["redis"]["command"]
+    options = dict(zip(command[1::2], command[2::2], strict=True))
+    assert options["--appendonly"] == "yes"
+    assert options["--maxmemory-policy"] == "noeviction"
+
+
+def test_servers_are_reached_from_inside_alone(compose: dict[str, Any]) -> None:
+    assert compose["networks"]["inside"]["internal"] is True
+    for name in SERVERS:
+        assert compose["services"][name]["networks"] == ["inside"]
+        assert "ports" not in compose["services"][name]
+    for name, service in compose["services"].items():
+        for port in service.get("ports", ()):
+            assert _with_defaults(port).startswith("127.0.0.1:"), name
+
+
+def test_processes_of_atlas_have_few_rights(compose: dict[str, Any]) -> None:
+    for name, service in _app_services(compose).items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert "no-new-privileges:true" in service["security_opt"], name
+        assert not {"privileged", "user", "cap_add", "devices"} & set(service), name
+
+
+def test_images_are_pinned_to_a_version(
+    compose: dict[str, Any], dockerfile: list[tuple[str, str]]
+) -> None:
+    images = [service["image"] for service in compose["services"].values()]
+    images += [arguments.split()[0] for word, arguments in dockerfile if word == "FROM"]
+    for image in images:
+        assert re.search(r":[\w.-]+$", image), image
+        assert not image.endswith(":latest")
+
+
+# --- secrets -------------------------------------------------------------------------------------
+
+
+def _secrets(text: str) -> list[str]:
+    """What in ``text``, the values of variables left out, looks like a secret."""
+    bare = _VARIABLE.sub("", text)
+    passwords = re.findall(r"://[^/\s:@]*:([^@/\s]+)@", bare)
+    words = re.findall(r"[A-Za-z0-9+_-]{24,}", bare)
+    return passwords + [word for word in words if re.search(r"\d", word) and not word.isupper()]
+
+
+def test_secret_would_be_seen() -> None:
+    assert _secrets("postgresql://atlas:hunter2@db/atlas")
+    assert _secrets("ATLAS_SECRET_KEY: 3f9c0d7be61a4c2f8e5d7a90b1c2d3e4")
+    assert not _secrets("postgresql://atlas:${POSTGRES_PASSWORD:?set it}@db/atlas")
+
+
+@pytest.mark.parametrize("name", ["docker-compose.yml", "Procfile", "Dockerfile"])
+def test_no_secret_in_the_files(name: str) -> None:
+    assert _secrets((ROOT / name).read_text()) == []
+
+
+def test_secrets_come_from_outside_and_are_asked_for(compose: dict[str, Any]) -> None:
+    asked = set()
+    optional = {"ATLAS_OPENLINEAGE_API_KEY"}  # an endpoint may be open
+    for name, service in compose["services"].items():
+        for variable, value in service.get("environment", {}).items():
+            for match in _VARIABLE.finditer(value):
+                if match["kind"] == "?":
+                    asked.add(match["name"])
+            if _SECRET_NAME.search(variable):
+                whole = _VARIABLE.fullmatch(value)
+                assert whole, f"{name}: {variable}"
+                assert whole["kind"] == "?" or (variable in optional and not whole["text"])
+    assert asked == {"ATLAS_SECRET_KEY", "POSTGRES_PASSWORD", "FLOWER_BASIC_AUTH"}
+
+
+def test_beat_and_flower_do_not_know_the_ledger(compose: dict[str, Any]) -> None:
+    for name in ("beat", "flower"):
+        known = set(compose["services"][name]["environment"])
+        assert not known & {"ATLAS_DATABASE_URL", "ATLAS_SECRET_KEY"}
+
+
+# --- the image -----------------------------------------------------------------------------------
+
+
+def test_image_installs_from_the_locks_by_hash(dockerfile: list[tuple[str, str]]) -> None:
+    installs = [
+        shlex.split(command)
+        for word, arguments in dockerfile
+        if word == "RUN"
+        for command in re.split(r"&&|;", arguments)
+        if re.search(r"\bpip (install|sync)\b", command)
+    ]
+    third_parties = [words for words in installs if "--no-deps" not in words]
+    assert {words[-1] for words in third_parties} == {
+        "requirements/bootstrap.txt",
+        "requirements/lock.txt",
+    }
+    assert all("--require-hashes" in words for words in third_parties)
+    # What is left is Atlas itself.
+    assert [words[-1] for words in installs if "--no-deps" in words] == ["."]
+
+
+def test_image_leaves_out_what_only_developers_need(dockerfile: list[tuple[str, str]]) -> None:
+    (text,) = (arguments for word, arguments in dockerfile if "uninstall -r" in arguments)
+    assert "options.extras_require" in text
+    assert "['dev']" in text
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "setup.cfg")
+    assert "pytest" in parser["options.extras_require"]["dev"]
+
+
+def test_image_runs_unprivileged_and_builds_nothing(dockerfile: list[tuple[str, str]]) -> None:
+    starts = [number for number, (word, _) in enumerate(dockerfile) if word == "FROM"]
+    assert len(starts) == 2
+    last = dockerfile[starts[-1] :]
+    users = [arguments for word, arguments in last if word == "USER"]
+    assert users
+    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", users[-1])
+    commands = " ".join(arguments for word, arguments in last if word == "RUN")
+    assert not re.search(r"\b(apt-get|gcc|git|curl)\b|pip install", commands)
+    assert re.search(r"pip uninstall .*\bpip\b", commands)
+
+
+def test_tmpfs_belongs_to_the_user_of_the_image(
+    compose: dict[str, Any], dockerfile: list[tuple[str, str]]
+) -> None:
+    uid, gid = [arguments for word, arguments in dockerfile if word == "USER"][-1].split(":")
+    for queue in QUEUES:
+        (entry,) = (
+            entry
+            for entry in compose["services"][f"worker-{queue}"]["tmpfs"]
+            if entry.startswith("/var/lib/atlas/tmp:")
+        )
+        assert entry.endswith(f"mode=0700,uid={uid},gid={gid}")
+
+
+def _sent(path: str, rules: list[str]) -> bool:
+    sent = True
+    for rule in rules:
+        pattern = rule.removeprefix("!").rstrip("/").removeprefix("**/")
+        parts = path.split("/")
+        whole = any(fnmatch.fnmatch("/".join(parts[:end]), pattern) for end in range(1, 99))
+        anywhere = "**/" in rule and any(fnmatch.fnmatch(part, pattern) for part in parts)
+        if whole or anywhere:
+            sent = rule.startswith("!")
+    return sent
+
+
+def test_builder_gets_what_it_copies_and_nothing_else(dockerfile: list[tuple[str, str]]) -> None:
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    rules = [line for line in lines if line and not line.startswith("#")]
+    for word, arguments in dockerfile:
+        if word == "COPY" and "--from" not in arguments:
+            for source in arguments.split()[:-1]:
+                assert (ROOT / source).exists(), source
+                assert _sent(source.rstrip("/"), rules), source
+    for private in (".git/config", ".env", ".venv/bin/python", ".atlas/secret.key", "atlas/.env"):
+        assert not _sent(private, rules), private

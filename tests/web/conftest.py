@@ -1,0 +1,166 @@
+"""A migrated database, a Redis, and the application on both; empty ledger in each test."""
+
+from __future__ import annotations
+
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import kombu.pools
+import psycopg2
+import pytest
+import redis as redis_client
+import sqlalchemy as sa
+from flask import Flask
+from flask.testing import FlaskClient
+from psycopg2 import sql
+
+from atlas import settings as settings_module
+from atlas.ledger import connections, keys, migrations
+from atlas.ledger.tables import metadata
+from atlas.local.redis import Redis
+from atlas.model.connection import Connection
+from atlas.settings import Settings
+from atlas.sync import broker
+from atlas.web import create_app
+
+SECRET = "s" * 40
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a Redis of the test session."""
+    with Redis(tmp_path_factory.mktemp("redis")) as server:
+        yield server.url()
+
+
+@pytest.fixture(scope="session")
+def migrated_url(server_url: str) -> Iterator[str]:
+    """URL of a migrated database of the test session."""
+    name = f"t_{uuid.uuid4().hex[:12]}"
+    admin = psycopg2.connect(server_url)
+    admin.autocommit = True
+    with admin.cursor() as cursor:
+        cursor.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    head, _, query = server_url.partition("?")
+    url = head.rsplit("/", 1)[0] + "/" + name + ("?" + query if query else "")
+    engine = sa.create_engine(url)
+    migrations.upgrade(engine)
+    engine.dispose()
+    yield url
+    with admin.cursor() as cursor:
+        cursor.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    admin.close()
+
+
+@pytest.fixture(scope="module")
+def settings(
+    migrated_url: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Settings]:
+    """The settings of this process: Celery reads them from the environment, so they stand there."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ATLAS_HOME", str(tmp_path_factory.mktemp("home")))
+        patch.setenv("ATLAS_DATABASE_URL", migrated_url)
+        patch.setenv("ATLAS_REDIS_URL", redis_url)
+        patch.setenv("ATLAS_SECRET_KEY", SECRET)
+        _forget()
+        yield settings_module.settings()
+        broker.app().close()
+        kombu.pools.reset()
+    _forget()
+
+
+def _forget() -> None:
+    settings_module.settings.cache_clear()
+    broker.app.cache_clear()
+    sys.modules.pop("celeryconfig", None)
+
+
+@pytest.fixture
+def engine(settings: Settings) -> Iterator[sa.Engine]:
+    """An engine on the emptied ledger, in UTC."""
+    engine = sa.create_engine(
+        settings.database_url or "", connect_args={"options": "-c timezone=UTC"}
+    )
+    with engine.begin() as conn:
+        names = ", ".join(str(table) for table in metadata.sorted_tables)
+        conn.execute(sa.text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def queue(redis_url: str) -> Iterator[redis_client.Redis]:
+    """The emptied Redis."""
+    with redis_client.Redis.from_url(redis_url) as client:
+        client.flushall()
+        yield client
+
+
+@pytest.fixture
+def app(settings: Settings, engine: sa.Engine, queue: object) -> Flask:
+    """The application, on an empty ledger and an empty Redis."""
+    return create_app(settings)
+
+
+@dataclass
+class Api:
+    """A client with a key of each role."""
+
+    client: FlaskClient
+    texts: dict[str, str]
+    ids: dict[str, str]
+
+    def call(self, method: str, path: str, role: str | None = "operator", **options: Any) -> Any:
+        headers = dict(options.pop("headers", {}))
+        if role is not None:
+            headers["Authorization"] = f"Bearer {self.texts[role]}"
+        return self.client.open(path, method=method, headers=headers, **options)
+
+    def get(self, path: str, role: str | None = "viewer", **options: Any) -> Any:
+        return self.call("GET", path, role, **options)
+
+    def post(self, path: str, role: str | None = "operator", **options: Any) -> Any:
+        return self.call("POST", path, role, **options)
+
+
+@pytest.fixture
+def api(app: Flask, engine: sa.Engine) -> Api:
+    """A client of the application."""
+    with engine.begin() as conn:
+        made = {role: keys.create(conn, f"the {role}", role) for role in keys.ROLES}
+    return Api(
+        app.test_client(),
+        {role: key["key"] for role, key in made.items()},
+        {role: key["id"] for role, key in made.items()},
+    )
+
+
+@pytest.fixture
+def add_connection(engine: sa.Engine) -> Callable[[str], str]:
+    """Makes a connection of the given name."""
+
+    def add(name: str) -> str:
+        connection = Connection(
+            name=name, connector="source-faker", executable=None, config={"count": 10}
+        )
+        with engine.begin() as conn:
+            connections.put(conn, SECRET.encode(), connection)
+        return name
+
+    return add
+
+
+@pytest.fixture
+def shop(add_connection: Callable[[str], str]) -> str:
+    """A connection called ``shop``."""
+    return add_connection("shop")
+
+
+@pytest.fixture(scope="session")
+def checkout() -> Path:
+    """The directory of the sources."""
+    return Path(__file__).resolve().parents[2]

@@ -1,0 +1,217 @@
+"""The OpenAPI document is right, complete, and what the answers are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from flask import Flask
+from jsonschema import Draft202012Validator
+
+METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
+# Serves the documentation page's style sheet.
+NOT_OPERATIONS = {"/static/<path:filename>"}
+
+
+@pytest.fixture
+def document(app: Flask) -> dict[str, Any]:
+    answer = app.test_client().get("/api/v1/openapi.json")
+    assert answer.content_type == "application/json"
+    found: dict[str, Any] = answer.json
+    return found
+
+
+def _operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            assert method in METHODS
+            yield path, method, operation
+
+
+def test_every_route_is_in_it_and_nothing_else(app: Flask, document: dict[str, Any]) -> None:
+    routes = {
+        (re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", str(rule)), method.lower())
+        for rule in app.url_map.iter_rules()
+        if str(rule) not in NOT_OPERATIONS
+        for method in (rule.methods or set()) - {"HEAD"}
+    }
+    assert routes == {(path, method) for path, method, _ in _operations(document)}
+
+
+def test_every_operation_but_the_open_ones_needs_a_role(document: dict[str, Any]) -> None:
+    roles = {
+        f"{method} {path}": [role for need in operation["security"] for role in need["key"]]
+        for path, method, operation in _operations(document)
+    }
+    assert roles == {
+        "post /api/v1/connections/{name}/syncs": ["operator"],
+        "get /api/v1/runs": ["viewer"],
+        "get /api/v1/runs/{run_id}": ["viewer"],
+        "get /healthz": [],
+        "get /readyz": [],
+        "get /api/v1/openapi.json": [],
+        "get /api/docs": [],
+    }
+
+
+def test_a_role_is_asked_for_where_the_document_says_so(
+    app: Flask, document: dict[str, Any]
+) -> None:
+    for path, method, operation in _operations(document):
+        url = path.replace("{name}", "shop").replace("{run_id}", "1")
+        status = app.test_client().open(url, method=method.upper()).status_code
+        assert (status == 401) == bool(operation["security"]), path
+
+
+def test_structure(document: dict[str, Any]) -> None:
+    assert document["openapi"].startswith("3.1.")
+    assert document["info"]["title"]
+    assert document["info"]["version"]
+    ids = []
+    for path, _, operation in _operations(document):
+        assert path.startswith("/")
+        ids.append(operation["operationId"])
+        assert operation["responses"]
+        for status, response in operation["responses"].items():
+            assert re.fullmatch(r"[1-5]\d\d", status)
+            assert response["description"]
+            if int(status) >= 400:
+                assert list(response["content"]) == ["application/problem+json"]
+        names = [(each["in"], each["name"]) for each in operation.get("parameters", ())]
+        assert len(names) == len(set(names))
+        assert {name for where, name in names if where == "path"} == set(
+            re.findall(r"{(\w+)}", path)
+        )
+        for each in operation.get("parameters", ()):
+            assert each["description"]
+            assert each["required"] == (each["in"] == "path")
+        assert set(operation["tags"]) <= {tag["name"] for tag in document["tags"]}
+        for need in operation["security"]:
+            assert set(need) <= set(document["components"]["securitySchemes"])
+    assert len(ids) == len(set(ids))
+
+
+def test_schemas_are_schemas_and_references_lead_somewhere(document: dict[str, Any]) -> None:
+    for schema in _schemas(document):
+        Draft202012Validator.check_schema(schema)
+    references = set(_references(document))
+    assert references
+    for reference in references:
+        target: Any = document
+        for part in reference.removeprefix("#/").split("/"):
+            target = target[part]
+
+
+def test_examples_fit_their_schemas(document: dict[str, Any]) -> None:
+    count = 0
+    for _, _, operation in _operations(document):
+        bodies = [operation["requestBody"]] if "requestBody" in operation else []
+        for holder in (*operation["responses"].values(), *bodies):
+            for content in holder["content"].values():
+                if "example" in content:
+                    _validate(document, content["schema"], content["example"])
+                    count += 1
+    assert count >= 6
+
+
+def test_answers_are_as_documented(api: Any, shop: str, document: dict[str, Any]) -> None:
+    syncs = "/api/v1/connections/{name}/syncs"
+    accepted = api.post(syncs.format(name=shop))
+    run_id = accepted.json["run_id"]
+    for path, method, answer in [
+        (syncs, "post", accepted),
+        (syncs, "post", api.post(syncs.format(name=shop))),
+        (syncs, "post", api.post(syncs.format(name="none"))),
+        (syncs, "post", api.post(syncs.format(name=shop), "viewer")),
+        (syncs, "post", api.post(syncs.format(name=shop), None)),
+        (syncs, "post", api.post(syncs.format(name=shop), json={"x": 1})),
+        (syncs, "post", api.post(syncs.format(name=shop), data="x")),
+        ("/api/v1/runs", "get", api.get("/api/v1/runs")),
+        ("/api/v1/runs", "get", api.get("/api/v1/runs?x=1")),
+        ("/api/v1/runs/{run_id}", "get", api.get(f"/api/v1/runs/{run_id}")),
+        ("/api/v1/runs/{run_id}", "get", api.get("/api/v1/runs/1")),
+        ("/healthz", "get", api.get("/healthz", None)),
+        ("/readyz", "get", api.get("/readyz", None)),
+    ]:
+        response = document["paths"][path][method]["responses"][str(answer.status_code)]
+        schema = response["content"][answer.content_type]["schema"]
+        _validate(document, schema, answer.json)
+        for header in set(response["headers"]) - {"Idempotency-Replayed", "Retry-After"}:
+            assert header in answer.headers, (path, header)
+
+
+class _Page(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.ids: set[str] = set()
+        self.links: list[str] = []
+        self.tags: set[str] = set()
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        for name, value in attributes:
+            if name == "id":
+                self.ids.add(value or "")
+            if name in {"href", "src"}:
+                self.links.append(value or "")
+            assert not name.startswith("on")
+            assert name != "style"
+
+
+def test_the_page_lists_operations_and_problems(app: Flask, document: dict[str, Any]) -> None:
+    client = app.test_client()
+    answer = client.get("/api/docs")
+    assert answer.content_type == "text/html; charset=utf-8"
+    page = _Page()
+    page.feed(answer.get_data(as_text=True))
+    assert {operation["operationId"] for _, _, operation in _operations(document)} <= page.ids
+    assert not page.tags & {"script", "style", "img", "iframe"}
+    for link in page.links:
+        assert link.startswith("/")
+        followed = client.get(link)
+        assert followed.status_code == 200, link
+        followed.close()
+    # The type of a problem leads to its explanation.
+    for kind in _types(document):
+        assert kind.removeprefix("/api/docs#") in page.ids
+
+
+def _types(document: dict[str, Any]) -> set[str]:
+    return {
+        kind
+        for _, _, operation in _operations(document)
+        for response in operation["responses"].values()
+        for content in response["content"].values()
+        for part in content["schema"].get("allOf", ())
+        for kind in part.get("properties", {}).get("type", {}).get("enum", ())
+    }
+
+
+def _validate(document: dict[str, Any], schema: dict[str, Any], value: Any) -> None:
+    root = {**schema, "components": document["components"]}
+    Draft202012Validator(root, format_checker=Draft202012Validator.FORMAT_CHECKER).validate(value)
+
+
+def _schemas(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield from document["components"]["schemas"].values()
+    for _, _, operation in _operations(document):
+        for parameter in operation.get("parameters", ()):
+            yield parameter["schema"]
+        for response in operation["responses"].values():
+            for content in response["content"].values():
+                yield content["schema"]
+
+
+def _references(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if name == "$ref":
+                yield inner
+            else:
+                yield from _references(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _references(inner)

@@ -1,0 +1,22 @@
+"""Celery's side of Atlas: the application that ``celery -A workers`` runs, with its tasks.
+
+A task is a wrapper of a few lines around a use case of :mod:`atlas.sync`; its arguments are ids.
+"""
+
+from __future__ import annotations
+
+import os
+
+# One thread a process: the pool is what scales, and two pools of threads on a core only wait.
+# Before numpy and its like are imported.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+from atlas.sync.broker import app as _app  # noqa: E402 - the environment comes first
+
+app = _app()
+app.set_default()
+
+from workers import lifecycle, tasks  # noqa: E402 - they register with the application
+
+__all__ = ["app", "lifecycle", "tasks"]

@@ -1,0 +1,51 @@
+"""What a worker's processes do when they start: die with their parent, warm up what is slow."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import signal
+import sys
+from typing import Any
+
+from celery.signals import after_setup_logger, celeryd_init, worker_process_init
+
+from atlas.errors import AtlasError
+
+log = logging.getLogger(__name__)
+
+_PR_SET_PDEATHSIG = 1
+_queues: set[str] = set()
+
+
+@celeryd_init.connect
+def remember_queues(options: dict[str, Any] | None = None, **_: Any) -> None:
+    """Before the pool forks: which queues this worker serves."""
+    chosen = (options or {}).get("queues") or ""
+    names = chosen.split(",") if isinstance(chosen, str) else chosen
+    _queues.update(str(name).strip() for name in names)
+
+
+@worker_process_init.connect
+def start_child(**_: Any) -> None:
+    """In each child of the pool."""
+    if sys.platform == "linux":
+        # A parent that is killed must not leave children that hold claims nobody supervises.
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if "scan" in _queues:
+        from atlas.stages.pii import warm_up
+
+        try:
+            warm_up()
+        except AtlasError as error:
+            # The pool would go on with a child that can do nothing but fail.
+            log.critical("%s", error)
+            os._exit(1)
+
+
+@after_setup_logger.connect
+def quieten(**_: Any) -> None:
+    """The ticks of beat come every few seconds; what they find is logged by who finds it."""
+    for name in ("celery.worker.strategy", "celery.app.trace", "celery.beat"):
+        logging.getLogger(name).setLevel(logging.WARNING)
