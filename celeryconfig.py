@@ -33,10 +33,12 @@ broker_transport_options = {
     "visibility_timeout": 24 * 3600,
     "unacked_restore_interval": 10,
     # A half-open connection (a cut network, a frozen Redis) must be noticed, not waited on.
-    "socket_timeout": 30,
+    "socket_timeout": 10,
     "socket_connect_timeout": 5,
     "socket_keepalive": not broker_url.startswith("redis+socket:"),
     "health_check_interval": 15,
+    # The same for the connection itself, which kombu would otherwise try for seconds.
+    "max_retries": 0,
 }
 # A request answers whether or not Redis does: what is not sent now waits in the outbox.
 task_publish_retry = False
@@ -51,7 +53,8 @@ task_store_errors_even_if_ignored = False
 # Acknowledged when done, and given back when the process that worked on it died.
 task_acks_late = True
 task_reject_on_worker_lost = True
-task_acks_on_failure_or_timeout = True
+task_acks_on_failure = True
+task_acks_on_timeout = True
 # One message at a time: a long stage must not sit on others that a free worker could take.
 worker_prefetch_multiplier = 1
 

@@ -235,6 +235,20 @@ def upgrade() -> None:
             comment="streams asked for; NULL: all of the connection",
         ),
         sa.Column("status", sa.Text(), server_default="queued", nullable=False),
+        sa.Column(
+            "repaired",
+            sa.BigInteger(),
+            server_default="0",
+            nullable=False,
+            comment="values with NUL or lone surrogates that were mended to be stored",
+        ),
+        sa.Column(
+            "ignored",
+            sa.BigInteger(),
+            server_default="0",
+            nullable=False,
+            comment="records of streams that were not asked for",
+        ),
         sa.Column("error", sa.Text(), nullable=True),
         sa.Column(
             "created_at",
@@ -382,13 +396,6 @@ def upgrade() -> None:
         sa.Column("rows_deleted", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("versions_opened", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("versions_closed", sa.BigInteger(), server_default="0", nullable=False),
-        sa.Column(
-            "repaired",
-            sa.BigInteger(),
-            server_default="0",
-            nullable=False,
-            comment="records whose NUL or lone surrogates were replaced",
-        ),
         sa.Column("error", sa.Text(), nullable=True),
         sa.CheckConstraint(
             "status IN ('queued', 'running', 'succeeded', 'failed', 'blocked', 'cancelled')",

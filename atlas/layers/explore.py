@@ -111,6 +111,7 @@ class RawWriter:
             psycopg2.DataError,
             psycopg2.errors.ProgramLimitExceeded,
             psycopg2.errors.StatementTooComplex,
+            psycopg2.errors.NotNullViolation,
         ) as error:
             # not "from error": its text quotes the record
             raise TerminalError(

@@ -40,7 +40,7 @@ class ByKey(Load):
 
     def _refuse_merged_keys(self) -> None:
         """Two keys that look the same once masked would be one row in chart."""
-        if not any(column in self.twins for column in self.key.columns()):
+        if not any(column in self.staged.twins for column in self.key.columns()):
             return
         merged = database.scalar(
             self.cur,
@@ -50,7 +50,7 @@ class ByKey(Load):
             ).format(
                 staging=self.staging,
                 masked=SQL(", ").join(self.key.of(self.value)),
-                original=SQL(", ").join(self.original_key.of(self.original)),
+                original=SQL(", ").join(self.original_key.of(self.staged.original)),
             ),
         )
         if merged:
@@ -67,7 +67,7 @@ class ByKey(Load):
             SQL("{} AS {}").format(self.value(column), Identifier(f"m{n}"))
             for n, column in enumerate(self.ever_masked)
         ]
-        cursor = self.cursor.ordered(self.original) if self.cursor else SQL("NULL::text")
+        cursor = self.cursor.ordered(self.staged.original) if self.cursor else SQL("NULL::text")
         self.cur.execute("DROP TABLE IF EXISTS pg_temp._atlas_winner")
         self.cur.execute(
             SQL(

@@ -38,12 +38,12 @@ def mark(
     """
     database.settle(cur)
     table = staging.table(run_stream_id)
-    twinned = staging.twins(cur, run_stream_id)
-    wanted = staging.chart_types(columns, twinned, database.existing(cur, "chart", tables.table))
+    what = staging.staged(cur, run_stream_id)
+    wanted = staging.chart_types(columns, what, database.existing(cur, "chart", tables.table))
     chart_key = key(primary_key, columns, wanted)
     always: list[tuple[str, Composable]] = []
     if chart_key:
-        values = chart_key.of(staging.chart_value(columns, twinned, wanted))
+        values = chart_key.of(what.value(wanted))
         always.append(
             (
                 KEY_NOT_NULL,

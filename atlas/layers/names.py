@@ -16,6 +16,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from psycopg2 import extensions
@@ -276,4 +277,11 @@ def _column(name: str, column: str, kind: ColumnType, schema: Any, required: boo
         nullable=not required or types.nullable(schema),
         format=said if isinstance(said, str) else None,
         enum=types.enum(schema),
+        minimum=_bound(schema.get("minimum")),
+        maximum=_bound(schema.get("maximum")),
+        pattern=pattern if isinstance(pattern := schema.get("pattern"), str) else None,
     )
+
+
+def _bound(value: Any) -> Decimal | None:
+    return Decimal(str(value)) if type(value) in (int, float) else None

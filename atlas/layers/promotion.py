@@ -58,25 +58,22 @@ class Load:
         self.tables = tables
         self.run_id = Literal(run_id)
         self.columns = columns
-        self.twins = staging.twins(cur, run_stream_id)
+        self.staged = staging.staged(cur, run_stream_id)
         self.staging = staging.table(run_stream_id)
         self.chart = Identifier("chart", tables.table)
         present = database.existing(cur, "chart", tables.table)
         self.types = {column.name: present[column.name].type for column in columns}
-        self.value = staging.chart_value(columns, self.twins, self.types)
+        self.value = self.staged.value(self.types)
         self.key = keys.key(primary_key, columns, self.types)
         # what was masked once may be masked otherwise now: the hash does not tell
         self.ever_masked = [
             column.name for column in columns if present[column.name].masked is not None
         ]
-        kinds = {column.name: column.type for column in columns}
-        self.original_key = keys.key(primary_key, columns, kinds) if self.twins else self.key
+        kinds = {column.name: self.staged.types.get(column.name, column.type) for column in columns}
+        self.original_key = keys.key(primary_key, columns, kinds)
         self.cursor: Part | None = (
             keys.part(cursor_field, columns, kinds, "cursor") if cursor_field else None
         )
-
-    def original(self, name: str) -> Composable:
-        return Identifier("s", name)
 
     def _names(self) -> list[Composable]:
         return [Identifier(column.name) for column in self.columns]
@@ -120,7 +117,7 @@ class Load:
         """Tell the planner what staging holds, as far as joins go."""
         names = {"_atlas_id", "_atlas_row_hash", "_atlas_failed"}
         for column in self.key.columns():
-            twin = self.twins.get(column)
+            twin = self.staged.twins.get(column)
             names.add(twin.name if twin else column)
         self.cur.execute(
             SQL("ANALYZE {} ({})").format(
@@ -131,7 +128,7 @@ class Load:
     def _quarantine_values(self) -> list[Composable]:
         present = database.existing(self.cur, "chart", self.tables.quarantine)
         kinds = {column.name: present[column.name].type for column in self.columns}
-        refer = staging.chart_value(self.columns, self.twins, kinds)
+        refer = self.staged.value(kinds)
         return [refer(column.name) for column in self.columns]
 
     def append(self, source: Composable) -> int:

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -42,8 +42,13 @@ TOMBSTONE = "_ab_cdc_deleted_at"
 _NOT_BUSINESS = "_ab_cdc_"
 
 _TWIN = "_atlas_masked_"
+
+# column, value, typed value, reason if that is NULL and the value is not (None: cannot be)
+_Check = tuple[str, Composable, Composable, Composable | None]
 _BLOCK = 64
-_MOST_ARGUMENTS = 90  # PostgreSQL's limit is 100
+_MOST_ARGUMENTS = 90  # of a function; PostgreSQL's limit is 100
+_MOST_ENTRIES = 1600  # of a SELECT, beside our own; PostgreSQL's limit is 1,664
+_MOST_COLUMNS = 1590  # of a table, beside our own; PostgreSQL's limit is 1,600
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +97,15 @@ def create(
 
     Args:
         masked_types: the columns that get a masked twin, and the twins' types.
+
+    Raises:
+        TerminalError: more columns than a table holds.
     """
+    if len(columns) + len(masked_types) > _MOST_COLUMNS:
+        raise TerminalError(
+            f"the stream has {len(columns)} columns, {len(masked_types)} of them masked: a table "
+            f"of PostgreSQL holds {_MOST_COLUMNS} in all; leave some out"
+        )
     drop(cur, run_stream_id)
     lines: list[Composable] = [
         SQL("_atlas_id bigint NOT NULL"),
@@ -204,40 +217,67 @@ def _insert(
     twinned: Mapping[str, Twin],
     formerly: Mapping[str, ColumnType],
 ) -> Composable:
-    """INSERT … SELECT in steps, so that each value is extracted, typed and made text only once."""
+    """INSERT … SELECT in steps, so that each value is extracted, typed and made text only once.
+
+    A step gives the values as ``v<n>``, typed as ``t<n>``, as text to hash as ``h<n>``, and the
+    masks as ``m<n>`` and ``u<n>``. PostgreSQL lets a step give 1,664 of them: for wider streams
+    the last step does all at once, and does some of it twice.
+    """
     extraction = Extraction(columns)
     data = Identifier("data")
+    raws = [Identifier(f"v{n}") for n in range(len(columns))]
+    masks = [Identifier(f"m{n}") for n in range(len(twinned))]
     extracted: list[Composable] = [SQL("r._atlas_id, r._atlas_emitted_at, r.data")]
-    converted: list[Composable] = [SQL("*")]
-    texts: list[Composable] = [SQL("*")]
-    final: list[Composable] = []
-    for n, column in enumerate(columns):
-        v, t = Identifier(f"v{n}"), Identifier(f"t{n}")
-        extracted.append(SQL("{} AS {}").format(extraction.raw(column), v))
-        converted.append(SQL("{} AS {}").format(typed(column, v, data), t))
-        text = hashed(column, t, v, data, formerly.get(column.name))
-        texts.append(SQL("{} AS {}").format(text, Identifier(f"h{n}")))
-        final.append(t)
-    for n, twin in enumerate(twinned.values()):
-        m = Identifier(f"m{n}")
-        extracted.append(SQL("m.{}").format(m))
-        converted.append(
-            SQL("CASE WHEN pg_input_is_valid({m}, {name}) THEN {m}::{kind} END AS {t}").format(
-                m=m,
-                name=Literal(twin.type.value),
-                kind=type_name(twin.type),
-                t=Identifier(f"u{n}"),
-            )
-            if twin.type is not ColumnType.TEXT
-            else SQL("{} AS {}").format(m, Identifier(f"u{n}"))
-        )
-        final.append(Identifier(f"u{n}"))
-    return SQL(
-        "INSERT INTO {staging} ({names}) SELECT _atlas_id, _atlas_emitted_at, {hash},"
-        " {tombstone}, {errors}, '{{}}'{values} FROM (SELECT {texts} FROM (SELECT {converted} FROM (SELECT"
-        " {extracted} FROM {raw} r{masked}{source} WHERE r._atlas_id BETWEEN {first} AND {last}"
-        " AND r._atlas_run_id = {run}::uuid OFFSET 0) e OFFSET 0) c OFFSET 0) h"
+    extracted += _named(raws, (extraction.raw(column) for column in columns))
+    extracted += _named(masks, (SQL("m.{}").format(mask) for mask in masks))
+    source: Composable = SQL(
+        "(SELECT {values} FROM {raw} r{masked}{source} WHERE r._atlas_id BETWEEN {first} AND {last}"
+        " AND r._atlas_run_id = {run}::uuid OFFSET 0) e"
     ).format(
+        values=SQL(", ").join(extracted),
+        raw=Identifier("explore", tables.raw),
+        masked=SQL(" JOIN pg_temp._atlas_masked m ON m._atlas_id = r._atlas_id")
+        if twinned
+        else SQL(""),
+        source=extraction.source,
+        first=Literal(segment.first_id),
+        last=Literal(segment.last_id),
+        run=Literal(run_id),
+    )
+
+    def step(prefix: str, values: list[Composable]) -> list[Composable]:
+        """Give ``values`` names in a step of their own, if there is room."""
+        nonlocal source
+        if 3 * len(columns) + 2 * len(twinned) > _MOST_ENTRIES or not values:
+            return values
+        names: list[Composable] = [Identifier(f"{prefix}{n}") for n in range(len(values))]
+        source = SQL("(SELECT {} FROM {} OFFSET 0) {}").format(
+            SQL(", ").join([SQL("*"), *_named(names, values)]), source, Identifier(prefix)
+        )
+        return names
+
+    pairs = list(zip(columns, raws, strict=True))
+    values = step("t", [typed(column, raw, data) for column, raw in pairs])
+    fitted = step(
+        "u", [_fit(mask, twin.type) for mask, twin in zip(masks, twinned.values(), strict=True)]
+    )
+    texts = step(
+        "h",
+        [
+            hashed(column, value, raw, data, formerly.get(column.name))
+            for (column, raw), value in zip(pairs, values, strict=True)
+        ],
+    )
+    failed: list[_Check] = [
+        (column.name, raw, value, reason(column, raw))
+        for (column, raw), value in zip(pairs, values, strict=True)
+    ]
+    failed += [
+        (column, mask, value, Literal("its mask does not fit its type"))
+        for column, mask, value in zip(twinned, masks, fitted, strict=True)
+        if twinned[column].type is not ColumnType.TEXT
+    ]
+    return SQL("INSERT INTO {staging} ({names}) SELECT {values} FROM {source}").format(
         staging=table(run_stream_id),
         names=SQL(", ").join(
             [
@@ -249,44 +289,49 @@ def _insert(
                 *(Identifier(twin.name) for twin in twinned.values()),
             ]
         ),
-        hash=_hash(columns),
-        tombstone=SQL("coalesce(jsonb_typeof({} -> {}) <> 'null', false)").format(
-            data, Literal(TOMBSTONE)
+        values=SQL(", ").join(
+            [
+                SQL("_atlas_id, _atlas_emitted_at"),
+                _hash(columns, texts),
+                SQL("coalesce(jsonb_typeof({} -> {}) <> 'null', false)").format(
+                    data, Literal(TOMBSTONE)
+                ),
+                _errors(failed),
+                SQL("'{{}}'").format(),
+                *values,
+                *fitted,
+            ]
         ),
-        errors=_errors(columns, twinned),
-        values=SQL("").join(SQL(", {}").format(value) for value in final),
-        texts=SQL(", ").join(texts),
-        converted=SQL(", ").join(converted),
-        extracted=SQL(", ").join(extracted),
-        raw=Identifier("explore", tables.raw),
-        masked=SQL(" JOIN pg_temp._atlas_masked m ON m._atlas_id = r._atlas_id")
-        if twinned
-        else SQL(""),
-        source=extraction.source,
-        first=Literal(segment.first_id),
-        last=Literal(segment.last_id),
-        run=Literal(run_id),
+        source=source,
     )
 
 
-def _hash(columns: tuple[Column, ...]) -> Composable:
+def _named(names: Iterable[Composable], values: Iterable[Composable]) -> list[Composable]:
+    return [SQL("{} AS {}").format(value, name) for name, value in zip(names, values, strict=True)]
+
+
+def _fit(mask: Composable, kind: ColumnType) -> Composable:
+    """A mask, given as text, as ``kind``; NULL if it is none."""
+    if kind is ColumnType.TEXT:
+        return mask
+    return SQL("CASE WHEN pg_input_is_valid({m}, {name}) THEN {m}::{kind} END").format(
+        m=mask, name=Literal(kind.value), kind=type_name(kind)
+    )
+
+
+def _hash(columns: tuple[Column, ...], texts: list[Composable]) -> Composable:
     """HMAC over the values that are there, by property: name and value, each with its length.
 
     What is NULL contributes nothing, and the order is that of the names: so neither a new column
     nor another order of columns changes a row's hash.
     """
     pieces: list[Composable] = []
-    business = [
-        (n, column)
-        for n, column in enumerate(columns)
-        if not column.property.startswith(_NOT_BUSINESS)
-    ]
-    for n, column in sorted(business, key=lambda pair: pair[1].property):
-        text = Identifier(f"h{n}")
-        said = f"{len(column.property.encode())}:{column.property}"
+    for column, text in sorted(zip(columns, texts, strict=True), key=lambda pair: pair[0].property):
+        if column.property.startswith(_NOT_BUSINESS):
+            continue
         pieces.append(
             SQL("{said} || octet_length({text}) || ':' || {text}").format(
-                said=Literal(said), text=text
+                said=Literal(f"{len(column.property.encode())}:{column.property}"), text=text
             )
         )
     while len(pieces) > 1:
@@ -301,61 +346,82 @@ def _hash(columns: tuple[Column, ...]) -> Composable:
     ).format(pieces[0] if pieces else SQL("''"))
 
 
-def _errors(columns: tuple[Column, ...], twinned: Mapping[str, Twin]) -> Composable:
-    """jsonb of column → reason for the values that do not fit, or NULL."""
-    failed: list[tuple[str, Composable, Composable]] = []
-    for n, column in enumerate(columns):
-        v, t = Identifier(f"v{n}"), Identifier(f"t{n}")
-        why = reason(column, v)
-        if why is not None:
-            failed.append((column.name, SQL("({} IS NOT NULL AND {} IS NULL)").format(v, t), why))
-    for n, (column_name, twin) in enumerate(twinned.items()):
-        if twin.type is not ColumnType.TEXT:
-            condition = SQL("({} IS NOT NULL AND {} IS NULL)").format(
-                Identifier(f"m{n}"), Identifier(f"u{n}")
-            )
-            failed.append((column_name, condition, Literal("its mask does not fit its type")))
-    failed.append(
-        ("", SQL("(jsonb_typeof(data) <> 'object')"), Literal("the record is no JSON object"))
+def _errors(failed: list[_Check]) -> Composable:
+    """jsonb of column → reason for the values that are there and do not fit, or NULL."""
+    conditions = [
+        (column, SQL("({} IS NOT NULL AND {} IS NULL)").format(value, typed_value), why)
+        for column, value, typed_value, why in failed
+        if why is not None
+    ]
+    conditions.append(
+        (
+            "",
+            SQL("(jsonb_typeof(data) <> 'object')").format(),
+            Literal("the record is no JSON object"),
+        )
     )
     return SQL(
         "CASE WHEN {any} THEN jsonb_strip_nulls(jsonb_object(ARRAY[{names}], ARRAY[{reasons}])) END"
     ).format(
-        any=SQL(" OR ").join(condition for _, condition, _ in failed),
-        names=SQL(", ").join(Literal(column) for column, _, _ in failed),
+        any=SQL(" OR ").join(condition for _, condition, _ in conditions),
+        names=SQL(", ").join(Literal(column) for column, _, _ in conditions),
         reasons=SQL(", ").join(
-            SQL("CASE WHEN {} THEN {} END").format(condition, why) for _, condition, why in failed
+            SQL("CASE WHEN {} THEN {} END").format(condition, why)
+            for _, condition, why in conditions
         ),
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """What a staging table has: types of the originals by column, and the masked twins.
+
+    It may have fewer columns than the stream has now, or narrower ones, where a stage is taken up
+    again after a later run brought more.
+    """
+
+    types: Mapping[str, ColumnType]
+    twins: Mapping[str, Twin]
+
+    def comes(self, column: Column) -> ColumnType:
+        """Type of what chart takes of ``column``."""
+        twin = self.twins.get(column.name)
+        return twin.type if twin else self.types.get(column.name, column.type)
+
+    def original(self, name: str) -> Composable:
+        """Refers to the original of a column; the staging table is called ``s``."""
+        return Identifier("s", name) if name in self.types else SQL("NULL")
+
+    def value(self, wanted: Mapping[str, ColumnType]) -> Refer:
+        """Refers to what chart shall hold of a column, in the type ``wanted``: the masked twin if
+        there is one."""
+
+        def refer(name: str) -> Composable:
+            twin = self.twins.get(name)
+            if twin is not None:
+                return convert(Identifier("s", twin.name), twin.type, wanted[name])
+            if name not in self.types:
+                return SQL("NULL::{}").format(type_name(wanted[name]))
+            return convert(Identifier("s", name), self.types[name], wanted[name])
+
+        return refer
+
+
+def staged(cur: extensions.cursor, run_stream_id: int) -> Staged:
+    """What the staging table has."""
+    present = database.existing(cur, "pipeline", name(run_stream_id))
+    return Staged(
+        {column: what.type for column, what in present.items() if not column.startswith("_atlas_")},
+        twins(cur, run_stream_id),
+    )
+
+
 def chart_types(
-    columns: tuple[Column, ...],
-    masked: Mapping[str, Twin],
-    present: Mapping[str, database.Existing],
+    columns: tuple[Column, ...], what: Staged, present: Mapping[str, database.Existing]
 ) -> dict[str, ColumnType]:
     """Types that ``columns`` have in chart: what is there, widened to what comes."""
     result = {}
     for column in columns:
-        comes = masked[column.name].type if column.name in masked else column.type
-        now = present.get(column.name)
+        comes, now = what.comes(column), present.get(column.name)
         result[column.name] = comes if now is None else types.widen(now.type, comes)
     return result
-
-
-def chart_value(
-    columns: tuple[Column, ...], masked: Mapping[str, Twin], wanted: Mapping[str, ColumnType]
-) -> Refer:
-    """Refers to what chart shall hold of a column: the twin if there is one, in chart's type.
-
-    The staging table is called ``s`` in the statement.
-    """
-    kinds = {column.name: column.type for column in columns}
-
-    def refer(column: str) -> Composable:
-        twin = masked.get(column)
-        if twin is not None:
-            return convert(Identifier("s", twin.name), twin.type, wanted[column])
-        return convert(Identifier("s", column), kinds[column], wanted[column])
-
-    return refer

@@ -269,6 +269,15 @@ def count(conn: sa.Connection, run_stream_id: int, **counts: int) -> None:
     conn.execute(run_stream.update().where(run_stream.c.id == run_stream_id).values(**counts))
 
 
+def oddities(conn: sa.Connection, run_id: str, *, repaired: int, ignored: int) -> None:
+    """Count what the source sent that could not be kept as it was, or was not asked for."""
+    conn.execute(
+        run.update()
+        .where(run.c.id == run_id)
+        .values(repaired=run.c.repaired + repaired, ignored=run.c.ignored + ignored)
+    )
+
+
 def unapplied(conn: sa.Connection, connection: str, key: StreamKey) -> dict[str, datetime]:
     """Runs whose chart stage succeeded for this stream while its history is still to be written:
     the present one, and earlier ones whose navigate never succeeded. Run id to extraction time."""
@@ -344,6 +353,8 @@ def document(conn: sa.Connection, run_id: str) -> dict[str, Any]:
     )
     return {
         **_head(row),
+        "repaired": row.repaired,
+        "ignored": row.ignored,
         "stages": stages.get(None, []),
         "streams": [
             {
@@ -360,7 +371,6 @@ def document(conn: sa.Connection, run_id: str) -> dict[str, Any]:
                     "deleted": part.rows_deleted,
                 },
                 "versions": {"opened": part.versions_opened, "closed": part.versions_closed},
-                "repaired": part.repaired,
                 "error": part.error,
                 "stages": stages.get(part.id, []),
             }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -134,9 +135,14 @@ class Study:
         self._search(leaf, picked if evidence.settled else distinct, read=not evidence.settled)
 
     def _pick(self, distinct: pa.Array, sampled: int) -> pa.Array:
-        """The sample's share of this batch, spread over it; later batches add a twentieth each."""
+        """The sample's share of this batch; later batches add a twentieth each.
+
+        Picked at random, for a stride would fall in step with periodic data; but always the same
+        places, so that the same input gives the same verdicts.
+        """
         quota = min(len(distinct), max(self._sample - sampled, self._sample // 20, 1))
-        return distinct.take(pa.array([index * len(distinct) // quota for index in range(quota)]))
+        places = random.Random(sampled).sample(range(len(distinct)), quota)  # noqa: S311
+        return distinct.take(pa.array(sorted(places), pa.int64()))
 
     def _observe_sample(self, leaf: Leaf, picked: pa.Array) -> None:
         evidence, claimed = leaf.evidence, _claimed(leaf)

@@ -236,6 +236,13 @@ class Landing:
         messages = self._hand_over(conn, complete)
         for key, error in failed.items():
             claims.end_stream(conn, self._targets[key].stream.id, Ended.FAILED, error)
+        if reader is not None:
+            runs.oddities(
+                conn,
+                self._work.claim.run_id,
+                repaired=reader.repaired,
+                ignored=reader.ignored,
+            )
         state.remember(conn, self._work.claim.run_id)
         rows = sum(item.rows_explore for item in runs.streams(conn, self._work.claim.run_id))
         self._work.finish(conn, rows=rows)

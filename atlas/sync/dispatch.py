@@ -10,8 +10,9 @@ from celery import Celery, chain
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
-from atlas.errors import TransientError
+from atlas.errors import AtlasError, TransientError
 from atlas.ledger import outbox
+from atlas.ledger.database import classified
 from atlas.ledger.tables import stage_run
 from atlas.model.stage import Stage, Status
 from atlas.stages import ORDER
@@ -44,10 +45,14 @@ def deliver(engine: sa.Engine, ids: list[int] | None = None) -> int:
 
 
 def try_deliver(engine: sa.Engine, ids: list[int]) -> None:
-    """Send these messages now if the broker answers; if not, the relay does it later."""
+    """Send these messages now if that can be done; if not, the relay does it later.
+
+    What made them necessary is committed: nothing that goes wrong here may make it look undone.
+    """
     try:
-        deliver(engine, ids)
-    except TransientError as error:
+        with classified():
+            deliver(engine, ids)
+    except AtlasError as error:
         log.warning("%s: the message waits in the outbox", error)
 
 

@@ -10,7 +10,7 @@ import logging
 
 import sqlalchemy as sa
 
-from atlas.ledger import claims, outbox
+from atlas.ledger import claims, idempotency, outbox
 from atlas.ledger.claims import Claim
 from atlas.model.stage import Stage, Status
 from atlas.settings import Settings
@@ -30,6 +30,7 @@ def recover(engine: sa.Engine, settings: Settings) -> int:
     """
     found = 0
     with engine.begin() as conn:
+        idempotency.forget_expired(conn)
         for orphan in outbox.orphans(conn, settings.redispatch_seconds):
             found += 1
             if orphan.status == Status.RUNNING.value:

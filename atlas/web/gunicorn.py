@@ -13,7 +13,12 @@ from atlas.errors import AtlasError
 from atlas.settings import settings as _settings
 from atlas.web.database import THREADS
 
-_current = _settings()
+try:
+    _current = _settings()
+except AtlasError as _error:
+    # One line instead of gunicorn's traceback.
+    sys.stderr.write(f"{_error}\n")
+    sys.exit(_error.exit_code)
 
 wsgi_app = "atlas.web:create_app()"
 _host = f"[{_current.host}]" if ":" in _current.host else _current.host

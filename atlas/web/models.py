@@ -75,6 +75,7 @@ class Rows(msgspec.Struct):
     promoted: Annotated[int, Meta(ge=0, description="Valid, in chart.")]
     quarantined: Annotated[int, Meta(ge=0, description="Set aside by a check.")]
     superseded: Annotated[int, Meta(ge=0, description="Older records of a key of this sync.")]
+    tombstones: Annotated[int, Meta(ge=0, description="Records that only say a row is gone.")]
     deleted: Annotated[int, Meta(ge=0, description="Taken out of chart.")]
 
 
@@ -94,9 +95,6 @@ class RunStream(msgspec.Struct):
     status: Status
     rows: Rows
     versions: Versions
-    repaired: Annotated[
-        int, Meta(ge=0, description="Records whose NUL or lone surrogates were replaced.")
-    ]
     error: str | None
     stages: list[StageRun]
 
@@ -117,6 +115,12 @@ class RunSummary(msgspec.Struct):
 class Run(RunSummary):
     """A run with its streams. ``stages`` holds explore, which belongs to the run as a whole."""
 
+    repaired: Annotated[
+        int, Meta(ge=0, description="Values with NUL or lone surrogates that were mended.")
+    ]
+    ignored: Annotated[
+        int, Meta(ge=0, description="Records of streams that were not asked for.")
+    ]
     stages: list[StageRun]
     streams: list[RunStream]
 

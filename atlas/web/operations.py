@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 import orjson
 from flask import Flask, Response, request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from atlas.web import auth
 from atlas.web.problems import Problem
@@ -99,7 +100,7 @@ def _query(model: type[msgspec.Struct] | None) -> msgspec.Struct | None:
 
 
 def _body(model: type[msgspec.Struct]) -> msgspec.Struct:
-    data = request.get_data(cache=False)
+    data = _data()
     if not data:
         return _convert({}, model, "invalid-request", strict=True)
     if request.mimetype != "application/json" or request.content_encoding:
@@ -121,6 +122,15 @@ def _body(model: type[msgspec.Struct]) -> msgspec.Struct:
                 detail = _unknown("property", name, model.__struct_fields__)
                 raise Problem("invalid-request", detail)
     return _convert(document, model, "invalid-request", strict=True)
+
+
+def _data() -> bytes:
+    data = request.get_data(cache=False)
+    # Of a body that announces no length werkzeug reads up to the limit and stops in silence.
+    unannounced = request.content_length is None and "wsgi.input_terminated" in request.environ
+    if unannounced and request.environ["wsgi.input"].read(1):
+        raise RequestEntityTooLarge
+    return data
 
 
 def _convert(value: Any, model: type[msgspec.Struct], kind: str, *, strict: bool) -> msgspec.Struct:

@@ -19,6 +19,8 @@ Config (all optional):
 ``state_every``, ``emit_state``, ``state_type``
     A STATE after so many records of a stream, and one at its end (unless ``emit_state`` is
     false); ``state_type`` is STREAM (default), GLOBAL or LEGACY.
+``exclusive``
+    Whether a read that goes on leaves out what stands at the state's cursor (default false).
 ``statuses``
     Whether stream statuses are said (default true). ``incomplete``: names that end INCOMPLETE.
 ``estimates``, ``control_config``
@@ -282,7 +284,12 @@ def read_stream(
         records.sort(key=lambda record: record[cursor])
         since = states.get(key, {}).get("cursor")
         if since is not None:
-            records = [record for record in records if record[cursor] >= since]
+            exclusive = config.get("exclusive", False)
+            records = [
+                record
+                for record in records
+                if record[cursor] > since or (record[cursor] == since and not exclusive)
+            ]
     if config.get("statuses", True):
         trace("STREAM_STATUS", stream_descriptor=descriptor_of(key), status="STARTED")
         trace("STREAM_STATUS", stream_descriptor=descriptor_of(key), status="RUNNING")

@@ -147,6 +147,7 @@ def atlas(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Atlas]:
             "ATLAS_RELAY_INTERVAL": "1",
             "ATLAS_REDISPATCH_SECONDS": "5",
             "ATLAS_RETRY_BASE_SECONDS": "0.5",
+            "ATLAS_CHECKPOINT_ROWS": "5",
         },
     )
     stack.run("up", "--detach")

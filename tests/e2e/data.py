@@ -76,7 +76,8 @@ def layers(atlas: Atlas, connection: str, stream: str = "orders") -> dict[str, A
             f" FROM navigate.{table} ORDER BY id, valid_from"
         ),
         "state": atlas.rows(
-            "SELECT s.stream, s.type, CAST(s.state AS text) FROM pipeline.connector_state s"
+            "SELECT s.stream, s.type, s.state->'stream'->'stream_state'->>'cursor'"
+            " FROM pipeline.connector_state s"
             " JOIN pipeline.connection c ON c.id = s.connection_id WHERE c.name = :c ORDER BY 1",
             c=connection,
         ),

@@ -16,6 +16,8 @@ import sqlalchemy as sa
 from tests.e2e.conftest import Atlas, source
 from tests.e2e.data import layers, row, write
 
+# Exclusive: what stands at a state's cursor is not read twice, so that explore can be compared.
+OPTIONS: dict[str, Any] = {"state_every": 5, "exclusive": True}
 WORKER = {
     "explore": "worker-extract",
     "pii": "worker-scan",
@@ -48,7 +50,7 @@ def _running(atlas: Atlas, run_id: str, stage: str) -> bool:
 
 def _two_syncs(atlas: Atlas, rows: Path, name: str, second: Any) -> Any:
     write(rows, *(row(n, n) for n in range(1, 31)))
-    atlas.apply(source(name, rows, state_every=5))
+    atlas.apply(source(name, rows, **OPTIONS))
     atlas.sync(name)
     write(
         rows, *(row(n, n) for n in range(1, 21)), *(row(n, 60 + n, amount=n) for n in range(21, 41))
@@ -73,7 +75,7 @@ def test_killed_in(atlas: Atlas, tmp_path: Path, undisturbed: Any, stage: str) -
         if stage == "explore":
             # The source stalls after 12 rows, once.
             marker = str(tmp_path / "stalled")
-            atlas.apply(source(name, rows, state_every=5, hang_after=12, fail_once_marker=marker))
+            atlas.apply(source(name, rows, **OPTIONS, hang_after=12, fail_once_marker=marker))
             run_id = atlas.start(name)
             atlas.until(lambda: _running(atlas, run_id, stage), what=lambda: atlas.document(run_id))
             atlas.kill(WORKER[stage])

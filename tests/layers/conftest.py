@@ -23,24 +23,54 @@ START = datetime(2024, 1, 1, tzinfo=UTC)
 Mask = Callable[[str], str | None]
 
 
-@pytest.fixture
-def connection(database_url: str) -> Iterator[extensions.connection]:
-    """A connection to a database that has the schemas and the ledger."""
-    engine = sa.create_engine("postgresql+psycopg2://" + database_url.partition("://")[2])
+def _prepare(url: str) -> None:
+    engine = sa.create_engine("postgresql+psycopg2://" + url.partition("://")[2])
     with engine.begin() as conn:
         for schema in ("pipeline", "explore", "chart", "navigate"):
             conn.execute(sa.text(f"CREATE SCHEMA {schema}"))
         metadata.create_all(conn)
     engine.dispose()
+
+
+@pytest.fixture
+def connection(database_url: str) -> Iterator[extensions.connection]:
+    """A connection to a database of its own that has the schemas and the ledger, for tests that
+    commit."""
+    _prepare(database_url)
     opened = psycopg2.connect(database_url, options="-c timezone=UTC")
     yield opened
     opened.close()
 
 
+@pytest.fixture(scope="module")
+def shared_url(server_url: str) -> Iterator[str]:
+    """A database of the module's tests; they do not commit."""
+    name = f"t_{uuid.uuid4().hex[:12]}"
+    admin = psycopg2.connect(server_url)
+    admin.autocommit = True
+    with admin.cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE {name}")
+    head, _, query = server_url.partition("?")
+    url = head.rsplit("/", 1)[0] + "/" + name + ("?" + query if query else "")
+    _prepare(url)
+    yield url
+    with admin.cursor() as cursor:
+        cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    admin.close()
+
+
 @pytest.fixture
-def cur(connection: extensions.connection) -> Iterator[extensions.cursor]:
-    with connection.cursor() as cursor:
+def cur(request: pytest.FixtureRequest) -> Iterator[extensions.cursor]:
+    """A cursor within a transaction: on ``connection`` for a test that asks for that, too."""
+    if "connection" in request.fixturenames:
+        with request.getfixturevalue("connection").cursor() as cursor:
+            yield cursor
+        return
+    opened = psycopg2.connect(request.getfixturevalue("shared_url"), options="-c timezone=UTC")
+    with opened.cursor() as cursor:
         yield cursor
+    opened.rollback()
+    opened.close()
 
 
 @dataclass
@@ -131,9 +161,7 @@ class Stream:
 
     def _mask(self, run_id: str, segment: Segment, columns: Any) -> pa.Table:
         chosen = tuple(c for c in columns if c.name in self.masks)
-        tables = list(
-            explore.read_batches(self.cur, self.tables, run_id, [segment], chosen)
-        )
+        tables = list(explore.read_batches(self.cur, self.tables, run_id, [segment], chosen))
         batch = pa.concat_tables(tables)
         made = {"_atlas_id": batch.column("_atlas_id")}
         for column in chosen:

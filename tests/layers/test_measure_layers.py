@@ -22,9 +22,9 @@ SCHEMA = {
         **{
             name: {"type": ["null", "string"]}
             for name in (
-                "name title email telephone gender language academic_degree nationality"
-                " occupation height blood_type"
-            ).split()
+                *("name", "title", "email", "telephone", "gender", "language"),
+                *("academic_degree", "nationality", "occupation", "height", "blood_type"),
+            )
         },
         "age": {"type": "integer"},
         "weight": {"type": "integer"},
@@ -67,7 +67,9 @@ def test_reload_of_100000_rows(cur: Any, masked: bool) -> None:
     explore.ensure(cur, tables)
     for load in (1, 2):
         run = str(uuid.uuid4())
-        records = [(_record(n, load if n % 100 == 0 else 1), 1_700_000_000_000) for n in range(ROWS)]
+        records = [
+            (_record(n, load if n % 100 == 0 else 1), 1_700_000_000_000) for n in range(ROWS)
+        ]
 
         def timed(what: str, since: float, load: int = load) -> float:
             times[f"{load} {what}"] = time.perf_counter() - since
@@ -92,13 +94,19 @@ def test_reload_of_100000_rows(cur: Any, masked: bool) -> None:
         at = timed("mark", at)
         chart.ensure(cur, tables, columns, kinds, (("id",),))
         counts = chart.promote(
-            cur, tables, load, run, columns, (("id",),), ("updated_at",), full_refresh=True, complete=True
+            cur,
+            tables,
+            load,
+            run,
+            columns,
+            (("id",),),
+            ("updated_at",),
+            full_refresh=True,
+            complete=True,
         )
         at = timed("chart", at)
         moment = datetime(2024, 1, load, tzinfo=UTC)
-        versions = navigate.apply(
-            cur, tables, columns, kinds, (("id",),), {run: moment}, whole=True
-        )
+        history = navigate.apply(cur, tables, columns, kinds, (("id",),), {run: moment}, whole=True)
         timed("navigate", at)
     print("\n", {what: round(took, 2) for what, took in times.items()})
-    assert (counts.written, versions.opened, versions.closed) == (1000, 1000, 1000)
+    assert (counts.written, history.opened, history.closed) == (1000, 1000, 1000)

@@ -124,8 +124,7 @@ def test_no_two_streams_share_a_table(
         cur.execute(sql.SQL("CREATE TEMP TABLE {} ()").format(sql.Identifier(name)))
         cur.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(name)))
     again = [
-        names.tables(cur, c, StreamKey(name, namespace))
-        for c, namespace, name in reversed(streams)
+        names.tables(cur, c, StreamKey(name, namespace)) for c, namespace, name in reversed(streams)
     ]
     assert again == made[::-1]
     cur.execute("ROLLBACK TO s")
@@ -135,8 +134,14 @@ def test_no_two_streams_share_a_table(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
-    st.lists(st.lists(SOME_NAMES | st.sampled_from(["ctid", "_atlas_id", "__atlas_id"]),
-                      max_size=8, unique=True), max_size=3)
+    st.lists(
+        st.lists(
+            SOME_NAMES | st.sampled_from(["ctid", "_atlas_id", "__atlas_id"]),
+            max_size=8,
+            unique=True,
+        ),
+        max_size=3,
+    )
 )
 def test_columns_never_collide_and_never_change(
     cur: extensions.cursor, schemas: list[list[str]]
@@ -154,7 +159,9 @@ def test_columns_never_collide_and_never_change(
         assert not any(name.startswith("_atlas_") for name in now.values())
         cur.execute(
             sql.SQL("CREATE TEMP TABLE t ({})").format(
-                sql.SQL(", ").join(sql.SQL("{} text").format(sql.Identifier(n)) for n in now.values())
+                sql.SQL(", ").join(
+                    sql.SQL("{} text").format(sql.Identifier(n)) for n in now.values()
+                )
             )
         )
         cur.execute("DROP TABLE t")
@@ -180,14 +187,17 @@ def test_columns_keep_the_widest_type_and_the_gone(cur: extensions.cursor) -> No
     assert (e.type, e.nullable, e.enum, e.format) == (ColumnType.TEXT, True, ("a",), "x")
 
 
-def test_nothing_is_written_when_nothing_is_new(cur: extensions.cursor) -> None:
+def test_nothing_is_written_when_nothing_is_new(
+    connection: extensions.connection, cur: extensions.cursor
+) -> None:
     key = StreamKey("s")
+    rows = "SELECT array_agg(xmin::text || ctid::text ORDER BY id) FROM pipeline.stream_column"
     names.columns(cur, "shop", key, schema("a", "B"))
-    cur.execute("SELECT array_agg(xmin::text || ctid::text ORDER BY id) FROM pipeline.stream_column")
+    cur.execute(rows)
     before = cur.fetchall()
-    cur.connection.commit()
+    connection.commit()
     names.columns(cur, "shop", key, schema("a"))
-    cur.execute("SELECT array_agg(xmin::text || ctid::text ORDER BY id) FROM pipeline.stream_column")
+    cur.execute(rows)
     assert cur.fetchall() == before
     cur.execute("SELECT pg_current_xact_id_if_assigned() IS NULL")
     assert cur.fetchone() == (True,)

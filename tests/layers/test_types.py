@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from atlas.errors import TerminalError
 from atlas.layers import types
 from atlas.model.stream import ColumnType as T
 
@@ -74,114 +75,122 @@ TIMETZ = {"type": "string", "airbyte_type": "time_with_timezone"}
 WRONG = object()
 
 
-@pytest.mark.parametrize(
-    ("schema", "json", "expected"),
-    [
-        (INT, "1", "1"),
-        (INT, "-0", "0"),
-        (INT, "1.0", "1"),
-        (INT, "1e3", "1000"),
-        (INT, '"42"', "42"),
-        (INT, "9223372036854775807", "9223372036854775807"),
-        (INT, "-9223372036854775808", "-9223372036854775808"),
-        (INT, "9223372036854775808", WRONG),
-        (INT, "-9223372036854775809", WRONG),
-        (INT, "1e100", WRONG),
-        (INT, "1.5", WRONG),
-        (INT, "true", WRONG),
-        (INT, '"1_000"', WRONG),
-        (INT, '"0x1F"', WRONG),
-        (INT, '" 1"', WRONG),
-        (INT, '""', WRONG),
-        (INT, "[1]", WRONG),
-        (INT, "null", None),
-        (NUM, "0.1", "0.1"),
-        (NUM, D40, D40),
-        (NUM, f'"{D40}"', D40),
-        (NUM, "1e-7", "0.0000001"),
-        (NUM, "10.50", "10.50"),
-        (NUM, "12345678901234567890123456789012345678901234567890", "1234567890" * 5),
-        (NUM, '"NaN"', "NaN"),
-        (NUM, '"Infinity"', "Infinity"),
-        (NUM, '"-Infinity"', "-Infinity"),
-        (NUM, '"inf"', WRONG),
-        (NUM, '"nan"', WRONG),
-        (NUM, '"1_0"', WRONG),
-        (NUM, "false", WRONG),
-        (NUM, '"-"', WRONG),
-        (NUM, '"."', WRONG),
-        (BOOL, "true", "true"),
-        (BOOL, "false", "false"),
-        (BOOL, '"true"', WRONG),
-        (BOOL, "1", WRONG),
-        (TEXT, '"a"', "a"),
-        (TEXT, '""', ""),
-        (TEXT, "1.10", "1.10"),
-        (TEXT, "true", "true"),
-        (TEXT, '{"a": [1, null]}', '{"a": [1, null]}'),
-        (TEXT, '"now"', "now"),
-        (DATE, '"2024-02-29"', "2024-02-29"),
-        (DATE, '"20240229"', "2024-02-29"),
-        (DATE, '"2024-02-29T00:00:00Z"', "2024-02-29"),
-        (DATE, '"2024-02-29T00:00:00.000+00:00"', "2024-02-29"),
-        (DATE, '"2024-02-29T00:00:01Z"', WRONG),
-        (DATE, "20240229", WRONG),
-        (DATE, '"2023-02-29"', WRONG),
-        (DATE, '"29.02.2024"', WRONG),
-        (DATE, '"02/29/2024"', WRONG),
-        (DATE, '"2024-2-9"', WRONG),
-        (DATE, '"Feb 29, 2024"', WRONG),
-        *((DATE, f'"{word}"', WRONG) for word in ("now", "today", "infinity", "epoch", "")),
-        (STAMP, '"2024-02-29T12:30:45Z"', "2024-02-29 12:30:45+00"),
-        (STAMP, '"2024-02-29T12:30:45.123456Z"', "2024-02-29 12:30:45.123456+00"),
-        (STAMP, '"2024-02-29t12:30:45z"', "2024-02-29 12:30:45+00"),
-        (STAMP, '"2024-02-29 12:30:45+02:00"', "2024-02-29 10:30:45+00"),
-        (STAMP, '"2024-02-29T12:30:45.5-0530"', "2024-02-29 18:00:45.5+00"),
-        (STAMP, '"2024-02-29T12:30:45+02"', "2024-02-29 10:30:45+00"),
-        (STAMP, '"2024-02-29T12:30"', "2024-02-29 12:30:00+00"),
-        (STAMP, '"2024-02-29T12:30:45"', "2024-02-29 12:30:45+00"),
-        (STAMP, '"2024-02-29"', "2024-02-29 00:00:00+00"),
-        (STAMP, '"20240229T123045Z"', "2024-02-29 12:30:45+00"),
-        (STAMP, "1700000000", WRONG),
-        (STAMP, "20240229", WRONG),
-        (STAMP, '"1700000000"', WRONG),
-        (STAMP, '"2024-02-30T00:00:00Z"', WRONG),
-        (STAMP, '"2024-02-29T25:00:00Z"', WRONG),
-        (STAMP, '"2024-02-29T12:30:45 UTC"', WRONG),
-        (STAMP, '"2024-02-29T12:30:45Z\\n"', WRONG),
-        (STAMP, '"2024-02-29T12:30:45+5"', WRONG),
-        (STAMP, '"2024-02-29T12:30:45.Z"', WRONG),
-        (STAMP, '"Thu, 29 Feb 2024 12:30:45 GMT"', WRONG),
-        *((STAMP, f'"{word}"', WRONG) for word in ("now", "infinity", "-infinity", "epoch")),
-        (PLAIN_STAMP, '"2024-02-29T12:30:45"', "2024-02-29 12:30:45"),
-        (PLAIN_STAMP, '"2024-02-29T12:30:45+02:00"', "2024-02-29 10:30:45"),
-        (PLAIN_STAMP, '"allballs"', WRONG),
-        (TIME, '"12:30:45.5"', "12:30:45.5"),
-        (TIME, '"12:30:45+02:00"', "10:30:45"),
-        (TIME, '"allballs"', WRONG),
-        (TIME, '"noon"', WRONG),
-        (TIMETZ, '"12:30:45+02:00"', "12:30:45+02"),
-        (TIMETZ, '"12:30:45"', "12:30:45+00"),
-        (TIMETZ, '"25:00:00"', WRONG),
-        ({}, '"a"', '"a"'),
-        ({}, "null", None),
-        ({"type": "array"}, "[1, {}]", "[1, {}]"),
-    ],
-)
-def test_value(make: MAKE, schema: Any, json: str, expected: Any) -> None:
-    stream = make({"v": schema})
-    result = stream.run([b'{"v": ' + json.encode() + b"}"])
-    if expected is WRONG:
-        assert (result.chart.promoted, result.chart.quarantined) == (0, 1)
-        ((value, checks, reasons),) = stream.rows(
-            "SELECT v, _atlas_checks, _atlas_reasons FROM {quarantine}"
-        )
-        assert (value, checks) == (None, ["type_of_v"])
-        assert reasons["v"]
-        assert json.strip('"') == "" or json.strip('"') not in reasons["v"]
-    else:
-        assert stream.rows("SELECT v::text FROM {chart}") == [(expected,)]
-        assert stream.rows("SELECT v::text FROM {navigate}") == [(expected,)]
+VALUES: list[tuple[Any, str, Any]] = [
+    (INT, "1", "1"),
+    (INT, "-0", "0"),
+    (INT, "1.0", "1"),
+    (INT, "1e3", "1000"),
+    (INT, '"42"', "42"),
+    (INT, "9223372036854775807", "9223372036854775807"),
+    (INT, "-9223372036854775808", "-9223372036854775808"),
+    (INT, "9223372036854775808", WRONG),
+    (INT, "-9223372036854775809", WRONG),
+    (INT, "1e100", WRONG),
+    (INT, "1.5", WRONG),
+    (INT, "true", WRONG),
+    (INT, '"1_000"', WRONG),
+    (INT, '"0x1F"', WRONG),
+    (INT, '" 1"', WRONG),
+    (INT, '""', WRONG),
+    (INT, "[1]", WRONG),
+    (INT, "null", None),
+    (NUM, "0.1", "0.1"),
+    (NUM, D40, D40),
+    (NUM, f'"{D40}"', D40),
+    (NUM, "1e-7", "0.0000001"),
+    (NUM, "10.50", "10.50"),
+    (NUM, "12345678901234567890123456789012345678901234567890", "1234567890" * 5),
+    (NUM, '"NaN"', "NaN"),
+    (NUM, '"Infinity"', "Infinity"),
+    (NUM, '"-Infinity"', "-Infinity"),
+    (NUM, '"inf"', WRONG),
+    (NUM, '"nan"', WRONG),
+    (NUM, '"1_0"', WRONG),
+    (NUM, "false", WRONG),
+    (NUM, '"-"', WRONG),
+    (NUM, '"."', WRONG),
+    (BOOL, "true", "true"),
+    (BOOL, "false", "false"),
+    (BOOL, '"true"', WRONG),
+    (BOOL, "1", WRONG),
+    (TEXT, '"a"', "a"),
+    (TEXT, '""', ""),
+    (TEXT, "1.10", "1.10"),
+    (TEXT, "true", "true"),
+    (TEXT, '{"a": [1, null]}', '{"a": [1, null]}'),
+    (TEXT, '"now"', "now"),
+    (DATE, '"2024-02-29"', "2024-02-29"),
+    (DATE, '"20240229"', "2024-02-29"),
+    (DATE, '"2024-02-29T00:00:00Z"', "2024-02-29"),
+    (DATE, '"2024-02-29T00:00:00.000+00:00"', "2024-02-29"),
+    (DATE, '"2024-02-29T00:00:01Z"', WRONG),
+    (DATE, "20240229", WRONG),
+    (DATE, '"2023-02-29"', WRONG),
+    (DATE, '"29.02.2024"', WRONG),
+    (DATE, '"02/29/2024"', WRONG),
+    (DATE, '"2024-2-9"', WRONG),
+    (DATE, '"Feb 29, 2024"', WRONG),
+    *((DATE, f'"{word}"', WRONG) for word in ("now", "today", "infinity", "epoch", "")),
+    (STAMP, '"2024-02-29T12:30:45Z"', "2024-02-29 12:30:45+00"),
+    (STAMP, '"2024-02-29T12:30:45.123456Z"', "2024-02-29 12:30:45.123456+00"),
+    (STAMP, '"2024-02-29t12:30:45z"', "2024-02-29 12:30:45+00"),
+    (STAMP, '"2024-02-29 12:30:45+02:00"', "2024-02-29 10:30:45+00"),
+    (STAMP, '"2024-02-29T12:30:45.5-0530"', "2024-02-29 18:00:45.5+00"),
+    (STAMP, '"2024-02-29T12:30:45+02"', "2024-02-29 10:30:45+00"),
+    (STAMP, '"2024-02-29T12:30"', "2024-02-29 12:30:00+00"),
+    (STAMP, '"2024-02-29T12:30:45"', "2024-02-29 12:30:45+00"),
+    (STAMP, '"2024-02-29"', "2024-02-29 00:00:00+00"),
+    (STAMP, '"20240229T123045Z"', "2024-02-29 12:30:45+00"),
+    (STAMP, "1700000000", WRONG),
+    (STAMP, "20240229", WRONG),
+    (STAMP, '"1700000000"', WRONG),
+    (STAMP, '"2024-02-30T00:00:00Z"', WRONG),
+    (STAMP, '"2024-02-29T25:00:00Z"', WRONG),
+    (STAMP, '"2024-02-29T12:30:45 UTC"', WRONG),
+    (STAMP, '"2024-02-29T12:30:45Z\\n"', WRONG),
+    (STAMP, '"2024-02-29T12:30:45+5"', WRONG),
+    (STAMP, '"2024-02-29T12:30:45.Z"', WRONG),
+    (STAMP, '"Thu, 29 Feb 2024 12:30:45 GMT"', WRONG),
+    *((STAMP, f'"{word}"', WRONG) for word in ("now", "infinity", "-infinity", "epoch")),
+    (PLAIN_STAMP, '"2024-02-29T12:30:45"', "2024-02-29 12:30:45"),
+    (PLAIN_STAMP, '"2024-02-29T12:30:45+02:00"', "2024-02-29 10:30:45"),
+    (PLAIN_STAMP, '"allballs"', WRONG),
+    (TIME, '"12:30:45.5"', "12:30:45.5"),
+    (TIME, '"12:30:45+02:00"', "10:30:45"),
+    (TIME, '"allballs"', WRONG),
+    (TIME, '"noon"', WRONG),
+    (TIMETZ, '"12:30:45+02:00"', "12:30:45+02"),
+    (TIMETZ, '"12:30:45"', "12:30:45+00"),
+    (TIMETZ, '"25:00:00"', WRONG),
+    ({}, '"a"', '"a"'),
+    ({}, "null", None),
+    ({"type": "array"}, "[1, {}]", "[1, {}]"),
+]
+
+
+def test_values(make: MAKE) -> None:
+    """Each case is a column of one record."""
+    stream = make({f"v{n}": schema for n, (schema, _, _) in enumerate(VALUES)})
+    record = ", ".join(f'"v{n}": {json}' for n, (_, json, _) in enumerate(VALUES))
+    result = stream.run([b"{" + record.encode() + b"}"])
+    assert result.chart.quarantined == 1
+    names = ", ".join(f"v{n}::text" for n in range(len(VALUES)))
+    ((*values, errors),) = stream.rows(f"SELECT {names}, _atlas_errors FROM {{staging}}")
+    wrong = {f"v{n}" for n, (_, _, expected) in enumerate(VALUES) if expected is WRONG}
+    cases = [(schema.get("format"), json) for schema, json, _ in VALUES]
+    expected = [None if value is WRONG else value for _, _, value in VALUES]
+    assert list(zip(cases, values, strict=True)) == list(zip(cases, expected, strict=True))
+    assert set(errors) == wrong
+    ((checks,),) = stream.rows("SELECT _atlas_checks FROM {quarantine}")
+    assert set(checks) == {f"type_of_{name}" for name in wrong}
+    ((quarantined, reasons),) = stream.rows(
+        "SELECT to_jsonb(q), _atlas_reasons FROM {quarantine} q"
+    )
+    assert reasons == errors
+    assert all(quarantined[name] is None for name in wrong)
+    day = VALUES.index((DATE, '"02/29/2024"', WRONG))
+    assert reasons[f"v{day}"] == "not a date of ISO 8601"
+    assert "02/29/2024" not in str(reasons)
 
 
 def test_exact_types_reach_python(make: MAKE) -> None:
@@ -203,6 +212,20 @@ def test_one_bad_value_fails_its_row_only(make: MAKE) -> None:
 
 
 def test_wide_streams(make: MAKE) -> None:
-    stream = make({f"c{n}": TEXT for n in range(1200)}, name="wide")
-    stream.run([{f"c{n}": "x" for n in range(1200)}])
-    assert stream.rows("SELECT c0, c1199 FROM {navigate}") == [("x", "x")]
+    """Too wide for a SELECT of all steps' values: the same rules hold."""
+    stream = make({f"c{n}": TEXT for n in range(1200)} | {"n": INT, "at": STAMP}, name="wide")
+    record = {f"c{n}": "x" for n in range(1200)}
+    at = {"at": "2024-01-01T00:00:00Z"}
+    stream.run([record | at, record | {"n": "x"}, record | {"at": "2024-01-01T01:00:00+01:00"}])
+    assert (
+        stream.rows("SELECT c0, c1199, n, at::text FROM {navigate}")
+        == [("x", "x", None, "2024-01-01 00:00:00+00")] * 2
+    )
+    assert stream.rows("SELECT count(DISTINCT _atlas_row_hash) FROM {chart}") == [(1,)]
+    assert stream.rows("SELECT _atlas_reasons FROM {quarantine}") == [({"n": "not a number"},)]
+
+
+def test_too_wide_streams_are_refused(make: MAKE) -> None:
+    stream = make({f"c{n}": TEXT for n in range(1700)}, name="wide")
+    with pytest.raises(TerminalError, match="1700 columns"):
+        stream.run([{}])

@@ -8,7 +8,6 @@ import uuid
 from typing import Any
 
 import pytest
-from pii_tables import FAMILY, GIVEN, column, full_names, masked, table, values_found, verdicts
 
 from atlas.errors import TerminalError
 from atlas.model.personal import Scope
@@ -16,6 +15,16 @@ from atlas.model.stream import ColumnType
 from atlas.pii import policy
 from atlas.pii.scanner import Scanner
 from atlas.settings import Settings
+from tests.pii.tables import (
+    FAMILY,
+    GIVEN,
+    column,
+    full_names,
+    masked,
+    table,
+    values_found,
+    verdicts,
+)
 
 EMAILS = [f"{name.lower()}.{i}@mail{i % 7}.example.org" for i, name in enumerate(GIVEN)]
 PHONES = [
@@ -243,6 +252,14 @@ def test_a_column_that_is_mostly_null_is_decided_by_its_values(scanner: Scanner)
     assert values_found(verdicts(scanner, {"c1": values})) == {"c1": "EMAIL_ADDRESS"}
     out = masked(scanner, {"c1": values})["c1"]
     assert out == [None] * 950 + ["***@***"] * len(EMAILS)
+
+
+def test_periodic_values_do_not_deceive_the_sample(scanner: Scanner) -> None:
+    values = [
+        f"(415) 555-{i % 10_000:04}" if i % 5 == 0 else f"R{i * 7919:012}" for i in range(5_000)
+    ]
+    found = verdicts(scanner, {"ref": values})
+    assert [(each.entity_type, each.scope) for each in found] == [("PHONE_NUMBER", Scope.SPAN)]
 
 
 def test_the_same_rows_in_other_batches_give_the_same_verdicts(scanner: Scanner) -> None:

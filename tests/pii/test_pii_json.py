@@ -7,7 +7,6 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from pii_tables import GIVEN, SECRET, column, masked, table, values_found, verdicts
 
 from atlas.errors import TerminalError
 from atlas.model.stream import ColumnType
@@ -15,6 +14,7 @@ from atlas.pii import parse
 from atlas.pii.masker import Masker
 from atlas.pii.paths import Node, Plan, decode, encode, steps
 from atlas.pii.scanner import Scanner
+from tests.pii.tables import GIVEN, SECRET, column, masked, table, values_found, verdicts
 
 JSONB = {"doc": ColumnType.JSONB}
 ADDRESSES: list[Any] = [

@@ -8,7 +8,6 @@ import json
 from typing import Any
 
 import pytest
-from pii_tables import FAMILY, GIVEN, SECRET, column, full_names, masked, table, verdicts
 
 from atlas.errors import TerminalError, UsageError
 from atlas.model.personal import Operator, Scope, Verdict
@@ -17,6 +16,7 @@ from atlas.pii import parse
 from atlas.pii.masker import Masker
 from atlas.pii.operators import Operators
 from atlas.pii.scanner import Scanner
+from tests.pii.tables import FAMILY, GIVEN, SECRET, column, full_names, masked, table, verdicts
 
 EMAILS = [f"{name.lower()}{i}@mail.example.org" for i, name in enumerate(GIVEN)]
 

@@ -217,6 +217,7 @@ def test_an_unexpected_error_is_logged_without_its_message(app: Flask, lines: io
 
     answer = app.test_client().get("/broken")
     _is_problem(answer, 500, "internal-error")
+    assert answer.json is not None
     logged = lines.getvalue()
     assert "jane@example.com" not in answer.get_data(as_text=True) + logged
     assert f"ERROR {answer.json['request_id']} unexpected RuntimeError" in logged
@@ -253,5 +254,5 @@ def test_headers_of_every_answer(api: Any, shop: str) -> None:
         assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
         assert "'unsafe" not in answer.headers["Content-Security-Policy"]
         assert answer.headers["Cache-Control"] == "no-store"
-        assert not [name for name in answer.headers.keys() if name.startswith("Access-Control")]
+        assert not [name for name, _ in answer.headers if name.startswith("Access-Control")]
         assert "Set-Cookie" not in answer.headers

@@ -252,3 +252,4 @@ def test_a_wrong_setting_ends_it_at_start(
     )
     assert ended.returncode != 0
     assert message in ended.stderr
+    assert "Traceback" not in ended.stderr

@@ -23,6 +23,8 @@ _SUMMARY = {
 _STAGE = {"status": "succeeded", "attempt": 1, **_TIMES, "rows": 1000, "error": None}
 _RUN = {
     **_SUMMARY,
+    "repaired": 0,
+    "ignored": 0,
     "stages": [{"stage": "explore", **_STAGE}],
     "streams": [
         {
@@ -35,10 +37,10 @@ _RUN = {
                 "promoted": 998,
                 "quarantined": 2,
                 "superseded": 0,
+                "tombstones": 0,
                 "deleted": 0,
             },
             "versions": {"opened": 998, "closed": 0},
-            "repaired": 0,
             "error": None,
             "stages": [{"stage": "pii", **_STAGE}],
         }
