@@ -52,25 +52,37 @@ _RECORD = (
     '"email":"%s.%s%d@%s","code":"ref-%x-%x","city":"%s","status":"%s","note":"%s","amount":%d.%02d,'
     '"active":%s,"updated_at":"2024-%02d-%02dT%02d:%02d:%02dZ"}}}\n'
 )
-_FIRST = (
-    "Anna Bruno Carla David Elena Frank Greta Henry Irene Jonas Karen Louis Maria Nadia Oscar "
-    "Paula Quinn Rosa Simon Tina Ulrich Vera Walter Xenia Yann Zoe Astrid Benjamin Clara Dennis"
-).split()
-_LAST = (
-    "Andersen Bauer Carter Dubois Evans Fischer Garcia Hansen Ivanov Jensen Keller Larsen Martin "
-    "Nielsen Olsen Petersen Quist Richter Schmidt Thomsen Urban Vogel Weber Young Zimmer Baker "
-    "Cooper Dawson Elliott Foster Graham Hughes Jordan Kennedy Lambert Mason Norton Parker Reed"
-).split()
-_HOSTS = "example.com example.org example.net mail.example.com post.example.org".split()
-_CITIES = "Aarhus Berlin Chicago Dublin Esbjerg Florence Geneva Hamburg Istanbul Lisbon".split()
-_STATUS = "open closed pending cancelled".split()
+# fmt: off
+_FIRST = [
+    "Anna", "Bruno", "Carla", "David", "Elena", "Frank", "Greta", "Henry", "Irene", "Jonas",
+    "Karen", "Louis", "Maria", "Nadia", "Oscar", "Paula", "Quinn", "Rosa", "Simon", "Tina",
+    "Ulrich", "Vera", "Walter", "Xenia", "Yann", "Zoe", "Astrid", "Benjamin", "Clara", "Dennis",
+]
+_LAST = [
+    "Andersen", "Bauer", "Carter", "Dubois", "Evans", "Fischer", "Garcia", "Hansen", "Ivanov",
+    "Jensen", "Keller", "Larsen", "Martin", "Nielsen", "Olsen", "Petersen", "Quist", "Richter",
+    "Schmidt", "Thomsen", "Urban", "Vogel", "Weber", "Young", "Zimmer", "Baker", "Cooper",
+    "Dawson", "Elliott", "Foster", "Graham", "Hughes", "Jordan", "Kennedy", "Lambert", "Mason",
+    "Norton", "Parker", "Reed",
+]
+_HOSTS = [
+    "example.com", "example.org", "example.net", "mail.example.com", "post.example.org",
+]
+_CITIES = [
+    "Aarhus", "Berlin", "Chicago", "Dublin", "Esbjerg", "Florence", "Geneva", "Hamburg",
+    "Istanbul", "Lisbon",
+]
+_STATUS = [
+    "open", "closed", "pending", "cancelled",
+]
+# fmt: on
 _NOTES = (
     "asked for a later delivery of parcel %d, the door is at the back of the house",
     "the invoice %d was paid twice and one of the payments has been sent back today",
     "wants to speak with somebody about order %d before the end of the week, please call back",
     "ticket %d is closed, the customer was content with the answer and had no further questions",
     "returned item %d because it was broken, a new one leaves the warehouse tomorrow morning",
-    "subscription %d ends at the turn of the year unless it is renewed before the first of December",
+    "subscription %d ends with the year unless it is renewed before the end of December",
     "Peter Miller in London signed for shipment %d, the receipt is in the usual folder",
     "write to jane.doe@example.com about contract %d, she has been away since Monday",
 )

@@ -34,7 +34,7 @@ class Limit:
 
     Attributes:
         at_most: whether ``bound`` is the most allowed; else it is the least.
-        unit: "×", "s" or "MiB".
+        unit: "x", "s" or "MiB".
         binding: False when the size of the measurement is not the one the limit is meant for; it
             is then printed and decides nothing.
     """
@@ -137,9 +137,8 @@ def print_result(out: Console, result: Result) -> None:
 def markdown(facts: dict[str, Any], results: Sequence[Result]) -> str:
     """All of it as lines to paste into the docs."""
     lines = [
-        f"Measured on {facts['date']} with Atlas {facts['atlas']}: {facts['cores']} cores "
-        f"({facts['cpu']}), {facts['memory_gib']} GiB, {facts['system']}, "
-        f"Python {facts['python']}; load {facts['load_before']} before.",
+        "Measured on {date} with Atlas {atlas}: {cores} cores ({cpu}), {memory_gib} GiB, {system}, "
+        "Python {python}; load {load_before} before.".format_map(facts),
         "",
     ]
     for result in results:

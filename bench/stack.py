@@ -183,8 +183,13 @@ def at(text: str) -> datetime:
 
 def stage_seconds(document: dict[str, Any]) -> dict[str, float]:
     """Seconds of each stage of a run with one stream, in order."""
+    return {stage["stage"]: seconds(stage) for stage in stages(document)}
+
+
+def stages(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """The stages of a run with one stream, in order."""
     (stream,) = document["streams"]
-    return {stage["stage"]: seconds(stage) for stage in [*document["stages"], *stream["stages"]]}
+    return [*document["stages"], *stream["stages"]]
 
 
 def _signal(process: psutil.Process, number: signal.Signals) -> None:

@@ -64,7 +64,7 @@ def ensure(
     key_columns = [column.name for column in columns if column.property in keyed]
     changes = []
     if database.exists(cur, "chart", tables.table):
-        changes = database.evolve(cur, "chart", tables.table, wanted, never_clear=key_columns)
+        changes = database.evolve(cur, "chart", tables.table, wanted, key_columns=key_columns)
     else:
         database.create(cur, "chart", tables.table, wanted, map(SQL, _OURS))
         _index(cur, tables.table, "run", SQL("_atlas_run_id"))

@@ -166,7 +166,7 @@ def evolve(
     table: str,
     wanted: Iterable[Wanted],
     *,
-    never_clear: Iterable[str] = (),
+    key_columns: Iterable[str] = (),
 ) -> list[SchemaChange]:
     """Bring a table's columns to what is ``wanted``: added, widened, never dropped or narrowed.
 
@@ -174,14 +174,15 @@ def evolve(
     stay readable in a layer that is masked. They can be made again from ``explore``.
 
     Args:
-        never_clear: columns of the key. That these become masked cannot be mended here.
+        key_columns: columns of the key. That masking them begins or ends cannot be mended here.
 
     Raises:
-        TerminalError: a key became personal, or something of the user's own stands in the way.
+        TerminalError: rows would not be found by their key any more, or something of the user's
+            own stands in the way.
     """
     present = existing(cur, schema, table)
     full_name = f"{schema}.{table}"
-    keys = frozenset(never_clear)
+    keys = frozenset(key_columns)
     changes = []
     for column in wanted:
         now = present.get(column.name)
@@ -205,15 +206,9 @@ def evolve(
             column.masked if column.masked or now.masked is not None else None,
             now.formerly or (now.type if wide != now.type and now.type in types.TEMPORAL else None),
         )
+        if column.name in keys and column.masked != bool(now.masked):
+            _refuse_other_keys(cur, schema, table, column)
         if column.masked and not now.masked:
-            if column.name in keys and scalar(
-                cur, SQL("SELECT EXISTS (SELECT FROM {})").format(Identifier(schema, table))
-            ):
-                raise TerminalError(
-                    f"{full_name}: column {column.name} of the key is personal now and was not "
-                    "before; override its verdict, or drop the stream's tables in chart and "
-                    "navigate and sync it with --full-refresh"
-                )
             cleared = _clear(cur, schema, table, column.name)
             changes.append(SchemaChange(full_name, column.name, "masked", {"cleared": cleared}))
         if wide != now.type:
@@ -236,6 +231,17 @@ def evolve(
         if then.comment() != now.comment():
             remember(cur, schema, table, column.name, then)
     return changes
+
+
+def _refuse_other_keys(cur: extensions.cursor, schema: str, table: str, key: Wanted) -> None:
+    """Rows that are there would no longer be found by their key."""
+    if scalar(cur, SQL("SELECT EXISTS (SELECT FROM {})").format(Identifier(schema, table))):
+        now, then = ("is", "was not") if key.masked else ("is not", "was")
+        raise TerminalError(
+            f"{schema}.{table}: column {key.name} of the key {now} masked now and {then} before; "
+            "override its verdict, or drop the stream's tables in chart and navigate and sync it "
+            "with --full-refresh"
+        )
 
 
 def _alter(cur: extensions.cursor, schema: str, table: str, column: str, action: Composed) -> None:

@@ -46,7 +46,7 @@ def ensure(
     if database.exists(cur, "navigate", tables.table):
         keyed = [path[0] for path in primary_key if path]
         key_columns = [column.name for column in columns if column.property in keyed]
-        changes = database.evolve(cur, "navigate", tables.table, wanted, never_clear=key_columns)
+        changes = database.evolve(cur, "navigate", tables.table, wanted, key_columns=key_columns)
         return any(change.change == "masked" for change in changes)
     database.create(cur, "navigate", tables.table, wanted, _ours(tables))
     return False

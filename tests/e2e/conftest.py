@@ -152,4 +152,27 @@ def atlas(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Atlas]:
     )
     stack.run("up", "--detach")
     yield stack
-    stack.run("down")
+    try:
+        check_events(stack)
+    finally:
+        stack.run("down")
+
+
+def check_events(stack: Atlas) -> None:
+    """Every lineage event that all these tests made is as the official schemas say, names no
+    personal value, and every START of an attempt that ended has its end."""
+    from tests.lineage.validator import validate
+
+    events = [event for (event,) in stack.rows("SELECT event FROM pipeline.lineage_event")]
+    assert events
+    for event in events:
+        validate(event)
+        assert "@example" not in json.dumps(event)
+    kinds: dict[str, set[str]] = {}
+    for event in events:
+        kinds.setdefault(event["run"]["runId"], set()).add(event["eventType"])
+    open_ended = [run for run, told in kinds.items() if "START" not in told or len(told) < 2]
+    retried = {
+        run_id for (run_id,) in stack.rows("SELECT id FROM pipeline.run WHERE finished_at IS NULL")
+    }
+    assert [run for run in open_ended if run not in retried] == []

@@ -1,0 +1,57 @@
+"""What governing costs: a whole run with every stage against merely loading the same rows.
+
+Measured: a run from its request to its end, explore, pii, quality, chart, navigate and lineage,
+with the workers' models loaded. Against PyAirbyte's PostgresCache, which loads the rows into one
+table and does nothing of the rest. Same rounds as :mod:`bench.explore`, same server, same stream;
+both start at a first sync into tables that are not there yet.
+"""
+
+from __future__ import annotations
+
+from statistics import median
+
+from bench import Options
+from bench.faker import USERS, rounds
+from bench.report import Limit, Result, Table
+
+LIMIT = 1.0
+
+
+def measure(options: Options) -> Result:
+    """Measure, with the issue's limit."""
+    rows = options.rows or USERS
+    of = rounds(rows, options.runs or 3, options.say)
+    alone, cache, governed = median(of.alone), median(of.cache), median(of.governed)
+    whole = Table(
+        f"governed: {rows:,} users of source-faker, median of {len(of.governed)} rounds",
+        ["", "seconds", "rows/s", "vs PostgresCache", "from", "to"],
+        [
+            [what, middle, rows / middle, middle / cache, min(times), max(times)]
+            for what, middle, times in (
+                ("Atlas: whole run, request to end", governed, of.governed),
+                (
+                    "Atlas: `atlas sync --wait` as typed",
+                    median(of.governed_asked),
+                    of.governed_asked,
+                ),
+                ("PyAirbyte: PostgresCache, load only", cache, of.cache),
+                ("connector alone > /dev/null", alone, of.alone),
+            )
+        ],
+    )
+    stages = Table(
+        "governed: where the time goes (a stream's own stages may begin before explore has ended)",
+        ["stage", "begins at, s", "seconds", "rows/s", "share of the run"],
+        [
+            [name, of.begin(name), of.stage(name), rows / of.stage(name), of.stage(name) / governed]
+            for name in of.stages[0]
+        ],
+    )
+    limit = Limit(
+        "whole governed run against PostgresCache",
+        governed / cache,
+        LIMIT,
+        "x",
+        binding=rows == USERS,
+    )
+    return Result("governed", [whole, stages], [limit], of.figures())
