@@ -21,7 +21,7 @@ LIFETIME = timedelta(hours=24)
 """How long an answer is kept; after that its key is free again."""
 
 
-class KeyReused(UsageError):  # noqa: N818 - named as its siblings in atlas.errors
+class KeyReused(UsageError):
     """The idempotency key belongs to an earlier request with another body."""
 
 

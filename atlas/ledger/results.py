@@ -18,9 +18,14 @@ from atlas.ledger.tables import (
     lineage_event,
     quality_score,
     quarantine,
+    run,
+    run_stream,
+    stage_run,
 )
 from atlas.model.checks import CheckResult
 from atlas.model.personal import Operator, Scope, Verdict
+from atlas.model.stage import Stage, Status
+from atlas.model.stream import StreamKey
 
 
 def put_findings(conn: sa.Connection, run_stream_id: int, verdicts: list[Verdict]) -> None:
@@ -47,9 +52,32 @@ def put_findings(conn: sa.Connection, run_stream_id: int, verdicts: list[Verdict
 
 def findings(conn: sa.Connection, run_stream_id: int) -> list[Verdict]:
     """What :func:`put_findings` was given."""
-    rows = conn.execute(
-        sa.select(finding).where(finding.c.run_stream_id == run_stream_id).order_by(finding.c.id)
+    return _verdicts(conn, finding.c.run_stream_id == run_stream_id)
+
+
+def findings_before(
+    conn: sa.Connection, connection: str, key: StreamKey, run_stream_id: int
+) -> list[Verdict]:
+    """The verdicts of the last scan of this stream before this one."""
+    last = (
+        sa.select(sa.func.max(run_stream.c.id))
+        .join(run, run.c.id == run_stream.c.run_id)
+        .join(stage_run, stage_run.c.run_stream_id == run_stream.c.id)
+        .where(
+            run.c.connection == connection,
+            run_stream.c.stream == key.name,
+            run_stream.c.namespace == (key.namespace or ""),
+            run_stream.c.id < run_stream_id,
+            stage_run.c.stage == Stage.PII.value,
+            stage_run.c.status == Status.SUCCEEDED.value,
+        )
+        .scalar_subquery()
     )
+    return _verdicts(conn, finding.c.run_stream_id == last)
+
+
+def _verdicts(conn: sa.Connection, which: sa.ColumnElement[bool]) -> list[Verdict]:
+    rows = conn.execute(sa.select(finding).where(which).order_by(finding.c.id))
     return [
         Verdict(
             column=row.column_name,

@@ -13,11 +13,12 @@ import subprocess
 import time
 from pathlib import Path
 from types import TracebackType
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import psutil
 from redis import Redis as Client
 from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
@@ -25,6 +26,25 @@ from redis.retry import Retry
 from atlas.errors import AtlasError
 from atlas.local import files, leftovers
 from atlas.process import end, spawn
+
+
+def reach(url: str) -> None:
+    """See that somebody else's Redis answers.
+
+    Raises:
+        AtlasError: it does not; names where it was looked for, without a password.
+    """
+    client = Client.from_url(url, socket_timeout=5, socket_connect_timeout=5)
+    try:
+        client.ping()
+    except RedisError as error:
+        parts = urlsplit(url)
+        where = f"{parts.hostname}:{parts.port or 6379}" if parts.hostname else parts.path
+        refused = isinstance(error, AuthenticationError | ResponseError)
+        reason = "it refuses the password in" if refused else "start it, or correct"
+        raise AtlasError(f"Redis at {where} cannot be used: {reason} ATLAS_REDIS_URL") from error
+    finally:
+        client.close()
 
 
 class Redis:

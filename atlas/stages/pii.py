@@ -6,6 +6,7 @@ columns, the second masks by them. Nothing is promoted that has not been through
 
 from __future__ import annotations
 
+import dataclasses
 from functools import cache
 
 from atlas.layers import explore as raw
@@ -13,8 +14,9 @@ from atlas.layers import staging
 from atlas.ledger import results, runs
 from atlas.ledger.database import cursor
 from atlas.ledger.secrets import derive
+from atlas.model.personal import Operator, Scope, Verdict
 from atlas.pii.masker import Masker
-from atlas.pii.policy import parse
+from atlas.pii.policy import MERGING, Policy, parse
 from atlas.pii.scanner import Scanner
 from atlas.settings import Settings, secret_key, settings
 from atlas.stages.context import load
@@ -59,7 +61,11 @@ def run(work: Work) -> None:
             current.batch_rows,
         ):
             study.observe(batch)
-    verdicts = study.verdicts(policy)
+    with work.reading() as conn:
+        before = results.findings_before(
+            conn, context.run.connection, context.stream.key, context.stream.id
+        )
+    verdicts = _with_earlier(study.verdicts(policy), before, policy, keys)
     masker = Masker(scanner, list(context.columns), verdicts, keys, derive(secret, "tokens"))
     with (
         work.reading(idle=_MASKING_SECONDS) as source,
@@ -88,3 +94,26 @@ def run(work: Work) -> None:
             )
         results.put_findings(conn, context.stream.id, verdicts)
         work.finish(conn, rows=rows)
+
+
+def _with_earlier(
+    verdicts: list[Verdict], before: list[Verdict], policy: Policy, keys: frozenset[str]
+) -> list[Verdict]:
+    """The verdicts of this run, and those of the run before on whole values that this run's rows
+    gave no ground to make anew.
+
+    A few rows are not enough to see that a column holds names: what it was found to be holds on,
+    until a person says otherwise in the connection's policy.
+    """
+    known = {(item.column, item.path): item for item in verdicts if item.scope is Scope.VALUE}
+    kept = []
+    for item in before:
+        if item.scope is not Scope.VALUE or (item.column, item.path) in known:
+            continue
+        operator = policy.operator(item.entity_type, item.column, item.path)
+        if item.column in keys and operator in MERGING:
+            operator = Operator.TOKENIZE
+        evidence = {**item.evidence, "kept_from_run_before": True}
+        kept.append(dataclasses.replace(item, operator=operator, evidence=evidence))
+    whole = {(item.column, item.path) for item in kept}
+    return [item for item in verdicts if (item.column, item.path) not in whole] + kept

@@ -118,9 +118,7 @@ class Run(RunSummary):
     repaired: Annotated[
         int, Meta(ge=0, description="Values with NUL or lone surrogates that were mended.")
     ]
-    ignored: Annotated[
-        int, Meta(ge=0, description="Records of streams that were not asked for.")
-    ]
+    ignored: Annotated[int, Meta(ge=0, description="Records of streams that were not asked for.")]
     stages: list[StageRun]
     streams: list[RunStream]
 

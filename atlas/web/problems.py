@@ -122,7 +122,7 @@ _BY_STATUS = {
 
 
 @dataclass(slots=True, eq=False)
-class Problem(Exception):  # noqa: N818 - a problem document, by its RFC's name
+class Problem(Exception):
     """A request that is refused; becomes the answer when raised.
 
     Attributes:

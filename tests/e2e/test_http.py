@@ -91,7 +91,7 @@ def test_a_schedule_fires(atlas: Atlas, tmp_path: Path) -> None:
     fired = atlas.until(
         lambda: atlas.rows("SELECT id FROM pipeline.run WHERE connection = 'timed'"), seconds=30
     )
-    assert atlas.wait(fired[0][0])["trigger"] == "schedule"
+    assert atlas.wait(str(fired[0][0]))["trigger"] == "schedule"
     # Taken out of the file's connection, it fires no more.
     atlas.apply(source("timed", rows))
     assert atlas.rows("SELECT due_at FROM pipeline.connection WHERE name = 'timed'") == [(None,)]
