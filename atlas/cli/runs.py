@@ -108,7 +108,7 @@ def _follow_live(run_id: str) -> dict[str, Any]:
 def fetch(run_id: str) -> dict[str, Any]:
     """The run's document."""
     from atlas.cli.database import begin
-    from atlas.ledger import runs as ledger
+    from atlas.ledger import run_documents as ledger
 
     with begin() as conn:
         return ledger.document(conn, run_id)
@@ -194,7 +194,7 @@ def list_runs(
 ) -> None:
     """List runs, newest first."""
     from atlas.cli.database import begin
-    from atlas.ledger import runs as ledger
+    from atlas.ledger import run_documents as ledger
 
     with begin() as conn:
         page = ledger.page(conn, limit=limit, cursor=cursor, connection=connection, status=status)
@@ -227,7 +227,7 @@ def list_runs(
 def show(run_id: str, attempts: bool, as_json: bool) -> None:
     """Show a run: streams, stages, counts, timings, errors."""
     from atlas.cli.database import begin
-    from atlas.ledger import runs as ledger
+    from atlas.ledger import run_documents as ledger
 
     with begin() as conn:
         document = ledger.document(conn, run_id)

@@ -20,7 +20,7 @@ class SyncMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StreamKey:
-    """Identity of a stream within its connection; ``namespace`` is None where the source has none."""
+    """Identity of a stream within its connection; ``namespace`` is None where there is none."""
 
     name: str
     namespace: str | None = None

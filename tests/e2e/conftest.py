@@ -96,10 +96,10 @@ class Atlas:
 
     def document(self, run_id: str) -> Any:
         """The run's document, read from the ledger."""
-        from atlas.ledger import runs
+        from atlas.ledger import run_documents
 
         with self.engine.connect() as conn:
-            return runs.document(conn, run_id)
+            return run_documents.document(conn, run_id)
 
     def until(
         self, true: Callable[[], Any], seconds: float = 60, what: Callable[[], Any] = lambda: ""

@@ -37,7 +37,9 @@ class Api:
             with urllib.request.urlopen(request, timeout=30) as answer:
                 return answer.status, json.loads(answer.read())
         except urllib.error.HTTPError as error:
-            assert error.headers["Content-Type"].startswith("application/problem+json")
+            kind = error.headers["Content-Type"]
+            if not kind.startswith("application/problem+json"):
+                pytest.fail(f"an error that is no problem document: {kind}")
             return error.code, json.loads(error.read())
 
 

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from atlas.errors import ActiveRun, LostClaim
-from atlas.ledger import claims, outbox, runs
+from atlas.ledger import claims, outbox, run_documents, runs
 from atlas.ledger.claims import Claim, Found
 from atlas.model.stage import Stage, Status
 from tests.ledger.conftest import add_streams
@@ -126,12 +126,12 @@ def test_the_run_ends_with_its_last_stream_as_the_worst(engine: sa.Engine, new_r
     end(engine, explore)
     end(engine, take(engine, Stage.PII, run_stream_id=first), Status.FAILED, error="broken")
     with engine.connect() as conn:
-        assert runs.document(conn, run_id)["status"] == "running"
+        assert run_documents.document(conn, run_id)["status"] == "running"
     for stage in (Stage.PII, Stage.QUALITY, Stage.CHART, Stage.NAVIGATE):
         end(engine, take(engine, stage, run_stream_id=second))
     end(engine, take(engine, Stage.LINEAGE, run_stream_id=second), last=True)
     with engine.connect() as conn:
-        document = runs.document(conn, run_id)
+        document = run_documents.document(conn, run_id)
     assert document["status"] == "failed"
     assert document["error"] == "a: broken"
     assert [stream["status"] for stream in document["streams"]] == ["failed", "succeeded"]
@@ -156,7 +156,7 @@ def test_two_streams_that_end_at_one_moment_end_the_run(engine: sa.Engine, new_r
     for thread in threads:
         thread.join()
     with engine.connect() as conn:
-        assert runs.document(conn, run_id)["status"] == "failed"
+        assert run_documents.document(conn, run_id)["status"] == "failed"
 
 
 def test_one_active_run_whatever_races(engine: sa.Engine, new_run: NewRun) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Response
 
-from atlas.ledger import runs
+from atlas.ledger import run_documents
 from atlas.web.answers import answer
 from atlas.web.database import transaction
 from atlas.web.models import Run, RunFilter, RunPage
@@ -51,7 +51,7 @@ _RUN = {
 def list_runs(query: RunFilter) -> Response:
     """A page of runs."""
     with transaction() as conn:
-        page = runs.page(
+        page = run_documents.page(
             conn,
             limit=query.limit,
             cursor=query.cursor,
@@ -64,7 +64,7 @@ def list_runs(query: RunFilter) -> Response:
 def get_run(run_id: str) -> Response:
     """One run."""
     with transaction() as conn:
-        return answer(runs.document(conn, run_id))
+        return answer(run_documents.document(conn, run_id))
 
 
 OPERATIONS = [

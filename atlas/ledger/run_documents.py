@@ -1,0 +1,136 @@
+"""What users read of runs: documents, pages, attempts, as CONTRACT shapes them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from atlas.errors import UsageError
+from atlas.ledger.runs import row_of
+from atlas.ledger.tables import attempt, run, run_stream, stage_run
+
+
+def document(conn: sa.Connection, run_id: str) -> dict[str, Any]:
+    """A run as CONTRACT shows it: counts, streams, stages, timings, errors.
+
+    Raises:
+        NotFound: there is none.
+    """
+    row = row_of(conn, run_id)
+    stages: dict[int | None, list[dict[str, Any]]] = {}
+    for item in conn.execute(
+        sa.select(stage_run).where(stage_run.c.run_id == row.id).order_by(stage_run.c.position)
+    ):
+        stages.setdefault(item.run_stream_id, []).append(
+            {
+                "stage": item.stage,
+                "status": item.status,
+                "attempt": item.attempt,
+                "started_at": _time(item.started_at),
+                "finished_at": _time(item.finished_at),
+                "rows": item.rows,
+                "error": item.error,
+            }
+        )
+    parts = conn.execute(
+        sa.select(run_stream).where(run_stream.c.run_id == row.id).order_by(run_stream.c.id)
+    )
+    return {
+        **_head(row),
+        "repaired": row.repaired,
+        "ignored": row.ignored,
+        "stages": stages.get(None, []),
+        "streams": [
+            {
+                "stream": part.stream,
+                "namespace": part.namespace or None,
+                "sync_mode": part.configured["sync_mode"],
+                "status": part.status,
+                "rows": {
+                    "explore": part.rows_explore,
+                    "promoted": part.rows_promoted,
+                    "quarantined": part.rows_quarantined,
+                    "superseded": part.rows_superseded,
+                    "tombstones": part.rows_tombstones,
+                    "deleted": part.rows_deleted,
+                },
+                "versions": {"opened": part.versions_opened, "closed": part.versions_closed},
+                "error": part.error,
+                "stages": stages.get(part.id, []),
+            }
+            for part in parts
+        ],
+    }
+
+
+def page(
+    conn: sa.Connection,
+    *,
+    limit: int,
+    cursor: str | None,
+    connection: str | None = None,
+    status: str | None = None,
+) -> dict[str, Any]:
+    """A page of runs, newest first: ``{"items": […], "next_cursor": str | None}``.
+
+    Raises:
+        UsageError: the cursor is not one of ours.
+    """
+    query = sa.select(run).order_by(run.c.seq.desc()).limit(limit + 1)
+    if cursor is not None:
+        # ASCII digits of a bigint: anything longer would be PostgreSQL's to refuse.
+        if not (cursor.isascii() and cursor.isdecimal() and len(cursor) <= 18):
+            raise UsageError("cursor: not one that a list returned; leave it out to begin anew")
+        query = query.where(run.c.seq < int(cursor))
+    if connection is not None:
+        query = query.where(run.c.connection == connection)
+    if status is not None:
+        query = query.where(run.c.status == status)
+    rows = conn.execute(query).all()
+    more = len(rows) > limit
+    return {
+        "items": [_head(row) for row in rows[:limit]],
+        "next_cursor": str(rows[limit - 1].seq) if more else None,
+    }
+
+
+def attempts(conn: sa.Connection, run_id: str) -> list[dict[str, Any]]:
+    """Every claim of every stage of a run, oldest first, and what became of it."""
+    rows = conn.execute(
+        sa.select(attempt, stage_run.c.stage, run_stream.c.stream)
+        .join(stage_run, stage_run.c.id == attempt.c.stage_run_id)
+        .outerjoin(run_stream, run_stream.c.id == stage_run.c.run_stream_id)
+        .where(stage_run.c.run_id == run_id)
+        .order_by(attempt.c.id)
+    )
+    return [
+        {
+            "stream": row.stream,
+            "stage": row.stage,
+            "holder": row.holder,
+            "started_at": _time(row.started_at),
+            "finished_at": _time(row.finished_at),
+            "outcome": row.outcome,
+            "error": row.error,
+        }
+        for row in rows
+    ]
+
+
+def _head(row: sa.Row[Any]) -> dict[str, Any]:
+    return {
+        "run_id": row.id,
+        "connection": row.connection,
+        "trigger": row.trigger,
+        "status": row.status,
+        "created_at": _time(row.created_at),
+        "started_at": _time(row.started_at),
+        "finished_at": _time(row.finished_at),
+        "error": row.error,
+    }
+
+
+def _time(value: datetime | None) -> str | None:
+    return None if value is None else value.isoformat().replace("+00:00", "Z")
