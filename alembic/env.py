@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the migrations on the connection that atlas.ledger.migrations hands over."""
+"""Alembic's entry: runs the migrations on the connection it is handed."""
 
 from __future__ import annotations
 

@@ -217,10 +217,11 @@ class Settings:
 
     def __repr__(self) -> str:
         """Names the settings, never a secret's value."""
-        shown = (
-            f"{f.name}={'***' if f.metadata['secret'] and getattr(self, f.name) else getattr(self, f.name)!r}"
-            for f in fields(self)
-        )
+        shown = []
+        for spec in fields(self):
+            value = getattr(self, spec.name)
+            hidden = spec.metadata["secret"] and value is not None
+            shown.append(f"{spec.name}={'***' if hidden else repr(value)}")
         return f"Settings({', '.join(shown)})"
 
 

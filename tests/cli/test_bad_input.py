@@ -184,7 +184,8 @@ def test_a_config_that_the_spec_refuses_stops_all_of_the_file(
     file.write_text(
         "connections:\n"
         f"- {{name: good, executable: {scripted}}}\n"
-        f"- {{name: bad, executable: {scripted}, config: {{state_every: often, api_key: hunter2}}}}\n"
+        f"- {{name: bad, executable: {scripted},"
+        " config: {state_every: often, api_key: hunter2}}\n"
     )
     done = atlas(
         tmp_path, "apply", "-f", str(file), ATLAS_DATABASE_URL=migrated, ATLAS_SECRET_KEY=KEY
