@@ -105,6 +105,7 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("outbox_pkey")),
+        sa.UniqueConstraint("kind", "ref", name=op.f("outbox_kind_ref_key")),
         schema="pipeline",
         comment="messages to be sent; deleted when the broker took them",
     )

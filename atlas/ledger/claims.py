@@ -307,13 +307,12 @@ def end_run(conn: sa.Connection, run_id: str, error: str | None = None) -> Statu
     row = conn.execute(sa.select(run.c.status).where(run.c.id == run_id).with_for_update()).one()
     if Status(row.status).ended:
         return None
-    explore = Status(
-        conn.execute(
-            sa.select(stage_run.c.status).where(
-                stage_run.c.run_id == run_id, stage_run.c.run_stream_id.is_(None)
-            )
-        ).scalar_one()
-    )
+    first = conn.execute(
+        sa.select(stage_run.c.status, stage_run.c.error).where(
+            stage_run.c.run_id == run_id, stage_run.c.run_stream_id.is_(None)
+        )
+    ).one()
+    explore = Status(first.status)
     streams = [
         Status(status)
         for status in conn.execute(
@@ -323,6 +322,8 @@ def end_run(conn: sa.Connection, run_id: str, error: str | None = None) -> Statu
     if not explore.ended or not all(status.ended for status in streams):
         return None
     status = worst([explore, *streams])
+    if error is None and explore is status:
+        error = first.error
     if error is None and status is not Status.SUCCEEDED:
         error = conn.execute(
             sa.select(run_stream.c.stream.concat(": ").concat(run_stream.c.error))

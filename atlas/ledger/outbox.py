@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
 
 from atlas.ledger.tables import outbox, stage_run
 from atlas.model.stage import Stage
@@ -38,15 +39,17 @@ class Orphan:
 
 
 def put(conn: sa.Connection, kind: str, ref: str, *, delay: float = 0.0) -> int:
-    """Have a message sent, no sooner than ``delay`` seconds from now; returns its id."""
+    """Have a message sent, no sooner than ``delay`` seconds from now; returns its id.
+
+    One that waits already is enough: it is sent at the sooner of the two times.
+    """
+    due_at = sa.func.clock_timestamp() + sa.func.make_interval(0, 0, 0, 0, 0, 0, delay)
+    statement = insert(outbox).values(kind=kind, ref=ref, due_at=due_at)
     message: int = conn.execute(
-        outbox.insert()
-        .values(
-            kind=kind,
-            ref=ref,
-            due_at=sa.func.clock_timestamp() + sa.func.make_interval(0, 0, 0, 0, 0, 0, delay),
-        )
-        .returning(outbox.c.id)
+        statement.on_conflict_do_update(
+            index_elements=[outbox.c.kind, outbox.c.ref],
+            set_={"due_at": sa.func.least(outbox.c.due_at, statement.excluded.due_at)},
+        ).returning(outbox.c.id)
     ).scalar_one()
     return message
 

@@ -216,6 +216,7 @@ outbox = sa.Table(
     sa.Column("ref", sa.Text, nullable=False, comment="id of the run or of the run_stream"),
     sa.Column("due_at", _time, nullable=False, server_default=_now, index=True),
     sa.Column("created_at", _time, nullable=False, server_default=_now),
+    sa.UniqueConstraint("kind", "ref"),
     comment="messages to be sent; deleted when the broker took them",
 )
 

@@ -71,8 +71,10 @@ def run(work: Work) -> None:
         ]
         states = _states(state.get(conn, stored.id), streams)
     pending = [item for item in streams if not item.stream.explored]
-    landing = Landing(work, stored.id, pending)
-    if pending:
+    with contextlib.closing(Landing(work, stored.id, pending)) as landing:
+        if not pending:
+            landing.end(None)
+            return
         with Reader(
             connector,
             connection.config,
@@ -85,8 +87,6 @@ def run(work: Work) -> None:
             work.on_lost.append(reader.stop)
             _read(reader, landing)
             landing.end(reader)
-    else:
-        landing.end(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,14 +132,10 @@ def _read(reader: Reader, landing: Landing) -> None:
             elif message.status == "COMPLETE":
                 landing.complete(message.stream)
     except LostClaim:
-        landing.abandon()
         raise
     except AtlasError:
         # What was read stays to be looked at; a further attempt takes it back first.
         landing.commit_all()
-        raise
-    except BaseException:
-        landing.abandon()
         raise
 
 
@@ -249,7 +245,7 @@ class Landing:
         self._close()
         self._work.wake(messages)
 
-    def abandon(self) -> None:
+    def close(self) -> None:
         """Give up what is not committed."""
         if self._manager is not None:
             manager, self._manager, self._conn = self._manager, None, None

@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 
 import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
 
+from atlas.errors import AtlasError
 from atlas.ledger import claims, idempotency, outbox
 from atlas.ledger.claims import Claim
 from atlas.model.stage import Stage, Status
@@ -33,22 +35,34 @@ def recover(engine: sa.Engine, settings: Settings) -> int:
         idempotency.forget_expired(conn)
         for orphan in outbox.orphans(conn, settings.redispatch_seconds):
             found += 1
-            if orphan.status == Status.RUNNING.value:
-                if orphan.attempt >= settings.max_attempts:
-                    _give_up(conn, settings, orphan)
-                    continue
-                log.warning(
-                    "stage %s of run %s lost its worker: it is taken up again",
+            try:
+                with conn.begin_nested():
+                    _take_up(conn, settings, orphan)
+            except (AtlasError, SQLAlchemyError) as error:
+                # One that cannot be mended must not keep the others from being.
+                log.error(
+                    "stage %s of run %s cannot be recovered: %s",
                     orphan.stage,
                     orphan.run_id,
+                    type(error).__name__,
                 )
-                outbox.release(conn, orphan)
-            if orphan.run_stream_id is None:
-                outbox.put(conn, "run", orphan.run_id)
-            else:
-                outbox.put(conn, "stream", str(orphan.run_stream_id))
     dispatch.deliver(engine)
     return found
+
+
+def _take_up(conn: sa.Connection, settings: Settings, orphan: outbox.Orphan) -> None:
+    if orphan.status == Status.RUNNING.value:
+        if orphan.attempt >= settings.max_attempts:
+            _give_up(conn, settings, orphan)
+            return
+        log.warning(
+            "stage %s of run %s lost its worker: it is taken up again", orphan.stage, orphan.run_id
+        )
+        outbox.release(conn, orphan)
+    if orphan.run_stream_id is None:
+        outbox.put(conn, "run", orphan.run_id)
+    else:
+        outbox.put(conn, "stream", str(orphan.run_stream_id))
 
 
 def _give_up(conn: sa.Connection, settings: Settings, orphan: outbox.Orphan) -> None:

@@ -8,9 +8,7 @@ from typing import Any
 from tests.e2e.conftest import Atlas, source
 from tests.e2e.data import row, write
 
-NAMES = (
-    """Alice Bob Carol David Erin Frank Grace Henry Isabel Jack Karen Louis Maria Nina""".split()
-)
+NAMES = "Alice Bob Carol David Erin Frank Grace Henry Isabel Jack Karen Louis Maria".split()
 SCHEMA = {
     "type": "object",
     "properties": {
