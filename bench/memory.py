@@ -2,9 +2,10 @@
 
 Measured: how far each process of the stack grows beyond what it had after a small sync of the same
 stream, when its models and libraries were loaded. The source (:mod:`bench.fast_source`) costs
-nothing and has columns whose values are all distinct, which is the worst that the search for
-personal data can meet. Three syncs, each into tables of its own: a hundredth of the rows, after
-which the baseline is taken, a tenth, all of them. So it shows whether memory grows with the size.
+nothing and has what the search for personal data must remember most of: columns whose values are
+all distinct, and a quarter of a million different texts for a language model to read. Three syncs,
+each into tables of its own: a hundredth of the rows, after which the baseline is taken, a tenth,
+all of them. So it shows whether memory grows with the size.
 
 Every pool has one process here, so that it is the same one that did the small sync and does the
 large ones: with more, the first might have loaded nothing yet. What one process holds does not

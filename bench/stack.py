@@ -68,7 +68,8 @@ class Stack:
         """Sync to the end; returns the run's document.
 
         Raises:
-            BenchError: it did not succeed, or did not read ``rows`` rows: no figure of it counts.
+            BenchError: it did not succeed at the first attempt of each stage, or did not read and
+                keep ``rows`` rows: no figure of it counts.
         """
         document: dict[str, Any] = json.loads(self.atlas("sync", name, "--wait", "--json"))
         counts = [stream["rows"] for stream in document["streams"]]
@@ -76,6 +77,9 @@ class Stack:
         kept = sum(count["promoted"] + count["quarantined"] for count in counts)
         if read != rows or kept != rows:
             raise BenchError(f"sync {name}: {read} rows read and {kept} kept, not {rows}")
+        for stage in stages(document):
+            if stage["attempt"] != 1:
+                raise BenchError(f"sync {name}: {stage['stage']} took {stage['attempt']} attempts")
         return document
 
     @property
