@@ -12,6 +12,7 @@ from typing import Any
 from celery.signals import after_setup_logger, celeryd_init, worker_process_init
 
 from atlas.errors import AtlasError
+from atlas.settings import settings
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,11 @@ def start_child(**_: Any) -> None:
     if sys.platform == "linux":
         # A parent that is killed must not leave children that hold claims nobody supervises.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if "extract" in _queues:
+        # A connector's files of a child that was killed hold its secrets.
+        from atlas.connectors.workspace import sweep
+
+        sweep(settings())
     if "scan" in _queues:
         from atlas.stages.pii import warm_up
 

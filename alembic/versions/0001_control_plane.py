@@ -390,6 +390,13 @@ def upgrade() -> None:
             comment="when the source had read it to its end; NULL: it has not",
         ),
         sa.Column("rows_explore", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column(
+            "rows_carried",
+            sa.BigInteger(),
+            server_default="0",
+            nullable=False,
+            comment="rows of earlier runs that never came to chart, taken along by this one",
+        ),
         sa.Column("rows_promoted", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("rows_quarantined", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("rows_superseded", sa.BigInteger(), server_default="0", nullable=False),

@@ -14,6 +14,12 @@ json_option: Callable[[Any], Any] = click.option(
 )
 
 
+_WHOLE = 36
+"""Longest text, in characters, that is never broken over lines: a run's id."""
+
+_WIDE = 240
+
+
 def emit(document: Any) -> None:
     """Print ``document`` as JSON."""
     click.echo(json.dumps(document, default=_plain, ensure_ascii=False, indent=2))
@@ -43,10 +49,19 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str =
         numbers = bool(rows) and all(
             isinstance(row[index], int | float) or row[index] is None for row in rows
         )
-        grid.add_column(column, justify="right" if numbers else "left", overflow="fold")
+        # An id or a word that is broken over lines cannot be copied: only long texts may be.
+        longest = max((len(_shown(row[index])) for row in rows), default=0)
+        grid.add_column(
+            column,
+            justify="right" if numbers else "left",
+            overflow="fold",
+            no_wrap=longest <= _WHOLE,
+        )
     for row in rows:
         grid.add_row(*(Text(_shown(value)) for value in row))
-    Console(soft_wrap=False).print(grid)
+    console = Console()
+    # A terminal's width is a fact; a pipe has none, and whoever reads it wants whole lines.
+    console.print(grid, width=None if console.is_terminal else _WIDE, crop=False)
 
 
 def _shown(value: Any) -> str:

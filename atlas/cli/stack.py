@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import click
 
@@ -29,21 +30,40 @@ def prepare(database_url: str) -> None:
     type=click.IntRange(1, 64),
     help="Worker processes for the scan queue.",
 )
-def up(detach: bool, workers: int) -> None:
+@json_option
+def up(detach: bool, workers: int, as_json: bool) -> None:
     """Run the whole stack: servers, web, workers, beat, Flower. Ctrl-C stops it."""
     from atlas.local import stack
     from atlas.settings import settings
 
-    stack.up(settings(), detach=detach, workers=workers, prepare=prepare, on_event=note)
+    def ready(found: dict[str, Any]) -> None:
+        if as_json:
+            emit(found)
+        else:
+            click.echo(f"ready: {found['api_url']} (Flower: {found['flower_url']})")
+
+    stack.up(
+        settings(),
+        detach=detach,
+        workers=workers,
+        prepare=prepare,
+        on_event=note,
+        on_ready=ready,
+    )
 
 
 @click.command()
-def down() -> None:
+@json_option
+def down(as_json: bool) -> None:
     """Stop the stack that `atlas up` runs."""
     from atlas.local import stack
     from atlas.settings import settings
 
-    note("stopped" if stack.down(settings()) else "nothing was running")
+    stopped = stack.down(settings())
+    if as_json:
+        emit({"stopped": stopped})
+    else:
+        note("stopped" if stopped else "nothing was running")
 
 
 @click.command()

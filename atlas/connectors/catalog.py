@@ -57,6 +57,6 @@ def get(name: str) -> Entry:
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
         if not near:
             near = difflib.get_close_matches(f"source-{name}", known, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}?" if near else "`atlas connectors list` names all"
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(known))}"
         raise NotFound(f"unknown connector {name}: {hint}")
     return known[name]

@@ -117,7 +117,8 @@ def resolve(
     found = installed(connector, settings)
     if found is None:
         raise TerminalError(
-            f"connector {connector} is not installed: `atlas connectors install {connector}`"
+            f"connector {connector} is not installed: "
+            "`atlas apply` of a connection that uses it installs it"
         )
     return found
 

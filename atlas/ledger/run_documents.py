@@ -50,6 +50,7 @@ def document(conn: sa.Connection, run_id: str) -> dict[str, Any]:
                 "status": part.status,
                 "rows": {
                     "explore": part.rows_explore,
+                    "carried": part.rows_carried,
                     "promoted": part.rows_promoted,
                     "quarantined": part.rows_quarantined,
                     "superseded": part.rows_superseded,

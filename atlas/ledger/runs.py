@@ -42,11 +42,17 @@ class RunStream:
     refreshes: bool
     explored: bool
     rows_explore: int
+    rows_carried: int
 
     @property
     def key(self) -> StreamKey:
         """The stream's identity."""
         return self.configured.key
+
+    @property
+    def rows(self) -> int:
+        """Rows that go through its stages: those read, and those carried along."""
+        return self.rows_explore + self.rows_carried
 
 
 def create(
@@ -233,6 +239,50 @@ def segments(conn: sa.Connection, run_stream_id: int) -> list[Segment]:
     return [Segment(row.first_id, row.last_id, row.rows) for row in rows]
 
 
+def unpromoted(
+    conn: sa.Connection, connection: str, key: StreamKey, run_stream_id: int
+) -> dict[str, list[Segment]]:
+    """Rows that runs before this one left in explore with their state, and that never came to
+    chart, because a gate was closed or a stage failed. The source will not send them again.
+
+    Returns:
+        Committed ranges by the id of their run, oldest run first.
+    """
+    chart = stage_run.alias()
+    promoted = (
+        sa.select(sa.func.coalesce(sa.func.max(run_stream.c.id), 0))
+        .join(run, run.c.id == run_stream.c.run_id)
+        .join(chart, chart.c.run_stream_id == run_stream.c.id)
+        .where(
+            run.c.connection == connection,
+            run_stream.c.stream == key.name,
+            run_stream.c.namespace == (key.namespace or ""),
+            chart.c.stage == Stage.CHART.value,
+            chart.c.status == Status.SUCCEEDED.value,
+            run_stream.c.id < run_stream_id,
+        )
+        .scalar_subquery()
+    )
+    rows = conn.execute(
+        sa.select(run_stream.c.run_id, segment)
+        .join(segment, segment.c.run_stream_id == run_stream.c.id)
+        .join(run, run.c.id == run_stream.c.run_id)
+        .where(
+            run.c.connection == connection,
+            run_stream.c.stream == key.name,
+            run_stream.c.namespace == (key.namespace or ""),
+            run_stream.c.id > promoted,
+            run_stream.c.id < run_stream_id,
+            segment.c.covered,
+        )
+        .order_by(segment.c.first_id)
+    )
+    found: dict[str, list[Segment]] = {}
+    for row in rows:
+        found.setdefault(str(row.run_id), []).append(Segment(row.first_id, row.last_id, row.rows))
+    return found
+
+
 def take_back(conn: sa.Connection, run_stream_id: int, *, all_of_it: bool) -> list[Segment]:
     """Forget the ranges that no state covers (or all): the source will send their rows again.
 
@@ -364,4 +414,5 @@ def _run_stream(row: sa.Row[Any]) -> RunStream:
         refreshes=document["refreshes"],
         explored=row.explored_at is not None,
         rows_explore=row.rows_explore,
+        rows_carried=row.rows_carried,
     )

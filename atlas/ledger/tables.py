@@ -110,6 +110,13 @@ run_stream = sa.Table(
         "explored_at", _time, comment="when the source had read it to its end; NULL: it has not"
     ),
     sa.Column("rows_explore", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column(
+        "rows_carried",
+        sa.BigInteger,
+        nullable=False,
+        server_default="0",
+        comment="rows of earlier runs that never came to chart, taken along by this one",
+    ),
     sa.Column("rows_promoted", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("rows_quarantined", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("rows_superseded", sa.BigInteger, nullable=False, server_default="0"),

@@ -48,18 +48,19 @@ class _Section:
     body: yaml.Node
 
 
-def validate(text: str, streams: Iterable[str]) -> None:
+def validate(text: str, streams: Iterable[str] | None = None) -> None:
     """Refuse a file that cannot be one of checks for ``streams``, as far as that shows without
-    Soda.
+    Soda; None: the streams are not known yet.
 
     Raises:
         UsageError: names the line.
     """
-    names = set(streams)
+    names = None if streams is None else set(streams)
     try:
         sections = _sections(text)
         for section in sections:
-            _known(section, names)
+            if names is not None:
+                _known(section, names)
             if section.kind == "checks for":
                 _items(section)
     except TerminalError as error:

@@ -48,7 +48,7 @@ def run(work: Work) -> None:
             conn,
             rows=counts.promoted,
             detail={
-                "rows_read": stream.rows_explore,
+                "rows_read": stream.rows,
                 "rows_written": counts.written,
                 "rows_quarantined": counts.quarantined,
             },

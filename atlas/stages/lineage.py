@@ -16,4 +16,4 @@ def run(work: Work) -> None:
     stream = work.stream()
     with work.transaction() as conn:
         staging.drop(cursor(conn), stream.id)
-        work.finish(conn, rows=stream.rows_explore)
+        work.finish(conn, rows=stream.rows)

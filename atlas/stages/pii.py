@@ -7,7 +7,11 @@ columns, the second masks by them. Nothing is promoted that has not been through
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from functools import cache
+
+import pyarrow as pa
+import sqlalchemy as sa
 
 from atlas.layers import explore as raw
 from atlas.layers import staging
@@ -15,11 +19,12 @@ from atlas.ledger import results, runs
 from atlas.ledger.database import cursor
 from atlas.ledger.secrets import derive
 from atlas.model.personal import Operator, Scope, Verdict
+from atlas.model.stream import Segment
 from atlas.pii.masker import Masker
 from atlas.pii.policy import MERGING, Policy, parse
 from atlas.pii.scanner import Scanner
 from atlas.settings import Settings, secret_key, settings
-from atlas.stages.context import load
+from atlas.stages.context import Context, load
 from atlas.stages.work import Work
 
 _MASKING_SECONDS = 600.0
@@ -44,27 +49,24 @@ def run(work: Work) -> None:
         TerminalError: a recognizer or the model failed; nothing is promoted.
     """
     context = load(work)
+    stream = context.stream
     current = work.settings
     secret = secret_key(current)
     scanner = _scanner(current)
     policy = parse(context.connection.pii)
     keys = frozenset(context.key)
-    with work.reading(idle=_MASKING_SECONDS) as conn:
-        segments = runs.segments(conn, context.stream.id)
-        study = scanner.study(list(context.columns), keys)
-        for batch in raw.read_batches(
-            cursor(conn),
-            context.tables,
-            context.run.id,
-            segments,
-            context.columns,
-            current.batch_rows,
-        ):
-            study.observe(batch)
     with work.reading() as conn:
-        before = results.findings_before(
-            conn, context.run.connection, context.stream.key, context.stream.id
-        )
+        parts = {context.run.id: runs.segments(conn, stream.id)}
+        carried = {}
+        if not stream.refreshes:  # what is read from its start brings everything anew
+            carried = runs.unpromoted(conn, context.run.connection, stream.key, stream.id)
+        before = results.findings_before(conn, context.run.connection, stream.key, stream.id)
+    # Older rows first: of two for one key, the later one wins where cursors do not decide.
+    parts = {**carried, **parts}
+    study = scanner.study(list(context.columns), keys)
+    with work.reading(idle=_MASKING_SECONDS) as conn:
+        for _, batch in _batches(conn, context, parts, current.batch_rows):
+            study.observe(batch)
     verdicts = _with_earlier(study.verdicts(policy), before, policy, keys)
     masker = Masker(scanner, list(context.columns), verdicts, keys, derive(secret, "tokens"))
     with (
@@ -73,27 +75,36 @@ def run(work: Work) -> None:
     ):
         cur = cursor(conn)
         staging.hash_key(cur, derive(secret, "rows"))
-        staging.create(cur, context.stream.id, context.columns, masker.columns)
+        staging.create(cur, stream.id, context.columns, masker.columns)
         rows = 0
-        for batch in raw.read_batches(
-            cursor(source),
-            context.tables,
-            context.run.id,
-            segments,
-            context.columns,
-            current.batch_rows,
-        ):
+        for run_id, batch in _batches(source, context, parts, current.batch_rows):
             rows += staging.write(
                 cur,
-                context.stream.id,
+                stream.id,
                 context.tables,
-                context.run.id,
+                run_id,
                 context.columns,
                 raw.segment_of(batch),
                 masker.mask(batch) if masker.columns else None,
             )
-        results.put_findings(conn, context.stream.id, verdicts)
+        results.put_findings(conn, stream.id, verdicts)
+        runs.count(
+            conn,
+            stream.id,
+            rows_carried=sum(part.rows for found in carried.values() for part in found),
+        )
         work.finish(conn, rows=rows)
+
+
+def _batches(
+    conn: sa.Connection, context: Context, parts: dict[str, list[Segment]], batch_rows: int
+) -> Iterator[tuple[str, pa.Table]]:
+    """The rows of these ranges, by the run that brought them."""
+    for run_id, segments in parts.items():
+        for batch in raw.read_batches(
+            cursor(conn), context.tables, run_id, segments, context.columns, batch_rows
+        ):
+            yield run_id, batch
 
 
 def _with_earlier(

@@ -39,7 +39,7 @@ def run(work: Work) -> None:
         context.key,
         context.cursor,
         on_failure=context.connection.on_failure,
-        expected_rows=stream.rows_explore,
+        expected_rows=stream.rows,
         full_refresh=stream.refreshes,
         extra=context.connection.checks,
     )
@@ -68,7 +68,7 @@ def run(work: Work) -> None:
         results.put_checks(conn, stream.id, found, stored, set_aside)
         work.finish(
             conn,
-            rows=stream.rows_explore,
+            rows=stream.rows,
             status=Status.BLOCKED if decision.blocked else Status.SUCCEEDED,
             error=decision.reason,
             detail={"checks": tuple(found), "on_failure": context.connection.on_failure},

@@ -109,6 +109,14 @@ def finish(
         end_run(conn, settings, claim.run_id, ended, error)
 
 
+def postpone(
+    conn: sa.Connection, settings: Settings, claim: Claim, *, delay: float, error: str
+) -> None:
+    """End an attempt that failed for now, with its lineage event, and give the stage back."""
+    claims.retry_later(conn, claim, delay=delay, error=error)
+    events.stage_ended(conn, settings, claim, Status.FAILED, error=error)
+
+
 def end_run(
     conn: sa.Connection, settings: Settings, run_id: str, status: Status, error: str | None
 ) -> None:

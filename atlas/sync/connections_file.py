@@ -17,6 +17,7 @@ from atlas.ledger.schedules import interval
 from atlas.model.checks import OnFailure
 from atlas.model.connection import Connection, selection
 from atlas.model.stream import StreamSelection, SyncMode
+from atlas.quality import own
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
@@ -103,16 +104,17 @@ def _connection(item: Any, number: int, base: Path) -> Connection:
     if not isinstance(source, str):
         raise UsageError(f"{where}: connector and executable are text")
     quality = _mapping(entry.get("quality") or {}, f"{where}: quality", {"on_failure", "checks"})
+    streams = _streams(entry.get("streams"), where)
     return Connection(
         name=name,
         connector=connector,
         executable=None if executable is None else str((base / executable).resolve()),
         config=_config(entry.get("config"), where),
-        streams=_streams(entry.get("streams"), where),
+        streams=streams,
         schedule=_schedule(entry.get("schedule"), where),
         pii=_pii(entry.get("pii"), where),
         on_failure=_on_failure(quality.get("on_failure"), where),
-        checks=_checks(quality.get("checks"), where, base),
+        checks=_checks(quality.get("checks"), where, base, streams),
     )
 
 
@@ -201,15 +203,22 @@ def _on_failure(value: Any, where: str) -> OnFailure:
     return OnFailure(value)
 
 
-def _checks(value: Any, where: str, base: Path) -> str | None:
+def _checks(
+    value: Any, where: str, base: Path, streams: dict[str, StreamSelection] | None
+) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str):
         raise UsageError(f"{where}: quality.checks must be the path of a SodaCL file")
     try:
-        return (base / value).read_text(encoding="utf-8")
+        text = (base / value).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{where}: quality.checks: cannot read {value}") from error
+    try:
+        own.validate(text, streams)
+    except UsageError as error:
+        raise UsageError(f"{where}: {value}: {error}") from error
+    return text
 
 
 def _mapping(value: Any, where: str, known: Collection[str]) -> dict[str, Any]:

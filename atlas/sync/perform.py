@@ -25,7 +25,7 @@ from atlas.ledger.claims import Claim, Found
 from atlas.ledger.database import classify
 from atlas.model.stage import Stage, Status
 from atlas.settings import Settings
-from atlas.stages.work import Work, begin, finish
+from atlas.stages.work import Work, begin, finish, postpone
 from atlas.sync import dispatch
 
 log = logging.getLogger(__name__)
@@ -117,7 +117,7 @@ def _failed(engine: sa.Engine, settings: Settings, claim: Claim, error: AtlasErr
         if claim.attempt < cap:
             delay = retry_delay(settings, claim.attempt)
             with claims.transaction(engine, claim) as conn:
-                claims.retry_later(conn, claim, delay=delay, error=message)
+                postpone(conn, settings, claim, delay=delay, error=message)
                 if claim.run_stream_id is None:
                     outbox.put(conn, "run", claim.run_id, delay=delay)
                 else:

@@ -72,6 +72,9 @@ class Rows(msgspec.Struct):
     """How many rows went where."""
 
     explore: Annotated[int, Meta(ge=0, description="Read from the source.")]
+    carried: Annotated[
+        int, Meta(ge=0, description="Of earlier runs, which never came to chart; taken along.")
+    ]
     promoted: Annotated[int, Meta(ge=0, description="Valid, in chart.")]
     quarantined: Annotated[int, Meta(ge=0, description="Set aside by a check.")]
     superseded: Annotated[int, Meta(ge=0, description="Older records of a key of this sync.")]

@@ -77,6 +77,15 @@ def test_a_gate_that_closes(atlas: Atlas, tmp_path: Path) -> None:
     assert document["status"] == "blocked"
     assert "no negatives" in document["error"]
     assert atlas.rows("SELECT count(*) FROM pg_tables WHERE tablename = 'gate_orders'") == [(0,)]
+    # The source has moved on and sends them no more: the next run takes them along.
+    write(rows, row(3, 5))
+    atlas.apply(source("gate", rows, exclusive=True))
+    document = atlas.sync("gate")
+    counts = document["streams"][0]["rows"]
+    assert (counts["explore"], counts["carried"], counts["promoted"]) == (1, 2, 3)
+    assert atlas.rows("SELECT id FROM navigate.gate_orders ORDER BY 1") == [(1,), (2,), (3,)]
+    # Once: what came to chart is not taken along again.
+    assert atlas.sync("gate")["streams"][0]["rows"]["carried"] == 0
 
 
 def test_bad_rows_are_set_aside_and_the_rest_goes_on(atlas: Atlas, tmp_path: Path) -> None:

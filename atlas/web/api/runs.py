@@ -34,6 +34,7 @@ _RUN = {
             "status": "succeeded",
             "rows": {
                 "explore": 1000,
+                "carried": 0,
                 "promoted": 998,
                 "quarantined": 2,
                 "superseded": 0,
