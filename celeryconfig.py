@@ -74,6 +74,9 @@ task_routes = {
 # On SIGTERM (REMAP_SIGTERM=SIGQUIT in the worker's environment) running tasks get this long to
 # end; what is cut off is taken up from its last commit.
 worker_soft_shutdown_timeout = 10.0
+# A child of the scan pool loads its models before it says that it is up. With the default of four
+# seconds a busy machine would kill each replacement of a child that died, for ever.
+worker_proc_alive_timeout = 120.0
 # Models and libraries grow a little with every document: a child is renewed now and then.
 worker_max_tasks_per_child = 500
 # Our own logging format, without the message's arguments.

@@ -117,6 +117,12 @@ def _drop_root(user: str) -> None:
 
 def _become(arguments: list[str]) -> None:
     parent, death_signal, user, *argv = arguments
+    # What the caller ignores or blocks is its own affair: a worker of Celery's ignores SIGTERM,
+    # and a connector that inherits that waits for ever for workers of its own that it terminates.
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        with contextlib.suppress(OSError, ValueError):
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     if user:
         _drop_root(user)
     if sys.platform == "linux":

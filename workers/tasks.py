@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from celery.exceptions import Ignore
 
-from atlas.errors import TransientError
+from atlas.errors import AtlasError, TransientError
 from atlas.ledger.claims import Found
-from atlas.ledger.database import shared
+from atlas.ledger.database import classified, shared
 from atlas.model.stage import Stage
 from atlas.settings import settings
 from atlas.sync.broker import app
@@ -18,6 +19,7 @@ from atlas.sync.perform import perform
 from atlas.sync.recovery import recover
 from atlas.sync.request import fire
 
+log = logging.getLogger(__name__)
 _task = app().task
 
 
@@ -94,6 +96,8 @@ def fire_schedules() -> None:
 def _tick(work: Any, *args: Any) -> None:
     """A periodic task that could not do its work now leaves it to its next tick."""
     try:
-        work(*args)
-    except TransientError as error:
+        with classified(shared(settings()).url.render_as_string()):
+            work(*args)
+    except AtlasError as error:
+        log.warning("%s", error)
         raise Ignore(str(error)) from error

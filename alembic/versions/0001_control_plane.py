@@ -59,6 +59,12 @@ def upgrade() -> None:
             "fingerprint", sa.Text(), nullable=False, comment="keyed hash of config and document"
         ),
         sa.Column(
+            "checked",
+            sa.Text(),
+            nullable=True,
+            comment="fingerprint under which the source said that it works",
+        ),
+        sa.Column(
             "due_at",
             postgresql.TIMESTAMP(timezone=True),
             nullable=True,
@@ -378,7 +384,7 @@ def upgrade() -> None:
         sa.Column("stream", sa.Text(), nullable=False),
         sa.Column(
             "configured",
-            postgresql.JSONB(astext_type=sa.Text()),
+            postgresql.JSON(astext_type=sa.Text()),
             nullable=False,
             comment="schema, sync mode, cursor, key",
         ),
@@ -396,6 +402,13 @@ def upgrade() -> None:
             server_default="0",
             nullable=False,
             comment="rows of earlier runs that never came to chart, taken along by this one",
+        ),
+        sa.Column(
+            "carries_refresh",
+            sa.Boolean(),
+            server_default=sa.text("false"),
+            nullable=False,
+            comment="whether those begin with a complete refresh",
         ),
         sa.Column("rows_promoted", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("rows_quarantined", sa.BigInteger(), server_default="0", nullable=False),
@@ -605,6 +618,13 @@ def upgrade() -> None:
         sa.Column("lease_until", postgresql.TIMESTAMP(timezone=True), nullable=True),
         sa.Column("next_attempt_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
         sa.Column("dispatched_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
+        sa.Column(
+            "dispatches",
+            sa.Integer(),
+            server_default="0",
+            nullable=False,
+            comment="messages since it was claimed last",
+        ),
         sa.Column("started_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
         sa.Column("finished_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
         sa.Column("rows", sa.BigInteger(), nullable=True),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import click
@@ -16,7 +17,7 @@ class _Days(click.ParamType[timedelta]):
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> timedelta:
         text = str(value)
-        if not (text.endswith("d") and text[:-1].isdecimal() and int(text[:-1])):
+        if not re.fullmatch(r"[1-9][0-9]{0,4}d", text):
             self.fail(f"{text!r}: write a number of days such as 90d", param, ctx)
         return timedelta(days=int(text[:-1]))
 

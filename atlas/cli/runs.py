@@ -108,10 +108,19 @@ def _follow_live(run_id: str) -> dict[str, Any]:
 def fetch(run_id: str) -> dict[str, Any]:
     """The run's document."""
     from atlas.cli.database import begin
+    from atlas.errors import TransientError
     from atlas.ledger import run_documents as ledger
 
-    with begin() as conn:
-        return ledger.document(conn, run_id)
+    for patience in (1, 2, 4, 8, 0):
+        try:
+            with begin() as conn:
+                return ledger.document(conn, run_id)
+        except TransientError:
+            # The run goes on without us; a moment's absence of the database is no end of it.
+            if not patience:
+                raise
+            time.sleep(patience)
+    raise AssertionError("unreachable")
 
 
 def summary(document: dict[str, Any]) -> None:
@@ -187,7 +196,11 @@ def runs() -> None:
 
 @runs.command("list")
 @click.option("--connection", help="Only runs of this connection.")
-@click.option("--status", help="Only runs in this state.")
+@click.option(
+    "--status",
+    type=click.Choice(["queued", "running", "succeeded", "failed", "blocked", "cancelled"]),
+    help="Only runs in this state.",
+)
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 200))
 @click.option("--cursor", help="Where the page before ended (next_cursor).")
 @json_option

@@ -196,6 +196,12 @@ def validate(name: str, spec: Mapping[str, Any], config: Mapping[str, Any]) -> N
 # --- text ----------------------------------------------------------------------------------------
 
 
+_PERSONAL = re.compile(
+    r"[\w.+%-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+|(?<![\w.-])\d(?:[ -]?\d){12,18}(?![\w.-])"
+)
+"""E-mail addresses, and numbers as long as a card's: connectors quote the record they fail on."""
+
+
 class Redactor:
     """Replaces secrets in text by ``***``, also as JSON, URL and Python's repr spell them.
 
@@ -221,8 +227,9 @@ class Redactor:
         self._pattern = re.compile("|".join(patterns))
 
     def __call__(self, text: str) -> str:
-        """``text`` without secrets."""
-        return text if self._pattern is None else self._pattern.sub(_HIDDEN, text)
+        """``text`` without secrets, and without what is personal beyond doubt."""
+        text = text if self._pattern is None else self._pattern.sub(_HIDDEN, text)
+        return _PERSONAL.sub(_HIDDEN, text)
 
 
 def _spellings(value: str) -> Iterator[str]:

@@ -120,6 +120,15 @@ def drop(cur: extensions.cursor, run_stream_id: int) -> None:
     cur.execute(SQL("DROP TABLE IF EXISTS {}").format(table(run_stream_id)))
 
 
+def left(cur: extensions.cursor) -> list[int]:
+    """The run streams whose staging tables are there."""
+    cur.execute(
+        r"SELECT substr(tablename, 9) FROM pg_tables WHERE schemaname = 'pipeline'"
+        r" AND tablename ~ '^staging_[0-9]+$'"
+    )
+    return [int(number) for (number,) in cur.fetchall()]
+
+
 def twins(cur: extensions.cursor, run_stream_id: int) -> dict[str, Twin]:
     """The masked twins by the column they stand for."""
     cur.execute(

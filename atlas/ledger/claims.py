@@ -52,7 +52,7 @@ _CLAIM = sa.text(
     -- is not over.
     UPDATE pipeline.stage_run AS s
        SET status = 'running', fence = s.fence + 1, attempt = s.attempt + 1, holder = :holder,
-           lease_until = clock_timestamp() + :lease, next_attempt_at = NULL,
+           lease_until = clock_timestamp() + :lease, next_attempt_at = NULL, dispatches = 0,
            started_at = coalesce(s.started_at, clock_timestamp())
       FROM pipeline.run AS r
      WHERE s.stage = :stage AND s.run_id = r.id AND r.status IN ('queued', 'running')
@@ -61,7 +61,8 @@ _CLAIM = sa.text(
             OR s.run_stream_id = :run_stream_id)
        AND (s.status = 'queued'
               AND coalesce(s.next_attempt_at, '-infinity') <= clock_timestamp()
-            OR s.status = 'running' AND s.lease_until < clock_timestamp())
+            OR s.status = 'running' AND s.lease_until < clock_timestamp()
+               AND s.attempt < :max_attempts)
        AND NOT EXISTS (SELECT FROM pipeline.stage_run AS e
                         WHERE e.run_stream_id = s.run_stream_id AND e.position < s.position
                           AND e.status <> 'succeeded')
@@ -88,14 +89,19 @@ def claim(
     run_stream_id: int | None = None,
     holder: str,
     lease: float,
+    max_attempts: int = 1_000_000,
 ) -> Claim | Found:
-    """Claim a stage of a run (explore) or of one of its streams, for ``lease`` seconds."""
+    """Claim a stage of a run (explore) or of one of its streams, for ``lease`` seconds.
+
+    One whose holders died ``max_attempts`` times is left to recovery, which gives it up.
+    """
     values = {
         "stage": stage.value,
         "run_id": run_id,
         "run_stream_id": run_stream_id,
         "holder": holder,
         "lease": timedelta(seconds=lease),
+        "max_attempts": max_attempts,
     }
     with engine.begin() as conn:
         row = conn.execute(_CLAIM, values).one_or_none()
@@ -163,22 +169,26 @@ def renew(engine: sa.Engine, claim: Claim, lease: float) -> bool:
         )
 
 
+_GUARD = sa.text(
+    """
+    -- Held: the newest fence, and running; or ended by this very transaction.
+    SELECT id FROM pipeline.stage_run
+     WHERE id = :id AND fence = :fence
+       AND (status = 'running' OR xmin = CAST(pg_current_xact_id() AS xid))
+       FOR UPDATE
+    """
+)
+
+
 def guard(conn: sa.Connection, claim: Claim) -> None:
     """Lock the stage's row and see that the claim still holds.
 
     Raises:
-        LostClaim: it does not; nothing may be written.
+        LostClaim: it does not, or the stage has ended; nothing may be written.
     """
-    held = conn.execute(
-        sa.select(stage_run.c.id)
-        .where(
-            stage_run.c.id == claim.stage_run_id,
-            stage_run.c.fence == claim.fence,
-        )
-        .with_for_update()
-    ).scalar()
-    if held is None:
-        raise LostClaim(f"stage {claim.stage} of run {claim.run_id} was taken over")
+    values = {"id": claim.stage_run_id, "fence": claim.fence}
+    if conn.execute(_GUARD, values).scalar() is None:
+        raise LostClaim(f"stage {claim.stage} of run {claim.run_id} is no longer this worker's")
 
 
 @contextlib.contextmanager
@@ -291,11 +301,19 @@ def lost_fences(conn: sa.Connection, stage_run_id: int) -> list[int]:
 
 
 def end_stream(conn: sa.Connection, run_stream_id: int, status: Status, error: str | None) -> None:
-    """End a stream; what it had not begun stays queued and is never claimed."""
+    """End a stream; stages that it had not begun are cancelled where it did not succeed."""
     conn.execute(
         run_stream.update()
         .where(run_stream.c.id == run_stream_id)
         .values(status=status.value, error=error)
+    )
+    conn.execute(
+        stage_run.update()
+        .where(
+            stage_run.c.run_stream_id == run_stream_id,
+            stage_run.c.status == Status.QUEUED.value,
+        )
+        .values(status=Status.CANCELLED.value, next_attempt_at=None)
     )
 
 
@@ -341,12 +359,12 @@ def end_run(conn: sa.Connection, run_id: str, error: str | None = None) -> Statu
 
 def fail_unexplored(conn: sa.Connection, run_id: str, error: str) -> None:
     """End the streams that the source did not read to their end; the others go on."""
-    conn.execute(
-        run_stream.update()
-        .where(
+    unread = conn.execute(
+        sa.select(run_stream.c.id).where(
             run_stream.c.run_id == run_id,
             run_stream.c.explored_at.is_(None),
             run_stream.c.status.in_((Status.QUEUED.value, Status.RUNNING.value)),
         )
-        .values(status=Status.FAILED.value, error=error)
-    )
+    ).scalars()
+    for run_stream_id in list(unread):
+        end_stream(conn, run_stream_id, Status.FAILED, error)

@@ -18,10 +18,11 @@ from atlas.model.connection import Connection
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A connection with its row's id."""
+    """A connection with its row's id; ``checked``: its source said that this very config works."""
 
     id: int
     connection: Connection
+    checked: bool
 
 
 def put(conn: sa.Connection, secret: bytes, connection: Connection) -> str:
@@ -96,6 +97,19 @@ def id_of(conn: sa.Connection, name: str) -> int:
     return int(_row(conn, table.c.name == name, name).id)
 
 
+def checked(conn: sa.Connection, connection_id: int) -> None:
+    """The source was asked with the present config, and said that it works."""
+    conn.execute(
+        table.update().where(table.c.id == connection_id).values(checked=table.c.fingerprint)
+    )
+
+
+def selects(conn: sa.Connection, name: str) -> list[str] | None:
+    """Names of the streams that the connection selects; None: whatever the source has."""
+    streams = _row(conn, table.c.name == name, name).document["streams"]
+    return None if streams is None else list(streams)
+
+
 def source(conn: sa.Connection, connection_id: int | None) -> tuple[str | None, str | None]:
     """Connector and executable of the connection, both None when it was deleted."""
     row = conn.execute(
@@ -139,6 +153,7 @@ def _stored(secret: bytes, row: sa.Row[Any]) -> Stored:
             config=decrypt(secret, row.config),
             document=row.document,
         ),
+        checked=row.checked == row.fingerprint,
     )
 
 

@@ -95,13 +95,13 @@ def classify(error: BaseException, url: str = "") -> AtlasError:
     if isinstance(original, psycopg2.OperationalError) and not code:
         return TransientError(f"PostgreSQL at {where(url)} cannot be reached: {_reason(original)}")
     if code[:2] in _TRANSIENT_CLASSES or code in _TRANSIENT_CODES:
-        return TransientError(f"PostgreSQL could not do it now ({name}, {code}); it is tried again")
+        return TransientError(f"PostgreSQL could not do it now ({name}, {code})")
     if code in ("42P01", "3F000"):
         return TerminalError(
             "the database lacks Atlas's tables: run `atlas migrate`, or start `atlas up`"
         )
     if isinstance(original, psycopg2.InterfaceError):
-        return TransientError("the connection to PostgreSQL broke; it is tried again")
+        return TransientError("the connection to PostgreSQL broke")
     return TerminalError(f"PostgreSQL refused a statement of Atlas ({name}, {code or 'no code'})")
 
 

@@ -81,13 +81,18 @@ def sent(conn: sa.Connection, message: Message) -> None:
         )
     else:
         waiting = waiting.where(stage_run.c.run_stream_id == int(message.ref))
-    conn.execute(waiting.values(dispatched_at=sa.func.clock_timestamp()))
+    conn.execute(
+        waiting.values(
+            dispatched_at=sa.func.clock_timestamp(), dispatches=stage_run.c.dispatches + 1
+        )
+    )
 
 
 _ORPHANS = sa.text(
     """
     -- Per run or stream the first stage that has not succeeded, if it could be claimed now and
-    -- either lost its holder or was not taken up within :patience after it was sent.
+    -- either lost its holder or was not taken up within :patience after it was sent (twice that
+    -- after the second time, and so on), and whose message is not about to be sent anyway.
     SELECT s.id, s.run_id, s.run_stream_id, s.stage, s.status, s.fence, s.attempt
       FROM pipeline.stage_run AS s
       JOIN pipeline.run AS r ON r.id = s.run_id AND r.status IN ('queued', 'running')
@@ -105,7 +110,13 @@ _ORPHANS = sa.text(
                             (SELECT max(e.finished_at) FROM pipeline.stage_run AS e
                               WHERE e.run_stream_id = s.run_stream_id
                                 AND e.position < s.position))
-                   < clock_timestamp() - make_interval(secs => :patience))
+                   < clock_timestamp()
+                     - make_interval(secs => :patience * power(2, least(s.dispatches, 6) - 1))
+               AND NOT EXISTS (SELECT FROM pipeline.outbox AS o
+                                WHERE o.kind = 'run' AND s.run_stream_id IS NULL
+                                      AND o.ref = CAST(s.run_id AS text)
+                                   OR o.kind = 'stream'
+                                      AND o.ref = CAST(s.run_stream_id AS text)))
        FOR UPDATE OF s SKIP LOCKED
     """
 )

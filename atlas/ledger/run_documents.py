@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -18,12 +20,17 @@ def document(conn: sa.Connection, run_id: str) -> dict[str, Any]:
     Raises:
         NotFound: there is none.
     """
-    row = row_of(conn, run_id)
-    stages: dict[int | None, list[dict[str, Any]]] = {}
+    return _documents(conn, [row_of(conn, run_id)])[0]
+
+
+def _documents(conn: sa.Connection, rows: Sequence[sa.Row[Any]]) -> list[dict[str, Any]]:
+    """The documents of several runs, with two queries however many they are."""
+    ids = [row.id for row in rows]
+    stages: dict[tuple[str, int | None], list[dict[str, Any]]] = defaultdict(list)
     for item in conn.execute(
-        sa.select(stage_run).where(stage_run.c.run_id == row.id).order_by(stage_run.c.position)
+        sa.select(stage_run).where(stage_run.c.run_id.in_(ids)).order_by(stage_run.c.position)
     ):
-        stages.setdefault(item.run_stream_id, []).append(
+        stages[item.run_id, item.run_stream_id].append(
             {
                 "stage": item.stage,
                 "status": item.status,
@@ -34,15 +41,11 @@ def document(conn: sa.Connection, run_id: str) -> dict[str, Any]:
                 "error": item.error,
             }
         )
-    parts = conn.execute(
-        sa.select(run_stream).where(run_stream.c.run_id == row.id).order_by(run_stream.c.id)
-    )
-    return {
-        **_head(row),
-        "repaired": row.repaired,
-        "ignored": row.ignored,
-        "stages": stages.get(None, []),
-        "streams": [
+    streams: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for part in conn.execute(
+        sa.select(run_stream).where(run_stream.c.run_id.in_(ids)).order_by(run_stream.c.id)
+    ):
+        streams[part.run_id].append(
             {
                 "stream": part.stream,
                 "namespace": part.namespace or None,
@@ -59,11 +62,26 @@ def document(conn: sa.Connection, run_id: str) -> dict[str, Any]:
                 },
                 "versions": {"opened": part.versions_opened, "closed": part.versions_closed},
                 "error": part.error,
-                "stages": stages.get(part.id, []),
+                "stages": stages[part.run_id, part.id],
             }
-            for part in parts
-        ],
-    }
+        )
+    return [
+        {
+            "run_id": row.id,
+            "connection": row.connection,
+            "trigger": row.trigger,
+            "status": row.status,
+            "created_at": _time(row.created_at),
+            "started_at": _time(row.started_at),
+            "finished_at": _time(row.finished_at),
+            "error": row.error,
+            "repaired": row.repaired,
+            "ignored": row.ignored,
+            "stages": stages[row.id, None],
+            "streams": streams[row.id],
+        }
+        for row in rows
+    ]
 
 
 def page(
@@ -92,7 +110,7 @@ def page(
     rows = conn.execute(query).all()
     more = len(rows) > limit
     return {
-        "items": [_head(row) for row in rows[:limit]],
+        "items": _documents(conn, rows[:limit]),
         "next_cursor": str(rows[limit - 1].seq) if more else None,
     }
 
@@ -118,19 +136,6 @@ def attempts(conn: sa.Connection, run_id: str) -> list[dict[str, Any]]:
         }
         for row in rows
     ]
-
-
-def _head(row: sa.Row[Any]) -> dict[str, Any]:
-    return {
-        "run_id": row.id,
-        "connection": row.connection,
-        "trigger": row.trigger,
-        "status": row.status,
-        "created_at": _time(row.created_at),
-        "started_at": _time(row.started_at),
-        "finished_at": _time(row.finished_at),
-        "error": row.error,
-    }
 
 
 def _time(value: datetime | None) -> str | None:

@@ -30,6 +30,7 @@ class Run:
     selected: list[str] | None
     extracted_at: datetime | None
     created_at: datetime
+    error: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class RunStream:
     explored: bool
     rows_explore: int
     rows_carried: int
+    carries_refresh: bool
 
     @property
     def key(self) -> StreamKey:
@@ -53,6 +55,11 @@ class RunStream:
     def rows(self) -> int:
         """Rows that go through its stages: those read, and those carried along."""
         return self.rows_explore + self.rows_carried
+
+    @property
+    def replaces(self) -> bool:
+        """Whether its rows are all that the source has, so that what is not among them is gone."""
+        return self.refreshes or self.carries_refresh
 
 
 def create(
@@ -155,6 +162,7 @@ def get(conn: sa.Connection, run_id: str) -> Run:
         selected=row.selected,
         extracted_at=row.extracted_at,
         created_at=row.created_at,
+        error=row.error,
     )
 
 
@@ -229,58 +237,75 @@ def cover(conn: sa.Connection, run_stream_ids: list[int]) -> None:
     )
 
 
-def segments(conn: sa.Connection, run_stream_id: int) -> list[Segment]:
+def segments(
+    conn: sa.Connection, run_stream_id: int, *, covered_only: bool = False
+) -> list[Segment]:
     """The committed ranges of a stream of a run, oldest first."""
-    rows = conn.execute(
-        sa.select(segment)
-        .where(segment.c.run_stream_id == run_stream_id)
-        .order_by(segment.c.first_id)
-    )
+    query = sa.select(segment).where(segment.c.run_stream_id == run_stream_id)
+    if covered_only:
+        query = query.where(segment.c.covered)
+    rows = conn.execute(query.order_by(segment.c.first_id))
     return [Segment(row.first_id, row.last_id, row.rows) for row in rows]
 
 
-def unpromoted(
-    conn: sa.Connection, connection: str, key: StreamKey, run_stream_id: int
-) -> dict[str, list[Segment]]:
-    """Rows that runs before this one left in explore with their state, and that never came to
-    chart, because a gate was closed or a stage failed. The source will not send them again.
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """Rows of earlier runs that a run takes along.
 
-    Returns:
-        Committed ranges by the id of their run, oldest run first.
+    Attributes:
+        parts: committed ranges by the id of their run, oldest run first.
+        replaces: whether they begin with all that the source had, so that what chart holds
+            beside them is gone.
     """
+
+    parts: dict[str, list[Segment]]
+    replaces: bool
+
+    @property
+    def rows(self) -> int:
+        """How many rows these are."""
+        return sum(segment.rows for found in self.parts.values() for segment in found)
+
+
+def unpromoted(conn: sa.Connection, connection: str, key: StreamKey, run_stream_id: int) -> Carried:
+    """Rows that runs before this one left in explore with their state, and that never came to
+    chart, because a gate was closed or a stage failed. The source will not send them again."""
+    of_stream = sa.and_(
+        run.c.connection == connection,
+        run_stream.c.stream == key.name,
+        run_stream.c.namespace == (key.namespace or ""),
+        run_stream.c.id < run_stream_id,
+    )
     chart = stage_run.alias()
     promoted = (
         sa.select(sa.func.coalesce(sa.func.max(run_stream.c.id), 0))
         .join(run, run.c.id == run_stream.c.run_id)
         .join(chart, chart.c.run_stream_id == run_stream.c.id)
         .where(
-            run.c.connection == connection,
-            run_stream.c.stream == key.name,
-            run_stream.c.namespace == (key.namespace or ""),
+            of_stream,
             chart.c.stage == Stage.CHART.value,
             chart.c.status == Status.SUCCEEDED.value,
-            run_stream.c.id < run_stream_id,
         )
         .scalar_subquery()
     )
-    rows = conn.execute(
-        sa.select(run_stream.c.run_id, segment)
-        .join(segment, segment.c.run_stream_id == run_stream.c.id)
+    earlier = conn.execute(
+        sa.select(run_stream)
         .join(run, run.c.id == run_stream.c.run_id)
-        .where(
-            run.c.connection == connection,
-            run_stream.c.stream == key.name,
-            run_stream.c.namespace == (key.namespace or ""),
-            run_stream.c.id > promoted,
-            run_stream.c.id < run_stream_id,
-            segment.c.covered,
-        )
-        .order_by(segment.c.first_id)
+        .where(of_stream, run_stream.c.id > promoted)
+        .order_by(run_stream.c.id)
     )
-    found: dict[str, list[Segment]] = {}
-    for row in rows:
-        found.setdefault(str(row.run_id), []).append(Segment(row.first_id, row.last_id, row.rows))
-    return found
+    parts: dict[str, list[Segment]] = {}
+    replaces = False
+    for row in list(earlier):
+        stream = _run_stream(row)
+        if stream.refreshes and not stream.explored:
+            continue  # it broke off, and its state was not kept: it will be read again
+        if stream.refreshes:
+            parts, replaces = {}, True
+        found = segments(conn, stream.id, covered_only=not stream.refreshes)
+        if found:
+            parts[str(stream.run_id)] = found
+    return Carried(parts, replaces)
 
 
 def take_back(conn: sa.Connection, run_stream_id: int, *, all_of_it: bool) -> list[Segment]:
@@ -315,8 +340,20 @@ def explored(conn: sa.Connection, run_stream_id: int) -> None:
 
 
 def count(conn: sa.Connection, run_stream_id: int, **counts: int) -> None:
-    """Set counts of a stream (columns ``rows_*``, ``versions_*``)."""
+    """Set counts of a stream (columns ``rows_*``, ``versions_*``, ``carries_refresh``)."""
     conn.execute(run_stream.update().where(run_stream.c.id == run_stream_id).values(**counts))
+
+
+def ended(conn: sa.Connection, run_stream_ids: list[int]) -> list[int]:
+    """Those of these streams whose run has ended, or is not known any more."""
+    active = set(
+        conn.execute(
+            sa.select(run_stream.c.id)
+            .join(run, run.c.id == run_stream.c.run_id)
+            .where(run_stream.c.id.in_(run_stream_ids), run.c.status.in_(ACTIVE))
+        ).scalars()
+    )
+    return [item for item in run_stream_ids if item not in active]
 
 
 def oddities(conn: sa.Connection, run_id: str, *, repaired: int, ignored: int) -> None:
@@ -415,4 +452,5 @@ def _run_stream(row: sa.Row[Any]) -> RunStream:
         explored=row.explored_at is not None,
         rows_explore=row.rows_explore,
         rows_carried=row.rows_carried,
+        carries_refresh=row.carries_refresh,
     )

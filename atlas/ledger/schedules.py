@@ -13,7 +13,7 @@ from croniter import croniter
 
 from atlas.ledger.tables import connection
 
-_EVERY = re.compile(r"(\d+)([smhd])")
+_EVERY = re.compile(r"(\d{1,8})([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -30,12 +30,12 @@ def interval(text: str) -> timedelta:
     """An interval such as ``90s``, ``10m``, ``2h`` or ``1d``.
 
     Raises:
-        ValueError: it is none, or shorter than ten seconds.
+        ValueError: it is none, shorter than ten seconds, or longer than a year.
     """
     match = _EVERY.fullmatch(text)
     found = timedelta(**{_UNITS[match[2]]: int(match[1])}) if match else timedelta()
-    if found < timedelta(seconds=10):
-        raise ValueError("must be at least 10s, such as 90s, 10m, 2h or 1d")
+    if not timedelta(seconds=10) <= found <= timedelta(days=366):
+        raise ValueError("must be at least 10s and at most 366d, such as 90s, 10m, 2h or 1d")
     return found
 
 
@@ -44,6 +44,9 @@ def next_due(schedule: dict[str, Any], after: datetime) -> datetime:
 
     Args:
         schedule: ``{"cron", "timezone"}`` or ``{"every"}``, as a connections file has it.
+
+    Raises:
+        ValueError: there is no such time (31 February).
     """
     if "every" in schedule:
         return after + interval(schedule["every"])

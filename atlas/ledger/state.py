@@ -33,6 +33,10 @@ _PUT = sa.text(
     """
 )
 
+_OTHERS = sa.text(
+    "DELETE FROM pipeline.connector_state WHERE connection_id = :connection_id AND type <> :type"
+)
+
 _HISTORY = sa.text(
     """
     -- What each stream's state was when the run ended.
@@ -51,7 +55,11 @@ _GET = sa.text(
 
 
 def put(conn: sa.Connection, connection_id: int, run_id: str, state: State) -> None:
-    """Replace the state of the stream, or of the whole connection for GLOBAL and LEGACY."""
+    """Replace the state of the stream, or of the whole connection for GLOBAL and LEGACY.
+
+    A source that changed its type of state has said all there is to know in the new one.
+    """
+    conn.execute(_OTHERS, {"connection_id": connection_id, "type": state.type})
     conn.execute(
         _PUT,
         {

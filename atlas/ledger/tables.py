@@ -7,7 +7,7 @@ itself enforces what must never be: two active runs of a connection, two stage r
 from __future__ import annotations
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB, TIMESTAMP, UUID
+from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSON, JSONB, TIMESTAMP, UUID
 
 SCHEMA = "pipeline"
 
@@ -42,6 +42,7 @@ connection = sa.Table(
     sa.Column("config", BYTEA, nullable=False, comment="encrypted JSON"),
     sa.Column("document", JSONB, nullable=False, comment="the connection without its config"),
     sa.Column("fingerprint", sa.Text, nullable=False, comment="keyed hash of config and document"),
+    sa.Column("checked", sa.Text, comment="fingerprint under which the source said that it works"),
     sa.Column("due_at", _time, index=True, comment="when its schedule fires next; NULL: never"),
     sa.Column("created_at", _time, nullable=False, server_default=_now),
     sa.Column("updated_at", _time, nullable=False, server_default=_now),
@@ -104,7 +105,8 @@ run_stream = sa.Table(
     ),
     sa.Column("namespace", sa.Text, nullable=False, server_default="", comment="'' for none"),
     sa.Column("stream", sa.Text, nullable=False),
-    sa.Column("configured", JSONB, nullable=False, comment="schema, sync mode, cursor, key"),
+    # Not jsonb, which would put the properties of the schema into an order of its own.
+    sa.Column("configured", JSON, nullable=False, comment="schema, sync mode, cursor, key"),
     sa.Column("status", sa.Text, nullable=False, server_default="queued"),
     sa.Column(
         "explored_at", _time, comment="when the source had read it to its end; NULL: it has not"
@@ -116,6 +118,13 @@ run_stream = sa.Table(
         nullable=False,
         server_default="0",
         comment="rows of earlier runs that never came to chart, taken along by this one",
+    ),
+    sa.Column(
+        "carries_refresh",
+        sa.Boolean,
+        nullable=False,
+        server_default=sa.false(),
+        comment="whether those begin with a complete refresh",
     ),
     sa.Column("rows_promoted", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("rows_quarantined", sa.BigInteger, nullable=False, server_default="0"),
@@ -154,6 +163,13 @@ stage_run = sa.Table(
     sa.Column("lease_until", _time),
     sa.Column("next_attempt_at", _time),
     sa.Column("dispatched_at", _time),
+    sa.Column(
+        "dispatches",
+        sa.Integer,
+        nullable=False,
+        server_default="0",
+        comment="messages since it was claimed last",
+    ),
     sa.Column("started_at", _time),
     sa.Column("finished_at", _time),
     sa.Column("rows", sa.BigInteger),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from atlas.errors import TerminalError
 from atlas.layers import chart, staging
 from atlas.ledger import runs
 from atlas.ledger.database import cursor
@@ -13,7 +14,7 @@ def run(work: Work) -> None:
     """Promote, set aside, remove what is gone; rows, counts and the stage's end commit as one.
 
     Raises:
-        TerminalError: masking would merge two keys.
+        TerminalError: masking would merge two keys, or rows are unaccounted for.
     """
     context = load(work)
     stream = context.stream
@@ -32,9 +33,15 @@ def run(work: Work) -> None:
             context.columns,
             configured.primary_key,
             configured.cursor_field,
-            full_refresh=stream.refreshes,
+            full_refresh=stream.replaces,
             complete=stream.explored,
         )
+        accounted = counts.promoted + counts.quarantined + counts.superseded + counts.tombstones
+        if accounted != stream.rows:
+            raise TerminalError(
+                f"stream {stream.key}: {stream.rows} rows came and {accounted} are accounted for; "
+                "nothing of this run was promoted"
+            )
         runs.count(
             conn,
             stream.id,

@@ -69,9 +69,7 @@ def stage_ended(
     _put(conn, settings, claim, run, events.ENDS[status], error=error, detail=detail)
 
 
-def run_ended(
-    conn: sa.Connection, settings: Settings, run_id: str, status: Status, error: str | None
-) -> None:
+def run_ended(conn: sa.Connection, settings: Settings, run_id: str, status: Status) -> None:
     """A run ended."""
     run = runs.get(conn, run_id)
     kind = events.ENDS[status]
@@ -79,7 +77,7 @@ def run_ended(
         conn,
         run.id,
         f"{run.id}/{kind.value}",
-        events.run_event(kind, _run_info(settings, run), _now(conn), error=error),
+        events.run_event(kind, _run_info(settings, run), _now(conn), error=run.error),
     )
 
 

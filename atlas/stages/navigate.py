@@ -31,7 +31,7 @@ def run(work: Work) -> None:
             {column: twin.type for column, twin in staging.twins(cur, stream.id).items()},
             configured.primary_key,
             pending,
-            whole=stream.refreshes
+            whole=stream.replaces
             or runs.removed_rows(conn, context.run.connection, stream.key, list(pending)),
         )
         runs.count(conn, stream.id, versions_opened=counts.opened, versions_closed=counts.closed)

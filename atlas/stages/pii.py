@@ -27,8 +27,8 @@ from atlas.settings import Settings, secret_key, settings
 from atlas.stages.context import Context, load
 from atlas.stages.work import Work
 
-_MASKING_SECONDS = 600.0
-"""How long a transaction may wait while a batch is scanned or masked."""
+_SCAN_SECONDS = 600.0
+"""How long a reading transaction may wait while a batch is scanned or masked."""
 
 
 @cache
@@ -57,41 +57,43 @@ def run(work: Work) -> None:
     keys = frozenset(context.key)
     with work.reading() as conn:
         parts = {context.run.id: runs.segments(conn, stream.id)}
-        carried = {}
+        carried = runs.Carried({}, replaces=False)
         if not stream.refreshes:  # what is read from its start brings everything anew
             carried = runs.unpromoted(conn, context.run.connection, stream.key, stream.id)
         before = results.findings_before(conn, context.run.connection, stream.key, stream.id)
     # Older rows first: of two for one key, the later one wins where cursors do not decide.
-    parts = {**carried, **parts}
+    parts = {**carried.parts, **parts}
     study = scanner.study(list(context.columns), keys)
-    with work.reading(idle=_MASKING_SECONDS) as conn:
+    with work.reading(idle=_SCAN_SECONDS) as conn:
         for _, batch in _batches(conn, context, parts, current.batch_rows):
             study.observe(batch)
     verdicts = _with_earlier(study.verdicts(policy), before, policy, keys)
     masker = Masker(scanner, list(context.columns), verdicts, keys, derive(secret, "tokens"))
-    with (
-        work.reading(idle=_MASKING_SECONDS) as source,
-        work.transaction(idle=_MASKING_SECONDS) as conn,
-    ):
-        cur = cursor(conn)
-        staging.hash_key(cur, derive(secret, "rows"))
-        staging.create(cur, stream.id, context.columns, masker.columns)
-        rows = 0
+    with work.transaction() as conn:
+        staging.create(cursor(conn), stream.id, context.columns, masker.columns)
+    rows = 0
+    with work.reading(idle=_SCAN_SECONDS) as source:
         for run_id, batch in _batches(source, context, parts, current.batch_rows):
-            rows += staging.write(
-                cur,
-                stream.id,
-                context.tables,
-                run_id,
-                context.columns,
-                raw.segment_of(batch),
-                masker.mask(batch) if masker.columns else None,
-            )
+            # Masked before the transaction: a holder that freezes in it keeps its locks.
+            masked = masker.mask(batch) if masker.columns else None
+            with work.transaction() as conn:
+                staging.hash_key(cursor(conn), derive(secret, "rows"))
+                rows += staging.write(
+                    cursor(conn),
+                    stream.id,
+                    context.tables,
+                    run_id,
+                    context.columns,
+                    raw.segment_of(batch),
+                    masked,
+                )
+    with work.transaction() as conn:
         results.put_findings(conn, stream.id, verdicts)
         runs.count(
             conn,
             stream.id,
-            rows_carried=sum(part.rows for found in carried.values() for part in found),
+            rows_carried=carried.rows,
+            carries_refresh=carried.replaces,
         )
         work.finish(conn, rows=rows)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from atlas.model.stage import Status
 from atlas.settings import Settings
 from atlas.stages import ORDER, events
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(slots=True)
 class Work:
@@ -27,15 +30,29 @@ class Work:
         claim: the right to work on this stage.
         engine: the control plane and the layers.
         wakes: outbox messages to be sent once the stage's transaction is committed.
-        on_lost: called (from another thread) when the claim is lost, to end what would go on
-            by itself, such as a connector.
+        ended: how the stage ended, once that is written.
     """
 
     claim: Claim
     engine: sa.Engine
     settings: Settings
     wake: Callable[[list[int]], None]
-    on_lost: list[Callable[[], None]] = field(default_factory=list)
+    ended: Status | None = None
+    _lost: bool = False
+    _stops: list[Callable[[], None]] = field(default_factory=list)
+
+    def when_lost(self, stop: Callable[[], None]) -> None:
+        """Have ``stop`` called (from another thread) when the claim is lost, to end what would go
+        on by itself, such as a connector; at once if it is lost already."""
+        self._stops.append(stop)
+        if self._lost:
+            stop()
+
+    def lose(self) -> None:
+        """The claim is lost."""
+        self._lost = True
+        for stop in self._stops:
+            stop()
 
     def transaction(self, *, idle: float = 15.0) -> AbstractContextManager[sa.Connection]:
         """A transaction that commits only while the claim holds; see :func:`claims.transaction`."""
@@ -72,6 +89,7 @@ class Work:
             error=error,
             detail=detail,
         )
+        self.ended = status
 
     def stream(self) -> runs.RunStream:
         """The stream that this stage is about."""
@@ -82,7 +100,8 @@ class Work:
 
 def begin(conn: sa.Connection, settings: Settings, claim: Claim) -> None:
     """Write the lineage event of an attempt that begins."""
-    events.stage_started(conn, settings, claim)
+    with _aside(conn, "lineage"):
+        events.stage_started(conn, settings, claim)
 
 
 def finish(
@@ -104,9 +123,14 @@ def finish(
         error=error,
         last=claim.stage is ORDER[-1],
     )
-    events.stage_ended(conn, settings, claim, status, error=error, detail=detail)
+    with _aside(conn, "lineage"):
+        events.stage_ended(conn, settings, claim, status, error=error, detail=detail)
     if ended is not None:
-        end_run(conn, settings, claim.run_id, ended, error)
+        with _aside(conn, "staging tables"):
+            for stream in runs.streams(conn, claim.run_id):
+                staging.drop(cursor(conn), stream.id)
+        with _aside(conn, "lineage"):
+            events.run_ended(conn, settings, claim.run_id, ended)
 
 
 def postpone(
@@ -114,13 +138,15 @@ def postpone(
 ) -> None:
     """End an attempt that failed for now, with its lineage event, and give the stage back."""
     claims.retry_later(conn, claim, delay=delay, error=error)
-    events.stage_ended(conn, settings, claim, Status.FAILED, error=error)
+    with _aside(conn, "lineage"):
+        events.stage_ended(conn, settings, claim, Status.FAILED, error=error)
 
 
-def end_run(
-    conn: sa.Connection, settings: Settings, run_id: str, status: Status, error: str | None
-) -> None:
-    """What is due when a run has ended: its lineage event, and its staging tables dropped."""
-    for stream in runs.streams(conn, run_id):
-        staging.drop(cursor(conn), stream.id)
-    events.run_ended(conn, settings, run_id, status, error)
+@contextlib.contextmanager
+def _aside(conn: sa.Connection, what: str) -> Iterator[None]:
+    """What belongs to a stage's end and must not keep it from ending: undone alone if it fails."""
+    try:
+        with conn.begin_nested():
+            yield
+    except Exception as error:  # noqa: BLE001 - said in the log, and the stage goes on
+        log.error("%s of a stage's end failed: %s", what, type(error).__name__)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Collection, Hashable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -13,7 +14,7 @@ import yaml
 from croniter import croniter
 
 from atlas.errors import UsageError
-from atlas.ledger.schedules import interval
+from atlas.ledger.schedules import interval, next_due
 from atlas.model.checks import OnFailure
 from atlas.model.connection import Connection, selection
 from atlas.model.stream import StreamSelection, SyncMode
@@ -182,7 +183,12 @@ def _schedule(value: Any, where: str) -> dict[str, Any] | None:
         ) from error
     if len(str(entry["cron"]).split()) != 5 or not croniter.is_valid(str(entry["cron"])):
         raise UsageError(f"{here}: {entry['cron']!r} is no cron expression of five fields")
-    return {"cron": str(entry["cron"]), "timezone": timezone}
+    schedule = {"cron": str(entry["cron"]), "timezone": timezone}
+    try:
+        next_due(schedule, datetime.now(UTC))
+    except ValueError as error:
+        raise UsageError(f"{here}: {entry['cron']!r} is never due") from error
+    return schedule
 
 
 def _pii(value: Any, where: str) -> dict[str, Any]:

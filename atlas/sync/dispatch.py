@@ -34,14 +34,14 @@ def deliver(engine: sa.Engine, ids: list[int] | None = None) -> int:
     """
     count = 0
     while True:
+        # One a transaction: what the broker took stays taken when it refuses the next.
         with engine.begin() as conn:
-            messages = list(outbox.due(conn, ids=ids))
-            for message in messages:
-                _send(conn, message)
-                outbox.sent(conn, message)
-                count += 1
-        if ids is not None or not messages:
-            return count
+            message = next(outbox.due(conn, limit=1, ids=ids), None)
+            if message is None:
+                return count
+            _send(conn, message)
+            outbox.sent(conn, message)
+            count += 1
 
 
 def try_deliver(engine: sa.Engine, ids: list[int]) -> None:
@@ -54,6 +54,8 @@ def try_deliver(engine: sa.Engine, ids: list[int]) -> None:
             deliver(engine, ids)
     except AtlasError as error:
         log.warning("%s: the message waits in the outbox", error)
+    except Exception as error:  # noqa: BLE001 - see above
+        log.error("a message waits in the outbox: %s", type(error).__name__)
 
 
 def _send(conn: sa.Connection, message: outbox.Message) -> None:

@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from atlas.errors import AtlasError, LostClaim, TerminalError, TransientError
-from atlas.ledger import claims, outbox
+from atlas.ledger import claims, outbox, state
 from atlas.ledger.claims import Claim, Found
 from atlas.ledger.database import classify
 from atlas.model.stage import Stage, Status
@@ -57,6 +57,7 @@ def perform(
             run_stream_id=run_stream_id,
             holder=f"{socket.gethostname()}:{os.getpid()}",
             lease=settings.lease_seconds,
+            max_attempts=settings.max_attempts,
         )
         if isinstance(claim, Found):
             return claim
@@ -65,7 +66,11 @@ def perform(
         log.warning("%s: what was not committed is left to the new holder", error)
         return Found.HELD
     except (SQLAlchemyError, psycopg2.Error) as error:
-        raise classify(error) from error
+        raise classify(error, _where(engine)) from error
+
+
+def _where(engine: sa.Engine) -> str:
+    return engine.url.render_as_string()
 
 
 def _work(engine: sa.Engine, settings: Settings, claim: Claim) -> Found:
@@ -86,18 +91,22 @@ def _work(engine: sa.Engine, settings: Settings, claim: Claim) -> Found:
         except LostClaim:
             raise
         except Exception as error:  # noqa: BLE001 - the one place where any failure is recorded
-            return _failed(engine, settings, claim, _as_ours(error))
+            return _failed(engine, settings, claim, _as_ours(error, _where(engine)))
     log.info(
-        "stage %s of run %s: done in %.1f s", claim.stage, claim.run_id, time.monotonic() - started
+        "stage %s of run %s: %s in %.1f s",
+        claim.stage,
+        claim.run_id,
+        work.ended,
+        time.monotonic() - started,
     )
-    return Found.DONE
+    return Found.DONE if work.ended is Status.SUCCEEDED else Found.STOPPED
 
 
-def _as_ours(error: Exception) -> AtlasError:
+def _as_ours(error: Exception, url: str) -> AtlasError:
     if isinstance(error, AtlasError):
         return error
     if isinstance(error, SQLAlchemyError | psycopg2.Error):
-        return classify(error)
+        return classify(error, url)
     # Its message may hold a value of a row: only its kind and place are told.
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
@@ -136,6 +145,7 @@ def _failed(engine: sa.Engine, settings: Settings, claim: Claim, error: AtlasErr
     with claims.transaction(engine, claim) as conn:
         if claim.stage is Stage.EXPLORE:
             claims.fail_unexplored(conn, claim.run_id, message)
+            state.remember(conn, claim.run_id)
         finish(conn, settings, claim, Status.FAILED, error=message)
     return Found.STOPPED
 
@@ -158,14 +168,14 @@ def _lease(engine: sa.Engine, settings: Settings, work: Work) -> Iterator[None]:
                 held = claims.renew(engine, work.claim, settings.lease_seconds)
             except (SQLAlchemyError, psycopg2.Error) as error:
                 # Not lost yet: the fence decides at the next commit.
-                log.warning("lease of stage %s: %s", work.claim.stage, classify(error))
-                continue
-            if not held and not ended.is_set():
                 log.warning(
-                    "stage %s of run %s was taken over", work.claim.stage, work.claim.run_id
+                    "lease of stage %s: %s", work.claim.stage, classify(error, _where(engine))
                 )
-                for stop in work.on_lost:
-                    stop()
+                continue
+            if not held and not ended.is_set() and work.ended is None:
+                claim = work.claim
+                log.warning("stage %s of run %s was taken over", claim.stage, claim.run_id)
+                work.lose()
                 return
 
     thread = threading.Thread(target=renew, name="lease", daemon=True)

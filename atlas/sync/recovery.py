@@ -9,11 +9,11 @@ from __future__ import annotations
 import logging
 
 import sqlalchemy as sa
-from sqlalchemy.exc import SQLAlchemyError
 
-from atlas.errors import AtlasError
-from atlas.ledger import claims, idempotency, outbox
+from atlas.layers import staging
+from atlas.ledger import claims, idempotency, outbox, runs
 from atlas.ledger.claims import Claim
+from atlas.ledger.database import cursor
 from atlas.model.stage import Stage, Status
 from atlas.settings import Settings
 from atlas.stages.work import finish
@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 def recover(engine: sa.Engine, settings: Settings) -> int:
     """Free dead leases and send again what nobody works on; returns how many stages that were.
+
+    Also drops staging tables that runs left whose end could not do it.
 
     A stage that used up its attempts ends ``failed``, with what became of each in the ledger.
 
@@ -38,7 +40,7 @@ def recover(engine: sa.Engine, settings: Settings) -> int:
             try:
                 with conn.begin_nested():
                     _take_up(conn, settings, orphan)
-            except (AtlasError, SQLAlchemyError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is
                 # One that cannot be mended must not keep the others from being.
                 log.error(
                     "stage %s of run %s cannot be recovered: %s",
@@ -46,6 +48,10 @@ def recover(engine: sa.Engine, settings: Settings) -> int:
                     orphan.run_id,
                     type(error).__name__,
                 )
+    with engine.begin() as conn:
+        cur = cursor(conn)
+        for run_stream_id in runs.ended(conn, staging.left(cur)):
+            staging.drop(cur, run_stream_id)
     dispatch.deliver(engine)
     return found
 
@@ -79,7 +85,6 @@ def _give_up(conn: sa.Connection, settings: Settings, orphan: outbox.Orphan) -> 
         f"{orphan.stage}: its worker died in each of {orphan.attempt} attempts; "
         "`atlas runs show --attempts` lists them"
     )
-    claims.end_attempt(conn, claim, "lost", None)
     if orphan.stage is Stage.EXPLORE:
         claims.fail_unexplored(conn, orphan.run_id, error)
     finish(conn, settings, claim, Status.FAILED, error=error)

@@ -34,14 +34,23 @@ def record(
         the commit.
 
     Raises:
-        NotFound: there is no such connection. UsageError: an empty selection.
+        NotFound: there is no such connection. UsageError: a stream that it does not select.
         ActiveRun: it is being synced already.
     """
-    if streams is not None and not streams:
-        raise UsageError("streams: name at least one, or leave it out for all")
+    connection_id = connections.id_of(conn, name)
+    if streams is not None:
+        if not streams:
+            raise UsageError("streams: name at least one, or leave it out for all")
+        selected = connections.selects(conn, name)
+        unknown = [] if selected is None else [item for item in streams if item not in selected]
+        if unknown:
+            raise UsageError(
+                f"stream {unknown[0]}: connection {name} does not select it; "
+                f"it selects {', '.join(selected or ())}"
+            )
     run_id = runs.create(
         conn,
-        connection_id=connections.id_of(conn, name),
+        connection_id=connection_id,
         connection=name,
         trigger=trigger,
         selected=streams,

@@ -102,8 +102,8 @@ class RunStream(msgspec.Struct):
     stages: list[StageRun]
 
 
-class RunSummary(msgspec.Struct):
-    """A run as lists show it."""
+class Run(msgspec.Struct):
+    """A run with its streams. ``stages`` holds explore, which belongs to the run as a whole."""
 
     run_id: RunId
     connection: str
@@ -113,11 +113,6 @@ class RunSummary(msgspec.Struct):
     started_at: Time | None
     finished_at: Time | None
     error: str | None
-
-
-class Run(RunSummary):
-    """A run with its streams. ``stages`` holds explore, which belongs to the run as a whole."""
-
     repaired: Annotated[
         int, Meta(ge=0, description="Values with NUL or lone surrogates that were mended.")
     ]
@@ -129,7 +124,7 @@ class Run(RunSummary):
 class RunPage(msgspec.Struct):
     """A page of runs, newest first."""
 
-    items: list[RunSummary]
+    items: list[Run]
     next_cursor: Annotated[
         str | None, Meta(description="Where the next page begins; null: the end.")
     ]

@@ -11,7 +11,8 @@ from atlas.web.models import Run, RunFilter, RunPage
 from atlas.web.operations import Operation, Returns
 
 _TIMES = {"started_at": "2025-03-01T09:00:01.5Z", "finished_at": "2025-03-01T09:00:04Z"}
-_SUMMARY = {
+_STAGE = {"status": "succeeded", "attempt": 1, **_TIMES, "rows": 1000, "error": None}
+_RUN = {
     "run_id": "0f8fad5b-d9cb-469f-a165-70867728950e",
     "connection": "shop",
     "trigger": "api",
@@ -19,10 +20,6 @@ _SUMMARY = {
     "created_at": "2025-03-01T09:00:01Z",
     **_TIMES,
     "error": None,
-}
-_STAGE = {"status": "succeeded", "attempt": 1, **_TIMES, "rows": 1000, "error": None}
-_RUN = {
-    **_SUMMARY,
     "repaired": 0,
     "ignored": 0,
     "stages": [{"stage": "explore", **_STAGE}],
@@ -77,9 +74,7 @@ OPERATIONS = [
         summary="List runs, newest first",
         handler=list_runs,
         query=RunFilter,
-        returns={
-            200: Returns(RunPage, "A page.", example={"items": [_SUMMARY], "next_cursor": "41"})
-        },
+        returns={200: Returns(RunPage, "A page.", example={"items": [_RUN], "next_cursor": "41"})},
     ),
     Operation(
         method="GET",
