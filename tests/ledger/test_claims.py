@@ -209,3 +209,28 @@ def test_an_outbox_message_is_one_senders(engine: sa.Engine, new_run: NewRun) ->
     with engine.begin() as one, engine.begin() as other:
         assert len(list(outbox.due(one))) == 1
         assert list(outbox.due(other)) == []
+
+
+def test_a_stage_that_has_ended_cannot_be_ended_again(engine: sa.Engine, new_run: NewRun) -> None:
+    run_id = new_run()
+    claim = take(engine, Stage.EXPLORE, run_id=run_id)
+    end(engine, claim)
+    # As after a commit whose acknowledgement was lost.
+    with pytest.raises(LostClaim), claims.transaction(engine, claim) as conn:
+        claims.retry_later(conn, claim, delay=0, error="the connection broke")
+    with pytest.raises(LostClaim):
+        end(engine, claim, Status.FAILED, error="late")
+    with pytest.raises(LostClaim), claims.transaction(engine, claim) as conn:
+        conn.execute(sa.text("CREATE TABLE pipeline.left_behind ()"))
+    with engine.connect() as conn:
+        assert run_documents.document(conn, run_id)["stages"][0]["status"] == "succeeded"
+
+
+def test_a_stage_whose_holders_all_died_is_left_to_recovery(
+    engine: sa.Engine, new_run: NewRun
+) -> None:
+    run_id = new_run()
+    take(engine, Stage.EXPLORE, lease=-1, run_id=run_id, max_attempts=2)
+    take(engine, Stage.EXPLORE, lease=-1, run_id=run_id, max_attempts=2)
+    third = claims.claim(engine, Stage.EXPLORE, run_id=run_id, holder="x", lease=60, max_attempts=2)
+    assert third is Found.HELD
