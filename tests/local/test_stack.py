@@ -11,13 +11,13 @@ from pathlib import Path
 
 import psutil
 import pytest
-from stack_parts import Eventually, entries, idle, living, python, web
 
 from atlas.errors import AtlasError
 from atlas.local import files, leftovers, supervisor
 from atlas.local.children import children, environment, with_ports
 from atlas.local.stack import Stack, status
 from atlas.settings import Settings, parse, secret_key
+from tests.local.stack_parts import Eventually, entries, idle, living, python, web
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from stack_parts import Eventually, entries, living, web
 
 from atlas.local import leftovers
 from atlas.local.stack import Stack, down, status
 from atlas.settings import Settings, parse
+from tests.local.stack_parts import Eventually, entries, living, web
 
 UP = f"""if True:
     import sys

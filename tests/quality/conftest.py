@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from quality_staging import USERS, Staging, users_plan
 
 from atlas.model.checks import CheckResult
 from atlas.model.stream import Column
 from atlas.quality.check import Plan
 from atlas.quality.soda import SodaHost
+from tests.quality.quality_staging import USERS, Staging, users_plan
 
 
 @pytest.fixture

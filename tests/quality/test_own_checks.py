@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from quality_staging import USERS, Staging, users_plan
 
 from atlas.errors import TerminalError, UsageError
 from atlas.model.checks import CheckResult, Dimension, OnFailure, Outcome
@@ -13,6 +12,7 @@ from atlas.quality.own import own_checks, validate
 from atlas.quality.rules import failing
 from atlas.quality.score import gate
 from atlas.quality.soda import SodaHost
+from tests.quality.quality_staging import USERS, Staging, users_plan
 
 Scan = Callable[..., dict[str, CheckResult]]
 

@@ -7,7 +7,6 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from quality_staging import NOW, USERS, Staging, users_plan
 
 from atlas.errors import TerminalError, TransientError
 from atlas.model.checks import CheckResult, OnFailure, Outcome
@@ -16,6 +15,7 @@ from atlas.quality.plan import plan
 from atlas.quality.rules import failing
 from atlas.quality.score import gate, scores
 from atlas.quality.soda import SodaHost
+from tests.quality.quality_staging import NOW, USERS, Staging, users_plan
 
 Scan = Callable[..., dict[str, CheckResult]]
 LATER = NOW + timedelta(days=3)

@@ -15,11 +15,11 @@ from pathlib import Path
 import psutil
 import psycopg2
 import pytest
-from quality_staging import Staging, users_plan
 
 from atlas.errors import TransientError
 from atlas.model.checks import CheckResult, Outcome
 from atlas.quality.soda import SodaHost
+from tests.quality.quality_staging import Staging, users_plan
 
 SLEEPS = """
 checks for users:
