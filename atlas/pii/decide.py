@@ -22,6 +22,8 @@ TIMES = (ColumnType.DATE, ColumnType.TIMESTAMP, ColumnType.TIMESTAMPTZ)
 _NUMBERS = (ColumnType.BIGINT, ColumnType.NUMERIC)
 _BY_CHANCE = 0.2
 _ENOUGH = 50
+_SOME = 10
+_FEW = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,10 +206,12 @@ def _person(leaf: Leaf, company: Company) -> Finding | None:
         if company.people and like >= 0.9:
             return _value("PERSON", 0.6, like, "called a name, beside personal attributes")
         return None
-    if asked is None and evidence.sampled >= 10 and firms < 0.1 and like >= 0.8:
-        if evidence.trait("full") >= 0.6:
+    if asked is None and firms < 0.1 and like >= 0.8:
+        full = evidence.trait("full")
+        # Given name and surname together are hardly chance, even in a column of a few values.
+        if evidence.sampled >= _FEW and full >= (0.6 if evidence.sampled >= _SOME else 0.8):
             return _value("PERSON", 0.8, known, "most values are full names of people")
-        if known >= 0.7:
+        if evidence.sampled >= _SOME and known >= 0.7:
             return _value("PERSON", 0.7, known, "most values are names of people")
     return None
 

@@ -13,7 +13,7 @@ from atlas.model.personal import Operator, Scope, Verdict
 from atlas.model.stream import Column, ColumnType
 from atlas.pii.claims import claim, tokens
 from atlas.pii.operators import Operators, year_start
-from atlas.pii.paths import Plan, decode, encode, steps
+from atlas.pii.paths import Plan, decode, encode, is_data, steps
 from atlas.pii.policy import MERGING
 from atlas.pii.scanner import Scanner
 from atlas.pii.screen import screen
@@ -67,7 +67,9 @@ class Masker:
                     "retry the run, so that the column is scanned anew"
                 )
             operator = verdict.operator
-            if verdict.column in keys and operator in MERGING:
+            # Two members of one name would be one.
+            names = verdict.path.endswith(".~")
+            if (verdict.column in keys or names) and operator in MERGING:
                 operator = Operator.TOKENIZE
             if operator is not Operator.KEEP:
                 of_column.setdefault(verdict.column, []).append((verdict, operator))
@@ -249,6 +251,8 @@ def _at(value: Any, path: Sequence[tuple[str, str]]) -> Iterable[str]:
     kind, name = path[0]
     if kind == "member" and type(value) is dict and name in value:
         yield from _at(value[name], path[1:])
+    elif kind == "names" and type(value) is dict:
+        yield from filter(is_data, value)
     elif kind == "star" and type(value) is dict:
         for member in value.values():
             yield from _at(member, path[1:])

@@ -1,8 +1,8 @@
 """JSON documents leaf by leaf: their paths, a walk that gathers text, a rewrite that keeps numbers.
 
 Numbers are decoded as int or Decimal, never float, so that what is written back is what was read.
-Member names are taken for structure, not for data: a personal member name (an e-mail address as a
-key) is not masked, but it never becomes part of a path either.
+Member names are structure, but for those that look like data (an e-mail address as a key): they
+never become part of a path, and are a leaf of their own, ``.~``, whose values are the names.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from atlas.errors import TerminalError
 from atlas.pii.claims import IN_NUMBERS, claim, tokens
 
 _PLAIN = re.compile(r"[^\W\d]\w*")
-_STEP = re.compile(r'\.([^\W\d]\w*)|\.(\*)|\[(\*)\]|\["((?:[^"\\]|\\.)*)"\]')
+_STEP = re.compile(r'\.([^\W\d]\w*)|\.(\*)|\.(~)|\[(\*)\]|\["((?:[^"\\]|\\.)*)"\]')
 _DATA_KEY = re.compile(r"@|(?:\d\D{0,2}){5}")
 _CHILDREN = 200
 _LONGEST_KEY = 64
@@ -58,7 +58,17 @@ class Node:
         numbers: numbers gathered there, as text, where the name claims what numbers can be.
     """
 
-    __slots__ = ("_wants_numbers", "children", "item", "numbers", "path", "star", "texts", "words")
+    __slots__ = (
+        "_wants_numbers",
+        "children",
+        "item",
+        "names",
+        "numbers",
+        "path",
+        "star",
+        "texts",
+        "words",
+    )
 
     def __init__(self, path: str, words: tuple[str, ...] = ()) -> None:
         self.path = path
@@ -66,6 +76,7 @@ class Node:
         self.children: dict[str, Node] = {}
         self.star: Node | None = None
         self.item: Node | None = None
+        self.names: Node | None = None
         self.texts: list[str] = []
         self.numbers: list[str] = []
         asked = claim(words)
@@ -98,7 +109,7 @@ class Node:
     def walk(self) -> Iterator[Node]:
         """This node and all below it."""
         yield self
-        for below in (*self.children.values(), self.star, self.item):
+        for below in (*self.children.values(), self.star, self.item, self.names):
             if below is not None:
                 yield from below.walk()
 
@@ -110,6 +121,10 @@ class Node:
             children = self.children
             for key, member in value.items():
                 below = children.get(key) or self.child(key)
+                if below is self.star and is_data(key):
+                    if self.names is None:
+                        self.names = Node(self.path + ".~", self.words)
+                    self.names.texts.append(key)
                 if type(member) is str:
                     below.texts.append(member)
                 else:
@@ -122,17 +137,24 @@ class Node:
             self.numbers.append(str(value))
 
 
+def is_data(key: str) -> bool:
+    """Whether a member's name looks like data."""
+    return _DATA_KEY.search(key) is not None
+
+
 def steps(path: str) -> Iterator[tuple[str, str]]:
     """The steps of a JSON path that a :class:`Node` made, after its "$": ("member", name),
-    ("star", "") or ("item", "")."""
+    ("star", ""), ("names", "") or ("item", "")."""
     at = 1
     while at < len(path):
         found = _STEP.match(path, at)
         if found is None:
             raise ValueError(f"no JSON path of a verdict: {path}")
-        plain, star, item, quoted = found.groups()
+        plain, star, names, item, quoted = found.groups()
         if star:
             yield "star", ""
+        elif names:
+            yield "names", ""
         elif item:
             yield "item", ""
         else:
@@ -147,13 +169,14 @@ Replace = Callable[[Any], Any]
 class Plan:
     """What to replace in the documents of one column, place by place."""
 
-    __slots__ = ("item", "members", "replace", "star")
+    __slots__ = ("item", "members", "names", "replace", "star")
 
     def __init__(self) -> None:
         self.replace: Replace | None = None
         self.members: dict[str, Plan] = {}
         self.star: Plan | None = None
         self.item: Plan | None = None
+        self.names: Plan | None = None
 
     def at(self, path: str) -> Plan:
         """The plan for the place at ``path``, made if need be."""
@@ -164,6 +187,9 @@ class Plan:
             elif kind == "star":
                 plan.star = plan.star or Plan()
                 plan = plan.star
+            elif kind == "names":
+                plan.names = plan.names or Plan()
+                plan = plan.names
             else:
                 plan.item = plan.item or Plan()
                 plan = plan.item
@@ -179,7 +205,7 @@ class Plan:
                 if below is not None:
                     value[key], touched = below.apply(value[key])
                     changed |= touched
-            return value, changed
+            return self._renamed(value, changed)
         if type(value) is list:
             changed = False
             if self.item is not None:
@@ -191,3 +217,12 @@ class Plan:
             return value, False
         replaced = self.replace(value)
         return replaced, replaced is not value
+
+    def _renamed(self, value: dict[str, Any], changed: bool) -> tuple[Any, bool]:
+        if self.names is None or self.names.replace is None:
+            return value, changed
+        replace = self.names.replace
+        names = {key: replace(key) if is_data(key) else key for key in value}
+        if all(new is key for key, new in names.items()):
+            return value, changed
+        return {names[key]: member for key, member in value.items()}, True

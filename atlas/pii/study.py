@@ -248,7 +248,7 @@ class Study:
             if found.score < self._threshold:
                 continue
             operator = policy.operator(found.entity_type, column, place)
-            if column in self._keys and operator in MERGING:
+            if (column in self._keys or place.endswith(".~")) and operator in MERGING:
                 operator = Operator.TOKENIZE
             verdicts.append(_verdict(column, place, leaf, found, operator, around))
         return verdicts

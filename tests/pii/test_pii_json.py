@@ -155,3 +155,33 @@ def test_a_path_leads_back_to_its_place(key: str) -> None:
     document, changed = plan.apply({"outer": [{key: "y"}, {"z": "z"}]})
     assert changed
     assert decode(encode(document), "c") == {"outer": [{key: "x"}, {"z": "z"}]}
+
+
+def test_an_address_as_the_name_of_a_member_becomes_a_token(scanner: Scanner) -> None:
+    documents = [{f"person{i}@mail.example.org": i, "plain": "x"} for i in range(30)]
+    found = verdicts(scanner, {"doc": documents}, JSONB)
+    assert {(item.path, item.entity_type) for item in found} == {("$.~", "EMAIL_ADDRESS")}
+    out = [json.loads(text or "") for text in masked(scanner, {"doc": documents}, JSONB)["doc"]]
+    for index, document in enumerate(out):
+        assert document.pop("plain") == "x"
+        ((name, value),) = document.items()
+        assert value == index
+        assert name.startswith("tok_")
+
+
+def test_two_addresses_as_names_stay_two_members(scanner: Scanner) -> None:
+    document = {"a.one@mail.example.org": 1, "b.two@mail.example.org": 2}
+    (out,) = masked(scanner, {"doc": [document]}, JSONB)["doc"]
+    assert sorted(json.loads(out or "").values()) == [1, 2]
+    assert "@" not in (out or "")
+
+
+def test_full_names_in_a_few_values_are_found_whatever_the_leaf_is_called(
+    scanner: Scanner,
+) -> None:
+    people = ["John Smith", "Maria Garcia", "Peter Jones", "Emma Brown"]
+    documents = [{"rows": [{"c1": people[i % 4], "qty": i}]} for i in range(40)]
+    found = values_found(verdicts(scanner, {"doc": documents}, JSONB))
+    assert set(found.values()) == {"PERSON"}
+    out = "".join(text or "" for text in masked(scanner, {"doc": documents}, JSONB)["doc"])
+    assert not [name for name in people if name in out]
