@@ -13,6 +13,7 @@ from atlas.errors import NotFound
 from atlas.ledger.schedules import next_due
 from atlas.ledger.secrets import decrypt, encrypt, fingerprint
 from atlas.ledger.tables import connection as table
+from atlas.ledger.tables import connector_state
 from atlas.model.connection import Connection
 
 
@@ -26,7 +27,10 @@ class Stored:
 
 
 def put(conn: sa.Connection, secret: bytes, connection: Connection) -> str:
-    """Create or update; returns ``created``, ``updated`` or ``unchanged`` (no write then)."""
+    """Create or update; returns ``created``, ``updated`` or ``unchanged`` (no write then).
+
+    The state of another connector means nothing to this one: it goes (and stays in the history).
+    """
     document = connection.document()
     mark = _mark(secret, connection)
     present = _present(conn, connection.name)
@@ -40,6 +44,11 @@ def put(conn: sa.Connection, secret: bytes, connection: Connection) -> str:
         "fingerprint": mark,
         "due_at": _due(conn, connection, present is not None),
     }
+    changed = sa.select(table.c.id).where(
+        table.c.name == connection.name,
+        table.c.connector.is_distinct_from(connection.connector),
+    )
+    conn.execute(connector_state.delete().where(connector_state.c.connection_id.in_(changed)))
     statement = insert(table).values(name=connection.name, **values)
     conn.execute(
         statement.on_conflict_do_update(
