@@ -11,11 +11,15 @@ from atlas.cli.output import emit, json_option, note, table
 
 
 def prepare(database_url: str) -> None:
-    """Bring the database to this version's schema, before any process works with it."""
+    """See that a Redis of the user's answers, and bring the database to this version's schema,
+    before any process works with them."""
     from atlas.ledger.database import engine
     from atlas.ledger.migrations import upgrade
+    from atlas.local.redis import reach
     from atlas.settings import settings
 
+    if settings().redis_url is not None:
+        reach(settings().redis_url or "")
     bound = engine(settings(), url=database_url)
     upgrade(bound)
     bound.dispose()

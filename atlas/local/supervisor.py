@@ -215,10 +215,6 @@ class Stack:
             redis = Redis(self._home)
             self._start_server("redis", redis, timeout)
             self._urls["redis_url"] = redis.url()
-        else:
-            from atlas.local.redis import reach
-
-            reach(self._settings.redis_url)
 
     def _start_server(self, name: str, server: _Server, timeout: float) -> None:
         def start() -> int:

@@ -130,7 +130,7 @@ def test_resolve(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyP
         install.resolve(None, None, settings)
     with pytest.raises(UsageError, match="either"):
         install.resolve("source-faker", "./mine", settings)
-    with pytest.raises(TerminalError, match="`atlas connectors install source-faker`"):
+    with pytest.raises(TerminalError, match="`atlas apply`"):
         install.resolve("source-faker", None, settings)
     with pytest.raises(NotFound):
         install.resolve("source-fakr", None, settings)
