@@ -196,12 +196,12 @@ def streams(conn: sa.Connection, run_id: str) -> list[RunStream]:
     rows = conn.execute(
         sa.select(run_stream).where(run_stream.c.run_id == run_id).order_by(run_stream.c.id)
     )
-    return [_run_stream(row) for row in rows]
+    return [restore(row) for row in rows]
 
 
 def stream(conn: sa.Connection, run_stream_id: int) -> RunStream:
     """One stream of a run."""
-    return _run_stream(
+    return restore(
         conn.execute(sa.select(run_stream).where(run_stream.c.id == run_stream_id)).one()
     )
 
@@ -246,66 +246,6 @@ def segments(
         query = query.where(segment.c.covered)
     rows = conn.execute(query.order_by(segment.c.first_id))
     return [Segment(row.first_id, row.last_id, row.rows) for row in rows]
-
-
-@dataclass(frozen=True, slots=True)
-class Carried:
-    """Rows of earlier runs that a run takes along.
-
-    Attributes:
-        parts: committed ranges by the id of their run, oldest run first.
-        replaces: whether they begin with all that the source had, so that what chart holds
-            beside them is gone.
-    """
-
-    parts: dict[str, list[Segment]]
-    replaces: bool
-
-    @property
-    def rows(self) -> int:
-        """How many rows these are."""
-        return sum(segment.rows for found in self.parts.values() for segment in found)
-
-
-def unpromoted(conn: sa.Connection, connection: str, key: StreamKey, run_stream_id: int) -> Carried:
-    """Rows that runs before this one left in explore with their state, and that never came to
-    chart, because a gate was closed or a stage failed. The source will not send them again."""
-    of_stream = sa.and_(
-        run.c.connection == connection,
-        run_stream.c.stream == key.name,
-        run_stream.c.namespace == (key.namespace or ""),
-        run_stream.c.id < run_stream_id,
-    )
-    chart = stage_run.alias()
-    promoted = (
-        sa.select(sa.func.coalesce(sa.func.max(run_stream.c.id), 0))
-        .join(run, run.c.id == run_stream.c.run_id)
-        .join(chart, chart.c.run_stream_id == run_stream.c.id)
-        .where(
-            of_stream,
-            chart.c.stage == Stage.CHART.value,
-            chart.c.status == Status.SUCCEEDED.value,
-        )
-        .scalar_subquery()
-    )
-    earlier = conn.execute(
-        sa.select(run_stream)
-        .join(run, run.c.id == run_stream.c.run_id)
-        .where(of_stream, run_stream.c.id > promoted)
-        .order_by(run_stream.c.id)
-    )
-    parts: dict[str, list[Segment]] = {}
-    replaces = False
-    for row in list(earlier):
-        stream = _run_stream(row)
-        if stream.refreshes and not stream.explored:
-            continue  # it broke off, and its state was not kept: it will be read again
-        if stream.refreshes:
-            parts, replaces = {}, True
-        found = segments(conn, stream.id, covered_only=not stream.refreshes)
-        if found:
-            parts[str(stream.run_id)] = found
-    return Carried(parts, replaces)
 
 
 def take_back(conn: sa.Connection, run_stream_id: int, *, all_of_it: bool) -> list[Segment]:
@@ -365,51 +305,6 @@ def oddities(conn: sa.Connection, run_id: str, *, repaired: int, ignored: int) -
     )
 
 
-def unapplied(conn: sa.Connection, connection: str, key: StreamKey) -> dict[str, datetime]:
-    """Runs whose chart stage succeeded for this stream while its history is still to be written:
-    the present one, and earlier ones whose navigate never succeeded. Run id to extraction time."""
-    chart, navigate = stage_run.alias("chart"), stage_run.alias("navigate")
-    rows = conn.execute(
-        sa.select(run.c.id, run.c.extracted_at)
-        .join(run_stream, run_stream.c.run_id == run.c.id)
-        .join(
-            chart,
-            sa.and_(
-                chart.c.run_stream_id == run_stream.c.id,
-                chart.c.stage == Stage.CHART.value,
-                chart.c.status == Status.SUCCEEDED.value,
-            ),
-        )
-        .join(
-            navigate,
-            sa.and_(
-                navigate.c.run_stream_id == run_stream.c.id,
-                navigate.c.stage == Stage.NAVIGATE.value,
-                navigate.c.status != Status.SUCCEEDED.value,
-            ),
-        )
-        .where(
-            run.c.connection == connection,
-            run_stream.c.stream == key.name,
-            run_stream.c.namespace == (key.namespace or ""),
-        )
-    )
-    return {row.id: row.extracted_at for row in rows if row.extracted_at is not None}
-
-
-def removed_rows(conn: sa.Connection, connection: str, key: StreamKey, run_ids: list[str]) -> bool:
-    """Whether any of these runs took rows of the stream out of chart."""
-    return bool(
-        conn.execute(
-            sa.select(sa.func.coalesce(sa.func.sum(run_stream.c.rows_deleted), 0)).where(
-                run_stream.c.run_id.in_(run_ids),
-                run_stream.c.stream == key.name,
-                run_stream.c.namespace == (key.namespace or ""),
-            )
-        ).scalar_one()
-    )
-
-
 def row_of(conn: sa.Connection, run_id: str) -> sa.Row[Any]:
     """The row of a run.
 
@@ -436,7 +331,8 @@ def _document(configured: ConfiguredStream, refreshes: bool) -> dict[str, Any]:
     }
 
 
-def _run_stream(row: sa.Row[Any]) -> RunStream:
+def restore(row: sa.Row[Any]) -> RunStream:
+    """The stream of a run from its row."""
     document = row.configured
     return RunStream(
         id=row.id,

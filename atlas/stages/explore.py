@@ -8,12 +8,14 @@ states are committed is :mod:`atlas.stages.landing`'s.
 from __future__ import annotations
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import sqlalchemy as sa
 
 from atlas.connectors import runner
 from atlas.connectors.configure import configure
-from atlas.connectors.install import resolve
+from atlas.connectors.install import Connector, resolve
 from atlas.connectors.protocol import State
 from atlas.connectors.reader import Reader, Records
 from atlas.errors import AtlasError, TerminalError
@@ -23,8 +25,8 @@ from atlas.ledger import connections, runs, state
 from atlas.ledger.database import cursor
 from atlas.ledger.runs import RunStream
 from atlas.model.connection import Connection
-from atlas.model.stream import SyncMode
-from atlas.settings import secret_key
+from atlas.model.stream import AvailableStream, SyncMode
+from atlas.settings import Settings, secret_key
 from atlas.stages import ORDER
 from atlas.stages.landing import Landing, Target
 from atlas.stages.work import Work
@@ -46,18 +48,15 @@ def run(work: Work) -> None:
     connection = stored.connection
     connector = resolve(connection.connector, connection.executable, settings, install_missing=True)
     spec = runner.spec(connector, settings)
-    if not stored.checked:
-        runner.check(connector, connection.config, settings, spec=spec)
-        with work.transaction() as conn:
-            connections.checked(conn, stored.id)
     if not planned:
-        available = runner.discover(connector, connection.config, settings, spec=spec)
+        available = _ask(connector, stored, settings, spec)
         configured = configure(
             available, connection.streams, this.selected, full_refresh=this.full_refresh
         )
         if not configured:
             raise TerminalError(f"connection {connection.name}: its source offers no stream")
         with work.transaction() as conn:
+            connections.checked(conn, stored.id)
             runs.stamp_extraction(conn, this.id)
             runs.add_streams(
                 conn,
@@ -93,6 +92,30 @@ def run(work: Work) -> None:
                 connection.name,
             )
         landing.end(reader)
+
+
+def _ask(
+    connector: Connector, stored: connections.Stored, settings: Settings, spec: dict[str, Any]
+) -> list[AvailableStream]:
+    """What the source offers; and, of a configuration that it has not seen, whether it works.
+
+    Both at once, for starting a connector takes seconds. Its own word on the configuration is the
+    better error.
+    """
+    config = stored.connection.config
+    with ThreadPoolExecutor(1) as pool:
+        check = None
+        if not stored.checked:
+            check = pool.submit(runner.check, connector, config, settings, spec=spec)
+        try:
+            available = runner.discover(connector, config, settings, spec=spec)
+        except AtlasError:
+            if check is not None:
+                check.result()
+            raise
+        if check is not None:
+            check.result()
+    return available
 
 
 def _prepare(conn: sa.Connection, connection: Connection, run_id: str, stream: RunStream) -> Target:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from atlas.layers import navigate, staging
-from atlas.ledger import runs
+from atlas.ledger import backlog, runs
 from atlas.ledger.database import cursor
 from atlas.stages.context import load
 from atlas.stages.work import Work
@@ -23,7 +23,7 @@ def run(work: Work) -> None:
     configured = stream.configured
     with work.transaction() as conn:
         cur = cursor(conn)
-        pending = runs.unapplied(conn, context.run.connection, stream.key)
+        pending = backlog.unapplied(conn, context.run.connection, stream.key)
         counts = navigate.apply(
             cur,
             context.tables,
@@ -32,7 +32,7 @@ def run(work: Work) -> None:
             configured.primary_key,
             pending,
             whole=stream.replaces
-            or runs.removed_rows(conn, context.run.connection, stream.key, list(pending)),
+            or backlog.removed_rows(conn, context.run.connection, stream.key, list(pending)),
         )
         runs.count(conn, stream.id, versions_opened=counts.opened, versions_closed=counts.closed)
         work.finish(

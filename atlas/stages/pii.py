@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from atlas.layers import explore as raw
 from atlas.layers import staging
-from atlas.ledger import results, runs
+from atlas.ledger import backlog, results, runs
 from atlas.ledger.database import cursor
 from atlas.ledger.secrets import derive
 from atlas.model.personal import Operator, Scope, Verdict
@@ -57,9 +57,9 @@ def run(work: Work) -> None:
     keys = frozenset(context.key)
     with work.reading() as conn:
         parts = {context.run.id: runs.segments(conn, stream.id)}
-        carried = runs.Carried({}, replaces=False)
+        carried = backlog.Carried({}, replaces=False)
         if not stream.refreshes:  # what is read from its start brings everything anew
-            carried = runs.unpromoted(conn, context.run.connection, stream.key, stream.id)
+            carried = backlog.unpromoted(conn, context.run.connection, stream.key, stream.id)
         before = results.findings_before(conn, context.run.connection, stream.key, stream.id)
     # Older rows first: of two for one key, the later one wins where cursors do not decide.
     parts = {**carried.parts, **parts}

@@ -1,0 +1,118 @@
+"""What earlier runs of a stream left undone: rows that never came to chart, history not written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from atlas.ledger import runs
+from atlas.ledger.tables import run, run_stream, stage_run
+from atlas.model.stage import Stage, Status
+from atlas.model.stream import Segment, StreamKey
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """Rows of earlier runs that a run takes along.
+
+    Attributes:
+        parts: committed ranges by the id of their run, oldest run first.
+        replaces: whether they begin with all that the source had, so that what chart holds
+            beside them is gone.
+    """
+
+    parts: dict[str, list[Segment]]
+    replaces: bool
+
+    @property
+    def rows(self) -> int:
+        """How many rows these are."""
+        return sum(segment.rows for found in self.parts.values() for segment in found)
+
+
+def unpromoted(conn: sa.Connection, connection: str, key: StreamKey, run_stream_id: int) -> Carried:
+    """Rows that runs before this one left in explore with their state, and that never came to
+    chart, because a gate was closed or a stage failed. The source will not send them again."""
+    of_stream = sa.and_(
+        run.c.connection == connection,
+        run_stream.c.stream == key.name,
+        run_stream.c.namespace == (key.namespace or ""),
+        run_stream.c.id < run_stream_id,
+    )
+    chart = stage_run.alias()
+    promoted = (
+        sa.select(sa.func.coalesce(sa.func.max(run_stream.c.id), 0))
+        .join(run, run.c.id == run_stream.c.run_id)
+        .join(chart, chart.c.run_stream_id == run_stream.c.id)
+        .where(
+            of_stream,
+            chart.c.stage == Stage.CHART.value,
+            chart.c.status == Status.SUCCEEDED.value,
+        )
+        .scalar_subquery()
+    )
+    earlier = conn.execute(
+        sa.select(run_stream)
+        .join(run, run.c.id == run_stream.c.run_id)
+        .where(of_stream, run_stream.c.id > promoted)
+        .order_by(run_stream.c.id)
+    )
+    parts: dict[str, list[Segment]] = {}
+    replaces = False
+    for row in list(earlier):
+        stream = runs.restore(row)
+        if stream.refreshes and not stream.explored:
+            continue  # it broke off, and its state was not kept: it will be read again
+        if stream.refreshes:
+            parts, replaces = {}, True
+        found = runs.segments(conn, stream.id, covered_only=not stream.refreshes)
+        if found:
+            parts[str(stream.run_id)] = found
+    return Carried(parts, replaces)
+
+
+def unapplied(conn: sa.Connection, connection: str, key: StreamKey) -> dict[str, datetime]:
+    """Runs whose chart stage succeeded for this stream while its history is still to be written:
+    the present one, and earlier ones whose navigate never succeeded. Run id to extraction time."""
+    chart, navigate = stage_run.alias("chart"), stage_run.alias("navigate")
+    rows = conn.execute(
+        sa.select(run.c.id, run.c.extracted_at)
+        .join(run_stream, run_stream.c.run_id == run.c.id)
+        .join(
+            chart,
+            sa.and_(
+                chart.c.run_stream_id == run_stream.c.id,
+                chart.c.stage == Stage.CHART.value,
+                chart.c.status == Status.SUCCEEDED.value,
+            ),
+        )
+        .join(
+            navigate,
+            sa.and_(
+                navigate.c.run_stream_id == run_stream.c.id,
+                navigate.c.stage == Stage.NAVIGATE.value,
+                navigate.c.status != Status.SUCCEEDED.value,
+            ),
+        )
+        .where(
+            run.c.connection == connection,
+            run_stream.c.stream == key.name,
+            run_stream.c.namespace == (key.namespace or ""),
+        )
+    )
+    return {row.id: row.extracted_at for row in rows if row.extracted_at is not None}
+
+
+def removed_rows(conn: sa.Connection, connection: str, key: StreamKey, run_ids: list[str]) -> bool:
+    """Whether any of these runs took rows of the stream out of chart."""
+    return bool(
+        conn.execute(
+            sa.select(sa.func.coalesce(sa.func.sum(run_stream.c.rows_deleted), 0)).where(
+                run_stream.c.run_id.in_(run_ids),
+                run_stream.c.stream == key.name,
+                run_stream.c.namespace == (key.namespace or ""),
+            )
+        ).scalar_one()
+    )
