@@ -40,7 +40,7 @@ def measure(options: Options) -> Result:
         ],
     )
     stages = Table(
-        "governed: where the time goes (a stream's own stages may begin before explore has ended)",
+        "governed: where the time goes",
         ["stage", "begins at, s", "seconds", "rows/s", "share of the run"],
         [
             [name, of.begin(name), of.stage(name), rows / of.stage(name), of.stage(name) / governed]
