@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: demo test up lint types format bench clean help lock setup
+.PHONY: demo test up lint types format bench chaos connectors-check clean help lock setup
 
 $(READY): requirements/lock.txt requirements/bootstrap.txt setup.cfg pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "Atlas needs Python 3.11: install it, or say make PYTHON=/path/to/python3.11" >&2; exit 2; }
@@ -20,8 +20,8 @@ setup: $(READY) ## create .venv from the lock file
 demo: $(READY) ## sync a real source through every stage on this machine, and print what came of it
 	@$(BIN)/atlas demo
 
-test: $(READY) ## run the whole test suite
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(READY) ## run the whole test suite, three files at a time
+	@$(BIN)/python -m pytest $(or $(ARGS),--numprocesses 3 --dist loadfile --no-loadscope-reorder)
 
 up: $(READY) ## run the whole stack in the foreground; Ctrl-C stops it
 	@$(BIN)/atlas up
@@ -41,6 +41,12 @@ format: $(READY) ## rewrite the sources in the one style
 bench: $(READY) ## measure Atlas against its peers; prints tables of ratios
 	@$(BIN)/python -m bench $(ARGS)
 
+chaos: $(READY) ## break running stacks at random moments: TRIALS=50 JOBS=3 SEED=n CELL=fault:stage
+	@$(BIN)/python -m tests.chaos --trials $(or $(TRIALS),50) --jobs $(or $(JOBS),3) $(if $(SEED),--seed $(SEED)) $(if $(CELL),--cell $(CELL)) $(ARGS)
+
+connectors-check: $(READY) ## install connectors of the catalog and ask them; NAMES="source-x …", ARGS=--again
+	@$(BIN)/python -m tools.connectors_check $(NAMES) $(ARGS)
+
 lock: $(READY) ## resolve setup.cfg anew into requirements/lock.txt
 	@$(BIN)/uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header setup.cfg --extra dev -o requirements/lock.txt
 
@@ -49,4 +55,4 @@ clean: ## remove the environment and all that tools left behind (not the data in
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help: ## show this
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -28,6 +28,8 @@ broker_connection_max_retries = None
 # Without it a worker that lost Redis for a moment cancels tasks whose ledger claim is alive.
 worker_cancel_long_running_tasks_on_connection_loss = False
 broker_transport_options = {
+    # The smallest first; of one list a priority, for the parts of large streams can wait.
+    "priority_steps": [0, 6],
     # Above the longest a stage may take. A duplicate would find the live claim and be ignored,
     # and work that lost its worker is found by recovery within seconds, not by this.
     "visibility_timeout": 24 * 3600,
@@ -58,12 +60,17 @@ task_acks_on_timeout = True
 # One message at a time: a long stage must not sit on others that a free worker could take.
 worker_prefetch_multiplier = 1
 
+# And a queue a worker, for the question whether it consumes (atlas/sync/probe.py).
+worker_direct = True
+
 # A queue a kind of work: `extract` waits on others, `scan` burns CPU, `load` waits on SQL, and
 # `control` must always be free.
 task_default_queue = "control"
 task_routes = {
     "atlas.explore": {"queue": "extract"},
+    "atlas.operation": {"queue": "extract"},
     "atlas.pii": {"queue": "scan"},
+    "atlas.scan": {"queue": "scan"},
     "atlas.quality": {"queue": "load"},
     "atlas.chart": {"queue": "load"},
     "atlas.navigate": {"queue": "load"},
@@ -71,9 +78,9 @@ task_routes = {
     "atlas.*": {"queue": "control"},
 }
 
-# On SIGTERM (REMAP_SIGTERM=SIGQUIT in the worker's environment) running tasks get this long to
-# end; what is cut off is taken up from its last commit.
-worker_soft_shutdown_timeout = 10.0
+# On SIGTERM (a warm shutdown) our tasks end, or hand themselves back, within this time; SIGQUIT
+# waits as long before it cuts them off, and then what was cut off is taken up from its last commit.
+worker_soft_shutdown_timeout = _current.shutdown_seconds
 # A child of the scan pool loads its models before it says that it is up. With the default of four
 # seconds a busy machine would kill each replacement of a child that died, for ever.
 worker_proc_alive_timeout = 120.0
@@ -85,7 +92,8 @@ worker_log_format = "%(asctime)s %(levelname)s %(processName)s %(message)s"
 worker_task_log_format = "%(asctime)s %(levelname)s %(processName)s %(task_name)s %(message)s"
 # What Flower shows.
 worker_send_task_events = True
-task_send_sent_event = True
+# A second message for each; the ledger tells what waits.
+task_send_sent_event = False
 
 timezone = "UTC"
 enable_utc = True

@@ -29,27 +29,70 @@ class Conflict(AtlasError):
 
 
 class ActiveRun(Conflict):
-    """The connection already has an active run, named by ``run_id``."""
+    """The connection already has an active run, named by ``run_id``; ``before``: what has to wait
+    for its end."""
 
-    def __init__(self, connection: str, run_id: str) -> None:
+    def __init__(self, connection: str, run_id: str, *, before: str = "you start another") -> None:
         super().__init__(
             f"connection {connection} already has an active run, {run_id}: "
-            "wait for it to end before you start another"
+            f"wait for it to end before {before}"
         )
         self.connection = connection
         self.run_id = run_id
+
+
+class RunEnded(Conflict):
+    """The run has ended, so there is nothing to cancel."""
+
+    def __init__(self, run_id: str, status: str) -> None:
+        super().__init__(f"run {run_id} has ended already: it is {status}")
+        self.run_id = run_id
+        self.status = status
+
+
+class NotInstalled(Conflict):
+    """The connector has to be installed before it can be said what it accepts."""
+
+    def __init__(self, connector: str) -> None:
+        super().__init__(
+            f"connector {connector} is not installed, so nobody can say what its configuration "
+            f"must be: install it (POST /api/v1/connectors/{connector}/install), then ask again"
+        )
 
 
 class TransientError(AtlasError):
     """The work failed for a reason that may pass; the ledger schedules another attempt.
 
     ``max_attempts`` bounds the attempts below the setting where the cause says so
-    (Airbyte's ``system_error`` is tried once more).
+    (Airbyte's ``system_error`` is tried once more). An ``outage`` is no fault of the work: it is
+    waited for, far beyond the setting.
     """
 
-    def __init__(self, message: str, *, max_attempts: int | None = None) -> None:
+    def __init__(
+        self, message: str, *, max_attempts: int | None = None, outage: bool = False
+    ) -> None:
         super().__init__(message)
         self.max_attempts = max_attempts
+        self.outage = outage
+
+    @property
+    def cause(self) -> str:
+        """Errors of one cause are counted together against their cap."""
+        if self.outage:
+            return "outage"
+        return "transient" if self.max_attempts is None else "bounded"
+
+
+class WrongSecretKey(TransientError):
+    """The secret key opens nothing in this database, now. Worth a second look, at the key's file
+    too: it may have been replaced between the two."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the secret key is not the one of this database: set ATLAS_SECRET_KEY to that one, or "
+            "bring back its secret.key",
+            max_attempts=2,
+        )
 
 
 class TerminalError(AtlasError):

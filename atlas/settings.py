@@ -104,8 +104,15 @@ class Settings:
     secret_key: str | None = _setting(
         str,
         None,
-        "Encrypts stored configurations and keys the tokens. At least 32 characters. "
+        "Opens what stored configurations and tokens are keyed with. At least 32 characters. "
         "Made and kept under ATLAS_HOME on the embedded stack, required otherwise.",
+        secret=True,
+    )
+    secret_key_new: str | None = _setting(
+        str,
+        None,
+        "What `atlas keys rotate-secret` puts in the place of ATLAS_SECRET_KEY; nothing else "
+        "reads it.",
         secret=True,
     )
     host: str = _setting(str, "127.0.0.1", "Address that the web process listens on.")
@@ -125,6 +132,13 @@ class Settings:
         _positive_int, 4, "Processes of a worker on queue load (they wait for SQL)."
     )
     control_concurrency: int = _setting(_positive_int, 2, "Processes of a worker on queue control.")
+    connector_slots: int = _setting(
+        _positive_int, 16, "Connectors that run at once, over all hosts."
+    )
+
+    probe_interval: float = _setting(
+        _positive_float, 15.0, "Seconds between two looks of `atlas up` whether its workers work."
+    )
 
     lease_seconds: float = _setting(
         _positive_float,
@@ -139,10 +153,19 @@ class Settings:
     )
     redispatch_seconds: float = _setting(
         _positive_float,
-        20.0,
+        10.0,
         "How long a dispatched stage may stay unclaimed before it is sent again.",
     )
-    max_attempts: int = _setting(_positive_int, 5, "Attempts of a stage before it ends failed.")
+    shutdown_seconds: float = _setting(
+        _positive_float,
+        10.0,
+        "Seconds that a worker which is told to stop gives its tasks; then they are handed back.",
+    )
+    max_attempts: int = _setting(
+        _positive_int,
+        5,
+        "Attempts in a row, without getting on, that a stage may fail before it ends failed.",
+    )
     retry_base_seconds: float = _setting(
         _positive_float, 2.0, "Delay before the second attempt; it doubles with each further one."
     )
@@ -168,6 +191,17 @@ class Settings:
     max_record_bytes: int = _setting(
         _positive_int, 64 * 1024 * 1024, "Largest line of a connector's output that is read."
     )
+    record_counts: str = _setting(
+        _one_of("fail", "warn"),
+        "fail",
+        "What comes of a stream whose source counted other records than came: fail or warn.",
+    )
+    files_roots: tuple[str, ...] = _setting(
+        _words,
+        (),
+        "Directories whose files may be read by source-files, or source-file with local storage, "
+        "when configured over HTTP; none: nothing.",
+    )
     checkpoint_rows: int = _setting(
         _positive_int, 10_000, "Rows after which explore commits at the source's next STATE."
     )
@@ -178,7 +212,9 @@ class Settings:
         _positive_int, 8 * 1024 * 1024, "Bytes of records that explore holds before it sends them."
     )
     batch_rows: int = _setting(
-        _positive_int, 50_000, "Rows of a columnar batch that pii holds in memory."
+        _positive_int,
+        20_000,
+        "Rows that pii scans and masks at a time; larger streams are spread over the scan workers.",
     )
 
     pii_model: str = _setting(
@@ -254,8 +290,9 @@ def parse(environ: Mapping[str, str]) -> Settings:
             raise UsageError(f"setting {name}: {shown} {what}") from error
     values.setdefault("home", _path(".atlas"))
     settings = Settings(**values)
-    if settings.secret_key is not None and len(settings.secret_key) < 32:
-        raise UsageError("setting ATLAS_SECRET_KEY: must be at least 32 characters long")
+    for name in ("secret_key", "secret_key_new"):
+        if len(getattr(settings, name) or 32 * "x") < 32:
+            raise UsageError(f"setting {PREFIX}{name.upper()}: must be at least 32 characters long")
     return settings
 
 

@@ -14,7 +14,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench import Options, explore, governed, memory, start
+from bench import (
+    Options,
+    accept,
+    connections,
+    explore,
+    governed,
+    growth,
+    memory,
+    overhead,
+    postgres,
+    reading,
+    scan,
+    start,
+)
 from bench.report import Result, console, machine, markdown, print_result
 from bench.stack import BenchError
 
@@ -23,6 +36,13 @@ MEASUREMENTS: dict[str, Callable[[Options], Result]] = {
     "explore": explore.measure,
     "governed": governed.measure,
     "memory": memory.measure,
+    "growth": growth.measure,
+    "postgres": postgres.measure,
+    "reading": reading.measure,
+    "connections": connections.measure,
+    "overhead": overhead.measure,
+    "accept": accept.measure,
+    "scan": scan.measure,
 }
 
 
@@ -32,8 +52,16 @@ def main() -> int:
         prog="python -m bench", description="Measure Atlas against its peers and limits."
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(MEASUREMENTS)}; all")
-    parser.add_argument("--rows", type=_count, help="rows, to try it out on a smaller scale")
-    parser.add_argument("--runs", type=_count, help="rounds (default 3; start: 5; memory: 1)")
+    parser.add_argument(
+        "--rows",
+        type=_count,
+        help="rows (connections; requests of accept), to try it on a smaller scale",
+    )
+    parser.add_argument(
+        "--runs",
+        type=_count,
+        help="rounds (default 3; start: 5; memory, growth: 1; overhead: 30; accept: 20; scan: 2)",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there as well")
     given = parser.parse_args()
     if unknown := set(given.names) - set(MEASUREMENTS):

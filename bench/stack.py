@@ -58,11 +58,16 @@ class Stack:
             raise BenchError(f"atlas {' '.join(args)}: exit code {done.returncode}: {told}")
         return done.stdout
 
-    def apply(self, connection: dict[str, Any]) -> None:
-        """Apply one connection."""
+    def apply(self, *connections: dict[str, Any]) -> None:
+        """Apply connections."""
         path = self.home / "connections.yml"
-        path.write_text(yaml.safe_dump({"connections": [connection]}))
+        path.write_text(yaml.safe_dump({"connections": list(connections)}))
         self.atlas("apply", "-f", str(path))
+
+    def key(self, role: str) -> str:
+        """A new API key."""
+        made = self.atlas("keys", "create", "--name", f"bench-{time.time_ns()}", "--role", role)
+        return made.strip()
 
     def sync(self, name: str, rows: int) -> dict[str, Any]:
         """Sync to the end; returns the run's document.
@@ -88,13 +93,28 @@ class Stack:
         return parse({k: v for k, v in self.environ.items() if k.startswith("ATLAS_")})
 
     @property
+    def state(self) -> dict[str, Any]:
+        """What `atlas up` wrote of itself."""
+        return dict(json.loads((self.home / "stack.json").read_bytes()))
+
+    @property
     def database_url(self) -> str:
         """URL of its embedded PostgreSQL."""
-        return str(json.loads((self.home / "stack.json").read_bytes())["database_url"])
+        return str(self.state["database_url"])
+
+    @property
+    def redis_url(self) -> str:
+        """URL of its embedded Redis."""
+        return str(self.state["redis_url"])
+
+    @property
+    def api_url(self) -> str:
+        """URL of its web process."""
+        return str(self.state["api_url"])
 
     def processes(self) -> dict[str, psutil.Process]:
         """The stack's processes by their names in ``atlas status``, and ``up``, their parent."""
-        state = json.loads((self.home / "stack.json").read_bytes())
+        state = self.state
         pids = {entry["name"]: entry["pid"] for entry in state["processes"]}
         return {name: psutil.Process(pid) for name, pid in {"up": state["up_pid"], **pids}.items()}
 
@@ -104,18 +124,18 @@ class Stack:
 
         Gives its URL.
         """
-        with self._admin() as cursor:
+        with self.admin() as cursor:
             cursor.execute(f'CREATE DATABASE "{name}"')
         try:
             head, _, query = self.database_url.partition("?")
             yield f"{head.rpartition('/')[0]}/{name}?{query}"
         finally:
-            with self._admin() as cursor:
+            with self.admin() as cursor:
                 cursor.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
     def calm(self) -> None:
         """Let the server write out what the measurement before left to be written."""
-        with self._admin() as cursor:
+        with self.admin() as cursor:
             cursor.execute("CHECKPOINT")
         os.sync()
 
@@ -138,7 +158,8 @@ class Stack:
             time.sleep(_SETTLE)
 
     @contextlib.contextmanager
-    def _admin(self) -> Iterator[extensions.cursor]:
+    def admin(self) -> Iterator[extensions.cursor]:
+        """A cursor in its database; each statement commits."""
         connection = psycopg2.connect(self.database_url)
         try:
             connection.autocommit = True
@@ -146,6 +167,20 @@ class Stack:
                 yield cursor
         finally:
             connection.close()
+
+
+@contextlib.contextmanager
+def cores(count: int) -> Iterator[None]:
+    """This process and what it starts use no more than ``count`` cores (where that can be said)."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(before)[:count])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import configparser
 import copy
 import fnmatch
@@ -18,6 +17,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
+from atlas.cli.worker_health import worker_health
 from atlas.local.children import QUEUES, children
 from atlas.settings import PREFIX, Settings
 
@@ -113,11 +113,18 @@ def test_every_queue_has_its_worker(
     for queue in QUEUES:
         words, environment = procfile[f"worker-{queue}"]
         assert words[words.index("-Q") + 1] == queue
-        assert environment == {"REMAP_SIGTERM=SIGQUIT"}
+        assert environment == set()
         service = compose["services"][f"worker-{queue}"]
-        assert service["environment"]["REMAP_SIGTERM"] == "SIGQUIT"
         node = words[words.index("-n") + 1].removesuffix("@%h")
-        assert f"--destination={node}@$$HOSTNAME" in service["healthcheck"]["test"][-1]
+        assert service["healthcheck"]["test"] == ["CMD", "atlas", "worker-health", node]
+
+
+def test_an_unhealthy_worker_may_say_so_itself(compose: dict[str, Any]) -> None:
+    (timeout,) = (param.default for param in worker_health.params if param.name == "timeout")
+    for queue in QUEUES:
+        check = compose["services"][f"worker-{queue}"]["healthcheck"]
+        # The answer, the worker's parent, the ledger.
+        assert float(check["timeout"].removesuffix("s")) >= timeout + 15
 
 
 def test_only_settings_that_exist_are_set(
@@ -189,17 +196,9 @@ def test_workers_can_be_scaled(compose: dict[str, Any]) -> None:
 
 
 def test_stop_leaves_running_stages_their_time(compose: dict[str, Any]) -> None:
-    tree = ast.parse((ROOT / "celeryconfig.py").read_text())
-    (soft,) = (
-        ast.literal_eval(node.value)
-        for node in tree.body
-        if isinstance(node, ast.Assign)
-        and isinstance(node.targets[0], ast.Name)
-        and node.targets[0].id == "worker_soft_shutdown_timeout"
-    )
     for queue in QUEUES:
         grace = compose["services"][f"worker-{queue}"]["stop_grace_period"]
-        assert float(grace.removesuffix("s")) >= soft + 10
+        assert float(grace.removesuffix("s")) >= Settings().shutdown_seconds + 10
 
 
 def test_redis_keeps_its_messages(compose: dict[str, Any]) -> None:

@@ -1,23 +1,47 @@
-"""What a worker's processes do when they start: die with their parent, warm up what is slow."""
+"""What a worker's processes do at their start and their end.
+
+They die with their parent, warm up what is slow, and keep the ticks; and learn from their parent
+that the worker is to stop, so that they end or hand back what they do.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import logging
+import mmap
 import os
 import signal
 import sys
 from typing import Any
 
-from celery.signals import after_setup_logger, celeryd_init, worker_process_init
+from celery.signals import (
+    after_setup_logger,
+    celeryd_init,
+    worker_process_init,
+    worker_shutting_down,
+)
 
 from atlas.errors import AtlasError
+from atlas.ledger.database import name_process, shared
 from atlas.settings import settings
 
 log = logging.getLogger(__name__)
 
 _PR_SET_PDEATHSIG = 1
 _queues: set[str] = set()
+# A byte that parent and children share. An Event's lock could die with the child that holds it.
+_stopping = mmap.mmap(-1, 1)
+
+
+def stopping() -> bool:
+    """Whether this worker was told to stop."""
+    return _stopping[0] != 0
+
+
+@worker_shutting_down.connect
+def tell_children(**_: Any) -> None:
+    """In the parent, at the first signal."""
+    _stopping[0] = 1
 
 
 @celeryd_init.connect
@@ -26,6 +50,7 @@ def remember_queues(options: dict[str, Any] | None = None, **_: Any) -> None:
     chosen = (options or {}).get("queues") or ""
     names = chosen.split(",") if isinstance(chosen, str) else chosen
     _queues.update(str(name).strip() for name in names)
+    name_process(",".join(sorted(_queues)))
 
 
 @worker_process_init.connect
@@ -39,6 +64,10 @@ def start_child(**_: Any) -> None:
         from atlas.connectors.workspace import sweep
 
         sweep(settings())
+    if "control" in _queues:
+        from atlas.sync import ticks
+
+        ticks.start_keepers(shared(settings()), settings())
     if "scan" in _queues:
         from atlas.stages.pii import warm_up
 

@@ -9,15 +9,13 @@ from celery.exceptions import Ignore
 
 from atlas.errors import AtlasError, TransientError
 from atlas.ledger.claims import Found
-from atlas.ledger.database import classified, shared
+from atlas.ledger.database import shared
 from atlas.model.stage import Stage
 from atlas.settings import settings
+from atlas.sync import operate, probe, ticks
 from atlas.sync.broker import app
-from atlas.sync.delivery import deliver_events
-from atlas.sync.dispatch import deliver
-from atlas.sync.perform import perform
-from atlas.sync.recovery import recover
-from atlas.sync.request import fire
+from atlas.sync.perform import perform, perform_part
+from workers import lifecycle
 
 log = logging.getLogger(__name__)
 _task = app().task
@@ -26,7 +24,7 @@ _task = app().task
 def _perform(stage: Stage, **ids: Any) -> None:
     """Do the stage; end the chain here unless what follows may go on."""
     try:
-        found = perform(shared(settings()), settings(), stage, **ids)
+        found = perform(shared(settings()), settings(), stage, stopping=lifecycle.stopping, **ids)
     except TransientError as error:  # PostgreSQL is gone: recovery sends the stage again
         raise Ignore(str(error)) from error
     if found is not Found.DONE:
@@ -69,35 +67,61 @@ def lineage(run_stream_id: int) -> None:
     _perform(Stage.LINEAGE, run_stream_id=run_stream_id)
 
 
+@_task(name="atlas.scan")
+def scan() -> None:
+    """Scan or mask the part of a stream that is next."""
+    try:
+        perform_part(shared(settings()), settings(), stopping=lifecycle.stopping)
+    except TransientError as error:  # PostgreSQL is gone: recovery sees to the part
+        raise Ignore(str(error)) from error
+
+
+@_task(name="atlas.operation")
+def operation(operation_id: str) -> None:
+    """Ask a connector, or install it, for somebody who polls."""
+    _attempt(
+        operate.perform,
+        shared(settings()),
+        settings(),
+        operation_id,
+        lifecycle.stopping,
+    )
+
+
 @_task(name="atlas.relay")
 def relay() -> None:
     """Send what waits in the outbox."""
-    _tick(deliver, shared(settings()))
+    _attempt(ticks.do, shared(settings()), settings(), "relay")
 
 
 @_task(name="atlas.recover")
-def recover_lost() -> None:
+def recover() -> None:
     """Take up what lost its worker or its message."""
-    _tick(recover, shared(settings()), settings())
+    _attempt(ticks.do, shared(settings()), settings(), "recover")
 
 
 @_task(name="atlas.deliver")
-def deliver_lineage() -> None:
+def deliver() -> None:
     """Deliver lineage events."""
-    _tick(deliver_events, shared(settings()), settings())
+    _attempt(ticks.do, shared(settings()), settings(), "deliver")
 
 
 @_task(name="atlas.fire")
-def fire_schedules() -> None:
+def fire() -> None:
     """Request the syncs whose time has come."""
-    _tick(fire, shared(settings()))
+    _attempt(ticks.do, shared(settings()), settings(), "fire")
 
 
-def _tick(work: Any, *args: Any) -> None:
-    """A periodic task that could not do its work now leaves it to its next tick."""
+@_task(name=probe.TASK)
+def answer_probe(question: str, node: str) -> None:
+    """Show that this worker works."""
+    _attempt(probe.answer, settings(), question, node)
+
+
+def _attempt(work: Any, *args: Any) -> None:
+    """What could not be done now is left to its next time."""
     try:
-        with classified(shared(settings()).url.render_as_string()):
-            work(*args)
+        work(*args)
     except AtlasError as error:
         log.warning("%s", error)
         raise Ignore(str(error)) from error

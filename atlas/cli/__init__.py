@@ -11,10 +11,13 @@ import click
 
 from atlas import __version__
 from atlas.cli.connections import apply, connections
+from atlas.cli.connectors import connectors
 from atlas.cli.demo import demo
 from atlas.cli.keys import keys
 from atlas.cli.runs import runs, sync
 from atlas.cli.stack import down, migrate, status, up
+from atlas.cli.state import state
+from atlas.cli.worker_health import worker_health
 from atlas.errors import AtlasError
 
 
@@ -31,7 +34,22 @@ def atlas(context: click.Context, debug: bool) -> None:
     context.obj = {"debug": debug}
 
 
-for command in (up, down, status, migrate, apply, connections, sync, runs, keys, demo):
+_COMMANDS = (
+    up,
+    down,
+    status,
+    worker_health,
+    migrate,
+    apply,
+    connections,
+    connectors,
+    sync,
+    runs,
+    state,
+    keys,
+    demo,
+)
+for command in _COMMANDS:
     atlas.add_command(command)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from atlas.cli.output import emit, json_option, note, table
+from atlas.cli.state import who
 
 
 @click.command()
@@ -18,14 +19,19 @@ from atlas.cli.output import emit, json_option, note, table
     type=click.Path(path_type=Path),
     help="YAML file of connections.",
 )
+@click.option(
+    "--reset-state",
+    is_flag=True,
+    help="Forget the state of streams whose cursor or primary key the file changes.",
+)
 @json_option
-def apply(path: Path, as_json: bool) -> None:
+def apply(path: Path, reset_state: bool, as_json: bool) -> None:
     """Create or update the connections of a file, all or none."""
     from atlas.cli.database import engine
     from atlas.settings import settings
     from atlas.sync.apply import apply as run
 
-    changes = run(engine(), settings(), path, progress=note)
+    changes = run(engine(), settings(), path, progress=note, actor=who(), reset_state=reset_state)
     if as_json:
         emit({"connections": [{"name": name, "change": change} for name, change in changes]})
         return
@@ -35,7 +41,7 @@ def apply(path: Path, as_json: bool) -> None:
 
 @click.group()
 def connections() -> None:
-    """Look at connections."""
+    """Look at connections, and delete them."""
 
 
 @connections.command("list")
@@ -66,6 +72,56 @@ def list_connections(as_json: bool) -> None:
 
 @connections.command()
 @click.argument("name")
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 1000))
+@json_option
+def changes(name: str, limit: int, as_json: bool) -> None:
+    """Show what changed at the source of a connection, newest first."""
+    from atlas.cli.database import begin
+    from atlas.ledger import connections as ledger
+    from atlas.ledger import source_changes
+
+    with begin() as conn:
+        ledger.selects(conn, name)  # or there is none of this name
+        found = source_changes.listed(conn, name, limit=limit)
+    if as_json:
+        emit({"items": found, "next_cursor": None})
+        return
+    table(
+        ["at", "stream", "column", "change", "from", "to", "run"],
+        [
+            [
+                item["at"],
+                item["stream"],
+                item["property"],
+                item["change"],
+                item["detail"].get("from"),
+                item["detail"].get("to"),
+                item["run_id"],
+            ]
+            for item in found
+        ],
+    )
+
+
+@connections.command()
+@click.argument("name")
+@json_option
+def accept(name: str, as_json: bool) -> None:
+    """Have the next sync take the source as it is, whatever schema_changes says."""
+    from atlas.cli.database import begin
+    from atlas.ledger import connections as ledger
+    from atlas.ledger import source_changes
+
+    with begin() as conn:
+        source_changes.accept(conn, ledger.lock(conn, name))
+    if as_json:
+        emit({"name": name, "accepted": True})
+        return
+    click.echo(f"{name}: the next sync takes its source as it is")
+
+
+@connections.command()
+@click.argument("name")
 @json_option
 def show(name: str, as_json: bool) -> None:
     """Show a connection, without its configuration."""
@@ -81,3 +137,25 @@ def show(name: str, as_json: bool) -> None:
         emit(found[0])
         return
     table(["", ""], [[key, value] for key, value in found[0].items() if value is not None])
+
+
+@connections.command()
+@click.argument("name")
+@click.option(
+    "--drop-data",
+    is_flag=True,
+    help="Also drop its tables in every layer, and what is known of its runs.",
+)
+@json_option
+def delete(name: str, drop_data: bool, as_json: bool) -> None:
+    """Delete a connection; its tables stay, unless they are to go."""
+    from atlas.cli.database import engine
+    from atlas.sync import edit
+
+    dropped = edit.delete(engine(), name, drop_data=drop_data)
+    if as_json:
+        emit({"name": name, "dropped_tables": dropped})
+        return
+    note(f"connection {name} is deleted")
+    for table_name in dropped:
+        click.echo(table_name)

@@ -12,9 +12,10 @@ if TYPE_CHECKING:
 
 def engine() -> sa.Engine:
     """The engine of this command."""
-    from atlas.ledger.database import shared
+    from atlas.ledger.database import name_process, shared
     from atlas.settings import settings
 
+    name_process("cli")
     return shared(settings())
 
 

@@ -1,4 +1,4 @@
-"""``atlas keys``: API keys and their roles."""
+"""``atlas keys``: API keys and their roles, and the secret key."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class _Days(click.ParamType[timedelta]):
 
 @click.group()
 def keys() -> None:
-    """Create, list and revoke API keys."""
+    """Create, list and revoke API keys; rotate the secret key."""
 
 
 @keys.command()
@@ -87,3 +87,51 @@ def revoke(key_id: str, as_json: bool) -> None:
         emit({"id": key_id, "revoked": True})
     else:
         note(f"key {key_id} is revoked")
+
+
+@keys.command("rotate-secret")
+@click.option(
+    "--finish",
+    "last",
+    is_flag=True,
+    help="The second step where ATLAS_SECRET_KEY is set: shut out all keys but the present one.",
+)
+@json_option
+def rotate_secret(last: bool, as_json: bool) -> None:
+    """Replace the secret key. Tokens, row hashes and history stay as they are."""
+    from atlas.cli.database import begin, engine
+    from atlas.errors import UsageError
+    from atlas.ledger import rotation
+    from atlas.ledger.database import classified
+    from atlas.settings import secret_key, settings
+
+    current = settings()
+    new = current.secret_key_new
+    count = None
+    if last:
+        with begin() as conn:
+            count = rotation.finish(conn, secret_key(current))
+    elif current.secret_key is None:
+        from atlas.local import secret_file
+
+        secret_key(current)  # an error that helps, where there is no file
+        bound = engine()
+        with classified(bound.url.render_as_string()):
+            count = secret_file.rotate(bound, current.home, new)
+    elif new is None or new == current.secret_key:
+        raise UsageError(
+            "set ATLAS_SECRET_KEY_NEW to another key of at least 32 random characters "
+            "(openssl rand -hex 32), beside the present ATLAS_SECRET_KEY"
+        )
+    else:
+        with begin() as conn:
+            rotation.admit(conn, secret_key(current), new.encode())
+    if as_json:
+        emit({"finished": count is not None, "configurations": count})
+    elif count is not None:
+        note(f"the secret key is the only one; {count} configurations are encrypted anew")
+    else:
+        note(
+            "both keys open the database now: start every process with the new one as "
+            "ATLAS_SECRET_KEY, then run `atlas keys rotate-secret --finish`"
+        )

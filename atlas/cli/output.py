@@ -60,8 +60,11 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str =
     for row in rows:
         grid.add_row(*(Text(_shown(value)) for value in row))
     console = Console()
-    # A terminal's width is a fact; a pipe has none, and whoever reads it wants whole lines.
-    console.print(grid, width=None if console.is_terminal else _WIDE, crop=False)
+    if not console.is_terminal:
+        # A terminal's width is a fact; a pipe has none, and whoever reads it wants whole lines.
+        # (rich takes the lesser of this and a width given to `print`.)
+        console = Console(width=_WIDE)
+    console.print(grid, crop=False)
 
 
 def _shown(value: Any) -> str:

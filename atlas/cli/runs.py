@@ -1,4 +1,4 @@
-"""``atlas sync`` and ``atlas runs``: start a sync, follow it, look back at it."""
+"""``atlas sync`` and ``atlas runs``: start a sync, follow it, end it, look back at it."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ from atlas.cli.output import emit, json_option, note, table
 _POLL_SECONDS = 0.25
 _STAGES = 6
 
+_wait_option = click.option(
+    "--wait/--no-wait",
+    default=None,
+    help="Follow it until it ends (the default on a terminal).",
+)
+
 
 @click.command()
 @click.argument("name")
 @click.option("--stream", "streams", multiple=True, help="Only this stream; may be repeated.")
 @click.option("--full-refresh", is_flag=True, help="Read from the start this once.")
-@click.option(
-    "--wait/--no-wait",
-    default=None,
-    help="Follow it until it ends (the default on a terminal).",
-)
+@_wait_option
 @json_option
 def sync(
     name: str,
@@ -32,7 +34,11 @@ def sync(
     as_json: bool,
 ) -> None:
     """Sync connection NAME now."""
-    run_id = start(name, list(streams) or None, full_refresh)
+    _see(start(name, list(streams) or None, full_refresh), wait, as_json)
+
+
+def _see(run_id: str, wait: bool | None, as_json: bool) -> None:
+    """Say that the run is queued, or follow it to its end; exit code 1 unless it succeeded."""
     if wait is None:
         wait = sys.stdout.isatty()
     if not wait:
@@ -97,12 +103,19 @@ def _follow_live(run_id: str) -> dict[str, Any]:
                 progress.update(
                     tasks[label],
                     completed=done,
-                    doing=f"{doing}, {stream['rows']['explore']:,} rows",
+                    doing=f"{doing}, {stream['rows']['explore']:,} rows{_share(stream)}",
                 )
             if document["finished_at"] is not None:
                 progress.update(whole, total=1, completed=1, doing=document["status"])
                 return document
             time.sleep(_POLL_SECONDS)
+
+
+def _share(stream: dict[str, Any]) -> str:
+    """Per cent of what the source said to expect, while it is read."""
+    if stream["estimated_rows"] is None or stream["percent"] in (None, 100):
+        return ""
+    return f" of {stream['estimated_rows']:,} ({stream['percent']} %)"
 
 
 def fetch(run_id: str) -> dict[str, Any]:
@@ -178,6 +191,21 @@ def summary(document: dict[str, Any]) -> None:
         ],
         title="stages",
     )
+    if document["changes"]:
+        table(
+            ["stream", "column", "change", "from", "to"],
+            [
+                [
+                    item["stream"],
+                    item["property"],
+                    item["change"],
+                    item["detail"].get("from"),
+                    item["detail"].get("to"),
+                ]
+                for item in document["changes"]
+            ],
+            title="changes at the source",
+        )
 
 
 def _seconds(stage: dict[str, Any]) -> float | None:
@@ -191,7 +219,7 @@ def _seconds(stage: dict[str, Any]) -> float | None:
 
 @click.group()
 def runs() -> None:
-    """Look at runs."""
+    """Look at runs, cancel and retry them."""
 
 
 @runs.command("list")
@@ -261,3 +289,34 @@ def show(run_id: str, attempts: bool, as_json: bool) -> None:
             ],
             title="attempts",
         )
+
+
+@runs.command()
+@click.argument("run_id")
+@json_option
+def cancel(run_id: str, as_json: bool) -> None:
+    """End a run now; what it committed stays, and its connection is free for the next one."""
+    from atlas.cli.database import engine
+    from atlas.settings import settings
+    from atlas.sync.cancel import cancel as cancel_run
+
+    cancel_run(engine(), settings(), run_id)
+    document = fetch(run_id)
+    if as_json:
+        emit(document)
+    else:
+        click.echo(f"run {document['run_id']} of {document['connection']}: {document['status']}")
+
+
+@runs.command()
+@click.argument("run_id")
+@_wait_option
+@json_option
+def retry(run_id: str, wait: bool | None, as_json: bool) -> None:
+    """Have a run that failed, was blocked or cancelled go on where it stopped."""
+    from atlas.cli.database import engine
+    from atlas.settings import settings
+    from atlas.sync.retry import retry as retry_run
+
+    retry_run(engine(), settings(), run_id)
+    _see(fetch(run_id)["run_id"], wait, as_json)

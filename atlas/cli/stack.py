@@ -20,7 +20,7 @@ def prepare(database_url: str) -> None:
 
     if settings().redis_url is not None:
         reach(settings().redis_url or "")
-    bound = engine(settings(), url=database_url)
+    bound = engine(settings(), url=database_url, name="up")
     upgrade(bound)
     bound.dispose()
 

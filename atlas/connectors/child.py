@@ -1,7 +1,7 @@
 """The process of a connector: its output in large pieces, its silence timed, its group ended.
 
-Memory is bounded whatever the connector prints: one chunk, one unfinished line up to the setting,
-and the tail of standard error.
+Memory is bounded whatever the connector prints: what is read ahead, one chunk, one unfinished line
+up to the setting, and the tail of standard error.
 """
 
 from __future__ import annotations
@@ -18,9 +18,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from atlas import process
+from atlas.connectors.ahead import Ahead
 from atlas.errors import TerminalError, TransientError
 
 _CHUNK = 1 << 20
+_AHEAD = 8 << 20
+"""Bytes that are read while the caller does something else."""
 _STDERR_TAIL = 64 * 1024
 _TICK = 0.25
 """Seconds between two looks at whether the process still lives, while it prints nothing."""
@@ -106,6 +109,8 @@ class Child:
         self._stderr_cut = False
         self._lock = threading.Lock()
         self._closed = False
+        self._ahead: Ahead | None = None
+        self._wanted = True
         self.stopped = False
         self.unfinished = False
         """Whether the last chunk ended without a newline."""
@@ -152,6 +157,8 @@ class Child:
                 return
             self._closed = True
             process.end(self._process, grace=0.0 if self._process.poll() is not None else 2.0)
+        if self._ahead is not None:
+            self._ahead.close()
         self._guard.kill()
         self._guard.wait()
         os.close(self._guard_pipe)
@@ -169,12 +176,22 @@ class Child:
     def chunks(self) -> Iterator[bytes]:
         """Yield standard output in pieces of whole lines; the last may lack its newline.
 
-        Ends when the process has ended. What its orphans print later is not read.
+        It is read ahead in a thread of its own. Ends when the process has ended. What its orphans
+        print later is not read.
 
         Raises:
             TerminalError: a line is longer than the setting allows.
             TransientError: no output for the idle timeout, or the deadline is over.
         """
+        self._ahead = Ahead(self._chunks(), _AHEAD)
+        for chunk in self._ahead:
+            self.unfinished = not chunk.endswith(b"\n")
+            self._wanted = False
+            yield chunk
+            self._wanted = True
+            del chunk
+
+    def _chunks(self) -> Iterator[bytes]:
         assert self._process.stdout is not None  # noqa: S101 - made with PIPE
         assert self._process.stderr is not None  # noqa: S101
         stdout, stderr = self._process.stdout.fileno(), self._process.stderr.fileno()
@@ -211,10 +228,10 @@ class Child:
                 if exited:
                     left_after_exit -= len(data)
                 del data
-            if ready:  # after the yield: the time that the caller took is no silence
+            # The time that the caller took is no silence; nor (after the yield) that without room.
+            if ready or not self._wanted:
                 heard = time.monotonic()
         if rest := lines.rest():
-            self.unfinished = True
             yield rest
 
     def _ready(self, poll: select.poll, pipes: int, exited: bool) -> list[int]:

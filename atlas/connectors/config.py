@@ -11,13 +11,16 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus
 
 from atlas.errors import TerminalError, UsageError
 from atlas.settings import PREFIX
 
-_REFERENCE = re.compile(r"\$\{(env|file):([^}]*)\}")
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
+
+REFERENCE = re.compile(r"\$\{(env|file):([^}]*)\}")
 _HIDDEN = "***"
 _WORD_BELOW = 4
 """Secrets shorter than this are hidden as whole words only, or every text would be stars."""
@@ -41,7 +44,7 @@ def resolve(config: Mapping[str, Any], environ: Mapping[str, str] = os.environ) 
 
     def walk(value: Any) -> Any:
         if isinstance(value, str):
-            return _REFERENCE.sub(look_up, value)
+            return REFERENCE.sub(look_up, value)
         if isinstance(value, Mapping):
             return {name: walk(item) for name, item in value.items()}
         if isinstance(value, list | tuple):
@@ -49,6 +52,49 @@ def resolve(config: Mapping[str, Any], environ: Mapping[str, str] = os.environ) 
         return value
 
     return Resolved(walk(config), found)
+
+
+def sent_back(
+    config: Mapping[str, Any],
+    sent: Any,
+    spec: Mapping[str, Any],
+    environ: Mapping[str, str] = os.environ,
+) -> dict[str, Any]:
+    """What to keep of a config that a connector sends in the place of ``config``, whose references
+    stay where what they stand for is still the value.
+
+    Raises:
+        UsageError: it is none to go on with: no object, without what the spec requires, or with a
+            reference of the connector's own, which would be looked up where it runs.
+    """
+    if not isinstance(sent, dict):
+        raise UsageError("it is no object")
+    missing = [name for name in spec.get("required") or () if name not in sent]
+    if missing:
+        raise UsageError(f"it lacks {missing[0]}, which the spec requires")
+
+    def walk(old: Any, value: Any) -> Any:
+        if isinstance(old, str) and REFERENCE.search(old) and _same(old, value, environ):
+            return old
+        if isinstance(value, str) and REFERENCE.search(value):
+            raise UsageError("it holds a ${…} reference of the connector's own")
+        if isinstance(value, dict):
+            known = old if isinstance(old, Mapping) else {}
+            return {name: walk(known.get(name), item) for name, item in value.items()}
+        if isinstance(value, list):
+            each = old if isinstance(old, list) and len(old) == len(value) else [None] * len(value)
+            return [walk(*pair) for pair in zip(each, value, strict=True)]
+        return value
+
+    return {name: walk(config.get(name), item) for name, item in sent.items()}
+
+
+def _same(reference: str, value: Any, environ: Mapping[str, str]) -> bool:
+    try:
+        found = resolve({"": reference}, environ).values[""]
+    except TerminalError:
+        return False
+    return bool(found == value)
 
 
 class Resolved:
@@ -102,30 +148,48 @@ def secrets(spec: Mapping[str, Any] | None, config: Any) -> list[str]:
     """
     if spec is None:
         return list(dict.fromkeys(_leaves(config)))
-    return list(dict.fromkeys(_secrets(spec, spec, config, 0)))
+    found = [_leaves(_at(config, path)) for path in secret_paths(spec, config)]
+    return list(dict.fromkeys(leaf for leaves in found for leaf in leaves))
 
 
-def _secrets(root: Mapping[str, Any], schema: Any, value: Any, depth: int) -> Iterator[str]:
+Place = tuple[str | int, ...]
+
+
+def secret_paths(spec: Mapping[str, Any], config: Any) -> Iterator[Place]:
+    """Where in ``config`` that stands which ``spec`` marks with ``airbyte_secret``: names of
+    properties and positions in lists, outermost first. A path may come twice."""
+    return _secret_paths(spec, spec, config, ())
+
+
+def _at(value: Any, path: Place) -> Any:
+    for part in path:
+        value = value[part]
+    return value
+
+
+def _secret_paths(
+    root: Mapping[str, Any], schema: Any, value: Any, path: Place, depth: int = 0
+) -> Iterator[Place]:
     if not isinstance(schema, Mapping) or depth > 64:  # a $ref to itself ends here
         return
     if schema.get("airbyte_secret") is True:
-        yield from _leaves(value)
+        yield path
         return
     for branch in _branches(root, schema):
-        yield from _secrets(root, branch, value, depth + 1)
+        yield from _secret_paths(root, branch, value, path, depth + 1)
     if isinstance(value, Mapping):
         properties = schema.get("properties")
         known = properties if isinstance(properties, Mapping) else {}
         for name, item in value.items():
             inner = known.get(name, schema.get("additionalProperties"))
-            yield from _secrets(root, inner, item, depth + 1)
+            yield from _secret_paths(root, inner, item, (*path, name), depth + 1)
     elif isinstance(value, list):
         items = schema.get("items")
         for position, item in enumerate(value):
             inner = items
             if isinstance(items, list):
                 inner = items[position] if position < len(items) else None
-            yield from _secrets(root, inner, item, depth + 1)
+            yield from _secret_paths(root, inner, item, (*path, position), depth + 1)
 
 
 def _branches(root: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[Any]:
@@ -167,7 +231,7 @@ def validate(name: str, spec: Mapping[str, Any], config: Mapping[str, Any]) -> N
     """
     # Imported here, for the command line imports this module and validates seldom.
     from jsonschema import Draft7Validator
-    from jsonschema.exceptions import SchemaError, best_match
+    from jsonschema.exceptions import SchemaError
 
     try:
         Draft7Validator.check_schema(spec)
@@ -175,10 +239,10 @@ def validate(name: str, spec: Mapping[str, Any], config: Mapping[str, Any]) -> N
         raise TerminalError(
             f"connection {name}: the connector's spec is no valid JSON schema: {error.message}"
         ) from error
-    problem = best_match(
-        error
-        for error in Draft7Validator(spec).iter_errors(config)
-        if not (isinstance(error.instance, str) and _REFERENCE.search(error.instance))
+    problem = max(
+        _problems(Draft7Validator(spec).iter_errors(config)),
+        key=lambda error: (-len(error.absolute_path), error.validator not in _CHOICES),
+        default=None,
     )
     if problem is None:
         return
@@ -187,10 +251,63 @@ def validate(name: str, spec: Mapping[str, Any], config: Mapping[str, Any]) -> N
     )
     what = problem.message
     nameless = ("required", "additionalProperties", "dependencies")
-    if isinstance(problem.instance, dict | list) and problem.validator not in nameless:
-        what = "does not fit the connector's spec"  # its message would print the whole object
+    whole = isinstance(problem.instance, dict | list) and problem.validator not in nameless
+    if whole or problem.validator in _CHOICES:
+        what = "does not fit the connector's spec"  # its message would print all that stands there
     hide = Redactor(secrets(spec, config))
+    if isinstance(problem.instance, str) and "airbyte_secret" in json.dumps(problem.schema):
+        hide.add([problem.instance])  # where an object with a secret in it was expected
     raise UsageError(f"connection {name}: {where}: {one_line(hide(what))}")
+
+
+_CHOICES = ("oneOf", "anyOf")
+
+
+def _problems(errors: Iterable[ValidationError]) -> Iterator[ValidationError]:
+    """What is wrong, without what only a reference makes look wrong; of a choice of forms what is
+    wrong with the one that was meant, where that can be told."""
+    for error in errors:
+        if isinstance(error.instance, str) and REFERENCE.search(error.instance):
+            continue
+        if error.validator not in _CHOICES or not error.context:
+            yield error
+            continue
+        forms: dict[int | str, list[ValidationError]] = {}
+        for inner in error.context:
+            forms.setdefault(inner.relative_schema_path[0], []).append(inner)
+        left = [list(_problems(form)) for form in forms.values()]
+        if all(left):  # else a form fits, but for references
+            yield from _of_the_form_meant(left) or [error]
+
+
+def _of_the_form_meant(forms: list[list[ValidationError]]) -> list[ValidationError]:
+    """The errors of that form whose type and whose constants (``auth_type``) are those given; or
+    the constant or the property that all forms miss."""
+    constants = [
+        [e for e in form if e.validator in ("const", "enum") and len(e.relative_path) == 1]
+        for form in forms
+    ]
+    meant = [
+        form
+        for form, wrong in zip(forms, constants, strict=True)
+        if not wrong and not any(e.validator == "type" and not e.relative_path for e in form)
+    ]
+    if len(meant) == 1:
+        return meant[0]
+    if meant:
+        said = {e.message for e in meant[0] if e.validator == "required"}.intersection(
+            *({e.message for e in form} for form in meant[1:])
+        )
+        return [e for e in meant[0] if e.message in said]
+    named = [wrong[0] for wrong in constants if wrong]
+    if len(named) == len(forms) and len({e.relative_path[0] for e in named}) == 1:
+        allowed: list[Any] = []
+        for e in named:
+            value: Any = e.validator_value
+            allowed += [value] if e.validator == "const" else value
+        named[0].message = f"{named[0].instance!r} is not one of {allowed}"
+        return named[:1]
+    return []
 
 
 # --- text ----------------------------------------------------------------------------------------

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 from atlas.errors import UsageError
 from atlas.model.stream import (
     AvailableStream,
     ConfiguredStream,
     FieldPath,
+    StreamKey,
     StreamSelection,
     SyncMode,
 )
@@ -22,6 +24,7 @@ def configure(
     selections: Mapping[str, StreamSelection] | None = None,
     only: Sequence[str] | None = None,
     full_refresh: bool = False,
+    known: Mapping[StreamKey, Collection[str]] | None = None,
 ) -> list[ConfiguredStream]:
     """The streams of one run, in the source's order.
 
@@ -36,6 +39,8 @@ def configure(
             the source for an incremental read, and the caller gives no state. This is Airbyte's
             own "refresh": everything is read, and the state at the end is one that the next
             incremental run can go on from, which the state of a plain full refresh is not.
+        known: properties that a stream had before. One that is gone may stand in ``columns``
+            still: it was no misspelling.
 
     Raises:
         UsageError: a name that the source lacks, a sync mode that the stream lacks, or a cursor
@@ -58,7 +63,7 @@ def configure(
             )
         chosen = {key: selection for key, selection in chosen.items() if key in wanted}
     return [
-        _configure(stream, chosen[stream.key], full_refresh)
+        _configure(stream, chosen[stream.key], full_refresh, (known or {}).get(stream.key, ()))
         for stream in available
         if stream.key in chosen
     ]
@@ -94,15 +99,15 @@ def _some(names: Iterable[str], most: int = 8) -> str:
 
 
 def _configure(
-    stream: AvailableStream, selection: StreamSelection, full_refresh: bool
+    stream: AvailableStream, selection: StreamSelection, full_refresh: bool, known: Collection[str]
 ) -> ConfiguredStream:
     name = stream.key
     can_increment = SyncMode.INCREMENTAL in stream.supported_sync_modes
     cursor = _cursor(stream, selection)
     mode = selection.sync_mode
     if mode is None:
-        known = bool(cursor) or stream.source_defined_cursor
-        mode = SyncMode.INCREMENTAL if can_increment and known else SyncMode.FULL_REFRESH
+        has_cursor = bool(cursor) or stream.source_defined_cursor
+        mode = SyncMode.INCREMENTAL if can_increment and has_cursor else SyncMode.FULL_REFRESH
     elif mode not in stream.supported_sync_modes:
         raise UsageError(
             f"stream {name}: it cannot be read {mode}; write sync_mode: "
@@ -113,14 +118,51 @@ def _configure(
             f"stream {name}: sync_mode incremental needs a cursor and the source defines none; "
             "write cursor_field: [column]"
         )
-    _known_columns(stream, selection)
+    _known_columns(stream, selection, known)
+    cursor = cursor if mode is SyncMode.INCREMENTAL else ()
+    primary_key = stream.source_defined_primary_key or selection.primary_key or ()
+    schema = stream.json_schema
+    cut = selection.columns is not None or selection.exclude is not None
+    if cut:
+        needed = {"cursor": cursor[:1], "primary key": [path[0] for path in primary_key if path]}
+        schema = _selected(stream, selection, needed)
     return ConfiguredStream(
         key=stream.key,
-        json_schema=stream.json_schema,
+        json_schema=schema,
         sync_mode=SyncMode.FULL_REFRESH if full_refresh else mode,
-        cursor_field=cursor if mode is SyncMode.INCREMENTAL else (),
-        primary_key=stream.source_defined_primary_key or selection.primary_key or (),
+        cursor_field=cursor,
+        primary_key=primary_key,
+        cut=cut,
     )
+
+
+def _selected(
+    stream: AvailableStream, selection: StreamSelection, needed: Mapping[str, Sequence[str]]
+) -> dict[str, Any]:
+    """The stream's schema with the columns that are wanted; what a source says of its log or its
+    deletions (``_ab_…``) stays unless it is named in ``exclude``."""
+    properties = stream.json_schema.get("properties")
+    if not isinstance(properties, Mapping) or not properties:
+        raise UsageError(
+            f"stream {stream.key}: its source names no columns, so none can be selected"
+        )
+    if selection.columns is not None:
+        kept = {name for name in properties if name in selection.columns or name.startswith(_META)}
+    else:
+        kept = set(properties) - set(selection.exclude or ())
+    for word, names in needed.items():
+        for name in names:
+            if name in properties and name not in kept:
+                raise UsageError(
+                    f"stream {stream.key}: column {name} is its {word} and cannot be left out"
+                )
+    return {
+        **stream.json_schema,
+        "properties": {name: said for name, said in properties.items() if name in kept},
+    }
+
+
+_META = "_ab_"
 
 
 def _cursor(stream: AvailableStream, selection: StreamSelection) -> FieldPath:
@@ -129,7 +171,9 @@ def _cursor(stream: AvailableStream, selection: StreamSelection) -> FieldPath:
     return selection.cursor_field or stream.default_cursor_field
 
 
-def _known_columns(stream: AvailableStream, selection: StreamSelection) -> None:
+def _known_columns(
+    stream: AvailableStream, selection: StreamSelection, known: Collection[str]
+) -> None:
     """A misspelt key or cursor would end in rows without identity: say so at once."""
     properties = stream.json_schema.get("properties")
     if not isinstance(properties, Mapping) or not properties:
@@ -137,6 +181,8 @@ def _known_columns(stream: AvailableStream, selection: StreamSelection) -> None:
     for word, paths in (
         ("cursor_field", (selection.cursor_field,) if selection.cursor_field else ()),
         ("primary_key", selection.primary_key or ()),
+        ("columns", [(name,) for name in selection.columns or () if name not in known]),
+        ("exclude", [(name,) for name in selection.exclude or ()]),
     ):
         for path in paths:
             if path and path[0] not in properties:

@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -74,7 +75,7 @@ def uv_says(text: str) -> str:
     return re.sub(r"//[^/@\s]+@", "//***@", told)[:600]
 
 
-def _become_installer(name: str, package: str, version: str, target: str) -> None:
+def _become_installer(name: str, package: str, version: str, target: str, *overrides: str) -> None:
     # Whoever started this died: nothing of it may go on.
     signal.signal(signal.SIGTERM, lambda *_: os.killpg(0, signal.SIGKILL))
     listing = subprocess.run(
@@ -86,19 +87,25 @@ def _become_installer(name: str, package: str, version: str, target: str) -> Non
     os.environ.update(pip_as_uv(listing, os.environ))
     answer = sys.stdout
     with contextlib.redirect_stdout(sys.stderr):  # PyAirbyte prints
-        result = _install_with_pyairbyte(name, package, version, Path(target))
+        result = _install_with_pyairbyte(name, package, version, Path(target), overrides)
     json.dump(result, answer)
 
 
 def _install_with_pyairbyte(
-    name: str, package: str, version: str, target: Path
+    name: str, package: str, version: str, target: Path, overrides: tuple[str, ...]
 ) -> dict[str, object]:
     from airbyte import exceptions, get_source
 
+    asked = f"{package}=={version}"
+    if overrides:
+        file = target / "pyairbyte" / "overrides.txt"
+        file.write_text("\n".join(overrides))
+        # PyAirbyte appends this, split as a shell would, to `uv pip install`.
+        asked += f" --override {shlex.quote(str(file))}"
     try:
         get_source(
             name,
-            pip_url=f"{package}=={version}",
+            pip_url=asked,
             # Otherwise uv takes whatever python comes first.
             use_python=Path(sys.executable),
             install_root=target,

@@ -212,7 +212,19 @@ def legacy_data(blob: bytes) -> bytes:
     return bytes(wire.STATE.decode(blob).data)
 
 
+_MARK = b"\xef\xbb\xbf"
+"""The byte order mark, with which some programs on Windows begin their output."""
+
+
+_UTF16 = (b"\xff\xfe", b"\xfe\xff", b"{\0", b"\0{")
+"""How output in UTF-16 begins, with its mark or without. As mere noise in the log, all of its
+records would be lost in a run that succeeds."""
+
+
 def _decode_line(line: bytes) -> tuple[Envelope | bytes, int]:
+    if line.startswith(_UTF16):
+        raise MalformedError("output is UTF-16; have the connector print UTF-8")
+    line = line.removeprefix(_MARK)
     if b"\\u0000" not in line and is_utf8(line):
         try:
             return wire.ENVELOPE.decode(line), 0

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from atlas.connectors import protocol
-from atlas.connectors.config import Redactor, secrets
+from atlas.connectors.config import Redactor
 from atlas.connectors.install import Connector
-from atlas.connectors.protocol import Failure, State, Status
-from atlas.connectors.runner import prepare
+from atlas.connectors.protocol import Control, Failure, State, Status
+from atlas.connectors.runner import learn, prepare
 from atlas.connectors.session import OnLog, Session, to_json
 from atlas.connectors.wire import Envelope
 from atlas.errors import TerminalError
@@ -40,7 +41,8 @@ class Reader:
     """Runs a connector's ``read``. A context manager, to be iterated once, made in a thread that
     lives as long as the reading: the connector dies with it (:func:`atlas.process.spawn`).
 
-    Iterating yields :class:`Records`, :class:`State` and :class:`Status`. Records come in batches
+    Iterating yields :class:`Records`, :class:`State`, :class:`Status`, and :class:`Control` as soon
+    as the connector says it (its secrets are hidden from then on). Records come in batches
     of what one chunk of output holds (about 1 MiB, or one record if it is larger). Against State
     and Status their order is exactly the connector's; between two of those, each stream's records
     keep their order, while batches of different streams may be interleaved otherwise than printed.
@@ -56,8 +58,9 @@ class Reader:
         config: with its ``${…}`` references.
         streams: what to read. One that is ``full_refresh`` and has a cursor field is asked for
             incrementally: Airbyte's "refresh" (see :func:`atlas.connectors.configure.configure`).
-        state: the states to go on from, each the ``blob`` of a :class:`State`: any number of
-            STREAM states, or one GLOBAL, or one LEGACY. Leave out a stream's to read it anew.
+        state: the states to go on from, each the ``blob`` of a :class:`State`: one LEGACY, or one
+            GLOBAL at most and STREAM states of what is not in it. Leave out a stream's to read it
+            anew.
         spec: what :func:`atlas.connectors.runner.spec` returned, to save asking again.
         on_log: gets the connector's log lines, redacted.
 
@@ -84,11 +87,15 @@ class Reader:
         on_log: OnLog | None = None,
     ) -> None:
         content, self._redactor, self._spec = prepare(connector, config, settings, spec)
-        self._learnt: bytes | None = None
         files = {"config": content, "catalog": to_json(_catalog(streams))}
         if state:
             files["state"] = _state_file(connector.name, state)
         self._keys = {(item.key.name, item.key.namespace): item.key for item in streams}
+        self._kept = {
+            item.key: frozenset(item.json_schema.get("properties") or ())
+            for item in streams
+            if item.cut
+        }
         self.statuses: dict[StreamKey, str] = {}
         self.failures: dict[StreamKey, str] = {}
         self.ignored = 0
@@ -136,21 +143,17 @@ class Reader:
         """Expected rows by stream, where the connector says."""
         return self._session.estimates
 
-    @property
-    def control(self) -> bytes | None:
-        """The config that the connector sent back (a rotated token), as JSON; a secret."""
-        return self._session.control
-
-    def __iter__(self) -> Iterator[Records | State | Status]:
+    def __iter__(self) -> Iterator[Records | State | Status | Control]:
         for envelopes in self._session.chunks():
             yield from self._chunk(envelopes)
         for failure in self._session.failures:
             self._note(failure)
         self._session.raise_for_end()
 
-    def _chunk(self, envelopes: list[Envelope]) -> Iterator[Records | State | Status]:
+    def _chunk(self, envelopes: list[Envelope]) -> Iterator[Records | State | Status | Control]:
         keys = self._keys
         batches: dict[tuple[str, str | None], Records] = {}
+        kept = self._kept
         for envelope in envelopes:
             record = envelope.record
             if record is not None and envelope.type == "RECORD":
@@ -168,13 +171,15 @@ class Reader:
                     raise self._session.malformed(
                         protocol.MalformedError("broken RECORD message: its data is no object")
                     )
+                if batch.stream in kept:
+                    data = _cut(data, kept[batch.stream])
                 batch.data.append(data)
                 batch.emitted_at.append(int(record.emitted_at) or time.time_ns() // 1_000_000)
                 continue
             message = self._session.take(envelope)
-            if self._session.control is not self._learnt:
-                self._learnt = self._session.control
-                self._redactor.add(secrets(self._spec, json.loads(self._learnt or b"{}")))
+            if isinstance(message, Control):
+                learn(self._redactor, self._spec, message)
+                yield message
             if isinstance(message, State | Status):
                 yield from batches.values()
                 batches.clear()
@@ -186,6 +191,15 @@ class Reader:
     def _note(self, failure: Failure) -> None:
         if failure.stream is not None:
             self.failures.setdefault(failure.stream, self._session.describe(failure))
+
+
+_PROPERTIES = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def _cut(data: bytes, kept: frozenset[str]) -> bytes:
+    """A record without the properties that are not ``kept``; what is kept keeps its bytes."""
+    found = _PROPERTIES.decode(data)
+    return msgspec.json.encode({name: value for name, value in found.items() if name in kept})
 
 
 def _catalog(streams: Sequence[ConfiguredStream]) -> dict[str, Any]:
@@ -227,11 +241,11 @@ def _state_file(name: str, state: Sequence[bytes | str]) -> bytes:
         raise TerminalError(
             f"connector {name}: its stored state cannot be read ({error}); reset it"
         ) from error
-    kinds = {item.kind for item in parsed}
-    if len(parsed) > 1 and kinds != {"STREAM"}:
+    kinds = [item.kind for item in parsed]
+    if kinds.count("GLOBAL") > 1 or ("LEGACY" in kinds and len(kinds) > 1):
         raise TerminalError(
-            f"connector {name}: its stored states mix {', '.join(sorted(kinds))}; reset them"
+            f"connector {name}: its stored states mix {', '.join(sorted(set(kinds)))}; reset them"
         )
-    if kinds == {"LEGACY"}:
+    if kinds == ["LEGACY"]:
         return protocol.legacy_data(parsed[0].blob)
     return b"[" + b",".join(item.blob for item in parsed) + b"]"

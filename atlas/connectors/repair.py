@@ -53,6 +53,42 @@ def repair(line: bytes) -> tuple[bytes, int]:
     return _TOKEN.sub(token, line), repairs
 
 
+_NUMBER = re.compile(
+    rb'"(?:[^"\\]++|\\.)*+"|-?(?P<whole>\d+)(?:\.(?P<part>\d+))?(?:[eE](?P<power>[+-]?\d+))?',
+    re.DOTALL,
+)
+_MOST_BEFORE, _MOST_AFTER = 131_072, 16_383
+"""Digits before and after the point of a number that PostgreSQL can hold."""
+_MOST_SHIFT = 2**30 - 1
+"""It reads no larger exponent, not even of 0."""
+
+
+def unstorable(data: bytes) -> tuple[bytes, int]:
+    """Numbers that PostgreSQL cannot hold (1e200000) as strings of the same digits.
+
+    Returns:
+        The mended JSON and the number of repairs.
+    """
+    repairs = 0
+
+    def token(match: re.Match[bytes]) -> bytes:
+        nonlocal repairs
+        whole = match["whole"]
+        if whole is None:
+            return match[0]
+        part, power = match["part"] or b"", match["power"] or b"0"
+        shift = int(power) if len(power) < 20 else 2**30 * (-1 if power[:1] == b"-" else 1)
+        digits = (whole + part).lstrip(b"0")
+        before = len(digits) - len(part) + shift if digits else 0
+        after = len(part) - shift
+        if abs(shift) <= _MOST_SHIFT and before <= _MOST_BEFORE and after <= _MOST_AFTER:
+            return match[0]
+        repairs += 1
+        return b'"' + match[0] + b'"'
+
+    return _NUMBER.sub(token, data), repairs
+
+
 def is_utf8(data: bytes) -> bool:
     """Whether ``data`` is UTF-8; next to nothing for ASCII."""
     if data.isascii():

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
-from atlas.connectors import protocol
+from atlas.connectors import catalog, protocol
 from atlas.connectors.config import Redactor, one_line, resolve, secrets
 from atlas.connectors.install import Connector, directory_of
-from atlas.connectors.session import OnLog, Session, to_json
+from atlas.connectors.session import Session, to_json
 from atlas.errors import AtlasError, TerminalError, TransientError
 from atlas.model.stream import AvailableStream
 from atlas.settings import Settings
@@ -20,37 +22,66 @@ _Answer = TypeVar("_Answer", bound=protocol.Message)
 _known_specs: dict[tuple[object, ...], dict[str, Any]] = {}
 
 
-def spec(connector: Connector, settings: Settings) -> dict[str, Any]:
+Watch = Callable[[Callable[[], None]], None]
+"""Called with what ends the connector, for whoever may have to end it early."""
+
+Changed = Callable[[bytes], None]
+"""Called with a config that the connector sends in the place of its own (a rotated token), as JSON;
+a secret."""
+
+
+def spec(connector: Connector, settings: Settings, *, watch: Watch | None = None) -> dict[str, Any]:
     """The JSON schema of the connector's config (its ``connectionSpecification``).
 
-    Asked once of an installed connector and kept beside it; of a program of one's own as often as
-    it changes.
+    Asked once of a version of a connector, and kept; of a program of one's own as often as it
+    changes.
 
     Raises:
         TerminalError, TransientError: the connector does not answer.
     """
-    directory = directory_of(connector, settings)
-    kept = None if directory is None else directory / "spec.json"
+    known = kept_spec(connector, settings)
+    if known is not None:
+        return known
     key: tuple[object, ...] = (connector.command,)
-    if kept is not None:
-        try:
-            return dict(json.loads(kept.read_bytes()))
-        except FileNotFoundError:
-            pass
-    else:
+    kept = _spec_file(connector, settings)
+    if kept is None:  # a program of one's own, which may change
         stat = Path(connector.command[-1]).stat()
         key = (*key, stat.st_mtime_ns, stat.st_size)
         if key in _known_specs:
             return _known_specs[key]
-    answer = _ask(connector, "spec", settings, Redactor(), protocol.Spec)
+    answer = _ask(connector, "spec", settings, Redactor(), protocol.Spec, watch=watch)
     found = answer.connection_specification
-    if kept is not None:
-        written = kept.with_suffix(".part")
+    if kept is None:
+        _known_specs[key] = found
+    else:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        written = kept.with_suffix(f".{os.getpid()}.part")
         written.write_bytes(to_json(found))
         written.replace(kept)
-    else:
-        _known_specs[key] = found
     return found
+
+
+def kept_spec(connector: Connector, settings: Settings) -> dict[str, Any] | None:
+    """The spec as it was kept when the connector was asked first; None: it was not. Reads one
+    file."""
+    if connector.name in catalog.NATIVE:
+        return dict(import_module(catalog.NATIVE[connector.name]).SPEC)
+    kept = _spec_file(connector, settings)
+    try:
+        return None if kept is None else dict(json.loads(kept.read_bytes()))
+    except FileNotFoundError:
+        return None
+
+
+def _spec_file(connector: Connector, settings: Settings) -> Path | None:
+    """Beside an installed connector, and in a place of its own for an image."""
+    if not connector.version:
+        return None
+    directory = directory_of(connector, settings)
+    if directory is not None:
+        return directory / "spec.json"
+    name = f"{connector.name}-{connector.version}.json"
+    return settings.home / "connectors" / "specs" / name
 
 
 def check(
@@ -59,20 +90,31 @@ def check(
     settings: Settings,
     *,
     spec: Mapping[str, Any] | None = None,
+    watch: Watch | None = None,
+    changed: Changed | None = None,
 ) -> None:
     """Let the connector try ``config``.
 
     Args:
         config: with its ``${…}`` references; they are resolved here.
         spec: what :func:`spec` returned, to save asking again.
+        changed: gets a config that the connector sends meanwhile.
 
     Raises:
         TerminalError: the connector says it does not work, in its own (redacted) words.
         TransientError: the connector gave no answer.
     """
-    content, redactor, _ = prepare(connector, config, settings, spec)
+    content, redactor, known = prepare(connector, config, settings, spec)
     answer = _ask(
-        connector, "check", settings, redactor, protocol.ConnectionStatus, {"config": content}
+        connector,
+        "check",
+        settings,
+        redactor,
+        protocol.ConnectionStatus,
+        {"config": content},
+        spec=known,
+        watch=watch,
+        changed=changed,
     )
     if not answer.succeeded:
         reason = one_line(redactor(answer.message)) or "it gives no reason"
@@ -85,14 +127,26 @@ def discover(
     settings: Settings,
     *,
     spec: Mapping[str, Any] | None = None,
+    watch: Watch | None = None,
+    changed: Changed | None = None,
 ) -> list[AvailableStream]:
     """The streams that the source offers under ``config``; see :func:`check` for the arguments.
 
     Raises:
         TerminalError, TransientError: the connector does not answer.
     """
-    content, redactor, _ = prepare(connector, config, settings, spec)
-    answer = _ask(connector, "discover", settings, redactor, protocol.Catalog, {"config": content})
+    content, redactor, known = prepare(connector, config, settings, spec)
+    answer = _ask(
+        connector,
+        "discover",
+        settings,
+        redactor,
+        protocol.Catalog,
+        {"config": content},
+        spec=known,
+        watch=watch,
+        changed=changed,
+    )
     return list(answer.streams)
 
 
@@ -122,6 +176,11 @@ def prepare(
     return to_json(resolved.values), redactor, known_spec
 
 
+def learn(redactor: Redactor, spec: Mapping[str, Any] | None, message: protocol.Control) -> None:
+    """Have ``redactor`` hide what is secret in a config that the connector sent."""
+    redactor.add(secrets(spec, json.loads(message.config)))
+
+
 def _ask(
     connector: Connector,
     verb: str,
@@ -129,7 +188,10 @@ def _ask(
     redactor: Redactor,
     wanted: type[_Answer],
     files: Mapping[str, bytes] | None = None,
-    on_log: OnLog | None = None,
+    *,
+    spec: Mapping[str, Any] | None = None,
+    watch: Watch | None = None,
+    changed: Changed | None = None,
 ) -> _Answer:
     with Session(
         connector,
@@ -138,9 +200,14 @@ def _ask(
         redactor=redactor,
         files=files,
         deadline=settings.connector_check_timeout,
-        on_log=on_log,
     ) as session:
+        if watch is not None:
+            watch(session.stop)
         for message in session.messages():
+            if isinstance(message, protocol.Control):
+                learn(redactor, spec, message)
+                if changed is not None:
+                    changed(message.config)
             if isinstance(message, wanted):
                 return message
         session.raise_for_end()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any
 
-from atlas.connectors import protocol, workspace
+from atlas.connectors import docker, protocol, workspace
 from atlas.connectors.child import Child, describe_exit
 from atlas.connectors.config import Redactor, one_line
 from atlas.connectors.install import Connector
@@ -32,14 +32,13 @@ class Session:
     """Runs ``connector verb`` with its files and reads what it prints.
 
     A context manager: at its end the process group and the files are gone. LOG, TRACE ERROR,
-    ESTIMATE, ANALYTICS and CONTROL messages end here; all others come out of :meth:`messages`.
+    ESTIMATE and ANALYTICS messages end here; all others come out of :meth:`messages`.
 
     Attributes:
         failures: the TRACE ERRORs so far, at most 100.
         estimates: expected rows by stream, where the connector says.
         garbage: lines that were no message.
         repaired: repairs made (see :func:`atlas.connectors.repair.repair`).
-        control: the last config that the connector sent back, as JSON, or None.
     """
 
     def __init__(
@@ -59,7 +58,6 @@ class Session:
         self.estimates: dict[StreamKey, int] = {}
         self.garbage = 0
         self.repaired = 0
-        self.control: bytes | None = None
         self._on_log = on_log
         self._severe: str | None = None
         self._lines: deque[str] = deque(maxlen=20)
@@ -73,7 +71,7 @@ class Session:
                 Child(
                     [*connector.command, verb, *arguments],
                     name=connector.name,
-                    env=workspace.environment(directory),
+                    env=workspace.environment(directory, engine=docker.is_image(connector.command)),
                     cwd=directory,
                     idle_timeout=settings.connector_idle_timeout,
                     max_line=settings.max_record_bytes,
@@ -137,8 +135,6 @@ class Session:
             case protocol.Estimate():
                 if message.stream is not None and message.rows is not None:
                     self.estimates[message.stream] = message.rows
-            case protocol.Control():
-                self.control = message.config
             case protocol.Analytics():
                 pass
             case _:

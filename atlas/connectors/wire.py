@@ -127,13 +127,15 @@ class Stream(msgspec.Struct):
     def available(self) -> AvailableStream:
         known = {mode.value: mode for mode in SyncMode}
         modes = tuple(known[mode] for mode in self.supported_sync_modes or () if mode in known)
+        # A path of no steps names no column, so it is no part of a key.
+        key = tuple(tuple(path) for path in self.source_defined_primary_key or () if path)
         return AvailableStream(
             key=StreamKey(self.name, self.namespace),
             json_schema=self.json_schema,
             supported_sync_modes=modes or (SyncMode.FULL_REFRESH,),
             source_defined_cursor=bool(self.source_defined_cursor),
             default_cursor_field=tuple(self.default_cursor_field or ()),
-            source_defined_primary_key=tuple(map(tuple, self.source_defined_primary_key or ())),
+            source_defined_primary_key=key,
         )
 
 

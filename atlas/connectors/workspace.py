@@ -27,13 +27,22 @@ _ALLOWED = (
 )
 
 
-def environment(directory: Path, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+def environment(
+    directory: Path, environ: Mapping[str, str] = os.environ, *, engine: bool = False
+) -> dict[str, str]:
     """A connector's environment: what a program needs to run, and nothing of Atlas's.
 
     Temporary files go into ``directory``, so that they go with it.
+
+    Args:
+        engine: with what tells Docker's client which engine to ask; the connector, in its
+            container, gets nothing of all this.
     """
+    prefixes = ("LC_", "DOCKER_") if engine else ("LC_",)
     allowed = {
-        name: value for name, value in environ.items() if name in _ALLOWED or name.startswith("LC_")
+        name: value
+        for name, value in environ.items()
+        if name in _ALLOWED or name.startswith(prefixes)
     }
     return allowed | {
         "TMPDIR": str(directory),

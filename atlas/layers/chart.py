@@ -94,6 +94,15 @@ def wants(columns: Iterable[Column], masked_types: Mapping[str, ColumnType]) -> 
     )
 
 
+def masked_types(cur: extensions.cursor, tables: Tables) -> dict[str, ColumnType]:
+    """The columns that are masked in chart, with their types there."""
+    return {
+        name: column.type
+        for name, column in database.existing(cur, "chart", tables.table).items()
+        if column.masked
+    }
+
+
 def _index(cur: extensions.cursor, table: str, suffix: str, what: Composable) -> None:
     name = database.index_name(table, suffix)
     if not database.exists(cur, "chart", name):

@@ -184,6 +184,7 @@ def evolve(
     full_name = f"{schema}.{table}"
     keys = frozenset(key_columns)
     changes = []
+    wider: dict[str, Composed] = {}
     for column in wanted:
         now = present.get(column.name)
         if now is None:
@@ -212,16 +213,10 @@ def evolve(
             cleared = _clear(cur, schema, table, column.name)
             changes.append(SchemaChange(full_name, column.name, "masked", {"cleared": cleared}))
         if wide != now.type:
-            _alter(
-                cur,
-                schema,
-                table,
-                column.name,
-                SQL("ALTER COLUMN {} TYPE {} USING {}").format(
-                    Identifier(column.name),
-                    type_name(wide),
-                    convert(Identifier(column.name), now.type, wide),
-                ),
+            wider[column.name] = SQL("ALTER COLUMN {} TYPE {} USING {}").format(
+                Identifier(column.name),
+                type_name(wide),
+                convert(Identifier(column.name), now.type, wide),
             )
             changes.append(
                 SchemaChange(
@@ -230,6 +225,9 @@ def evolve(
             )
         if then.comment() != now.comment():
             remember(cur, schema, table, column.name, then)
+    if wider:
+        # All in one, for each of them alone would rewrite the table once more.
+        _alter(cur, schema, table, ", ".join(wider), SQL(", ").join(wider.values()))
     return changes
 
 

@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg2
 import pyarrow as pa
-import pyarrow.compute as pc
 from psycopg2 import extensions
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 from pyarrow import csv
@@ -28,12 +27,6 @@ _CONTROLS = bytes.maketrans(b"\r\n\t", b"   ")
 
 BATCH_BYTES = 16 * 1024 * 1024
 """Most bytes of documents, as stored (compressed), in one batch, unless one alone is larger."""
-
-
-def segment_of(batch: pa.Table) -> Segment:
-    """The rows of a batch that :func:`read_batches` gave."""
-    ends = pc.min_max(batch.column("_atlas_id")).as_py()
-    return Segment(ends["min"], ends["max"], batch.num_rows)
 
 
 def ensure(cur: extensions.cursor, tables: Tables) -> None:
@@ -74,6 +67,10 @@ def remove(
         )
 
 
+class UnstorableNumber(TerminalError):
+    """A record has a number outside of what PostgreSQL can hold."""
+
+
 class RawWriter:
     """Writes a run's records into raw tables, within the transaction that is open on ``cur``.
 
@@ -90,7 +87,8 @@ class RawWriter:
         """Append ``records``: pairs of a record's JSON and its emitted_at in milliseconds.
 
         Raises:
-            TerminalError: PostgreSQL cannot hold a record's JSON. The transaction is then void.
+            UnstorableNumber: PostgreSQL cannot hold one of their numbers. TerminalError: or their
+                JSON for another reason. The transaction is then void.
         """
         if not records:
             return
@@ -114,7 +112,8 @@ class RawWriter:
             psycopg2.errors.NotNullViolation,
         ) as error:
             # not "from error": its text quotes the record
-            raise TerminalError(
+            kind = UnstorableNumber if error.pgcode == "22003" else TerminalError
+            raise kind(
                 f"stream {tables.key}: the source sent a record that is no JSON PostgreSQL can "
                 f"hold (SQLSTATE {error.pgcode}); nothing since the last checkpoint was kept"
             ) from None
@@ -176,42 +175,85 @@ class RawWriter:
             yield b"\n"
 
 
-def read_batches(
+def cut(
     cur: extensions.cursor,
     tables: Tables,
     run_id: str,
-    segments: Iterable[Segment],
-    columns: tuple[Column, ...],
-    batch_rows: int = 20_000,
-) -> Iterator[pa.Table]:
-    """The rows of a run's segments, in order, in batches of bounded size.
+    segment: Segment,
+    rows: int,
+    *,
+    first: int | None = None,
+) -> list[Segment]:
+    """Cut a range of a run's rows into pieces of at most ``rows`` rows and about
+    :data:`BATCH_BYTES`, in order.
 
-    A batch has ``_atlas_id`` (int64) and each of ``columns`` under its name as texts: a string as
-    it is, a column of type jsonb as JSON text, everything else as its JSON text; a JSON null and
-    an absent property are null.
+    Args:
+        first: most rows of the first piece; as all others if it is left out.
+
+    Raises:
+        TerminalError: the rows are not all there (any more).
+    """
+    cur.execute(
+        SQL(
+            "SELECT min(_atlas_id), max(_atlas_id), count(*) FROM ("
+            " SELECT _atlas_id, (row_number() OVER w - 1 + {shift}) / {rows} AS by_rows,"
+            " sum(pg_column_size(data)) OVER w / {size} AS by_size"
+            " FROM {table} WHERE _atlas_id BETWEEN {first} AND {last}"
+            " AND _atlas_run_id = {run}::uuid WINDOW w AS (ORDER BY _atlas_id)) s"
+            " GROUP BY by_rows, by_size ORDER BY 1"
+        ).format(
+            rows=Literal(rows),
+            shift=Literal(0 if first is None else max(rows - first, 0)),
+            size=Literal(BATCH_BYTES),
+            table=Identifier("explore", tables.raw),
+            first=Literal(segment.first_id),
+            last=Literal(segment.last_id),
+            run=Literal(run_id),
+        )
+    )
+    pieces = [Segment(*row) for row in cur.fetchall()]
+    found = sum(piece.rows for piece in pieces)
+    if found != segment.rows:
+        raise TerminalError(
+            f"stream {tables.key}: {segment.rows} rows were read and {found} are there; "
+            f"explore.{tables.raw} was changed while the run went on: sync again"
+        )
+    return pieces
+
+
+def read(
+    cur: extensions.cursor,
+    tables: Tables,
+    run_id: str,
+    piece: Segment,
+    columns: tuple[Column, ...],
+) -> pa.Table:
+    """The rows of a piece, in order, as one batch.
+
+    It has ``_atlas_id`` (int64) and each of ``columns`` under its name as texts: a string as it
+    is, a column of type jsonb as JSON text, everything else as its JSON text; a JSON null and an
+    absent property are null.
     """
     extraction = Extraction(columns)
     values: list[Composable] = [SQL("r._atlas_id")]
     values += [extraction.raw(column) for column in columns]
     names = ["_atlas_id", *(column.name for column in columns)]
     kinds = {name: pa.int64() if name == "_atlas_id" else pa.string() for name in names}
-    for segment in segments:
-        for first, last in _ranges(cur, tables, run_id, segment, batch_rows):
-            query = SQL(
-                "COPY (SELECT {values} FROM {table} r{source} WHERE r._atlas_id BETWEEN {first}"
-                " AND {last} AND r._atlas_run_id = {run}::uuid ORDER BY r._atlas_id)"
-                " TO STDOUT (FORMAT csv)"
-            ).format(
-                values=SQL(", ").join(values),
-                table=Identifier("explore", tables.raw),
-                source=extraction.source,
-                first=Literal(first),
-                last=Literal(last),
-                run=Literal(run_id),
-            )
-            buffer = io.BytesIO()
-            cur.copy_expert(query, buffer, size=1 << 16)
-            yield _parse(buffer, names, kinds)
+    query = SQL(
+        "COPY (SELECT {values} FROM {table} r{source} WHERE r._atlas_id BETWEEN {first}"
+        " AND {last} AND r._atlas_run_id = {run}::uuid ORDER BY r._atlas_id)"
+        " TO STDOUT (FORMAT csv)"
+    ).format(
+        values=SQL(", ").join(values),
+        table=Identifier("explore", tables.raw),
+        source=extraction.source,
+        first=Literal(piece.first_id),
+        last=Literal(piece.last_id),
+        run=Literal(run_id),
+    )
+    buffer = io.BytesIO()
+    cur.copy_expert(query, buffer, size=1 << 16)
+    return _parse(buffer, names, kinds)
 
 
 def _parse(buffer: io.BytesIO, names: list[str], kinds: dict[str, pa.DataType]) -> pa.Table:
@@ -229,27 +271,3 @@ def _parse(buffer: io.BytesIO, names: list[str], kinds: dict[str, pa.DataType]) 
             quoted_strings_can_be_null=False,
         ),
     )
-
-
-def _ranges(
-    cur: extensions.cursor, tables: Tables, run_id: str, segment: Segment, batch_rows: int
-) -> list[tuple[int, int]]:
-    """Ranges of ids, each of at most ``batch_rows`` rows and about :data:`BATCH_BYTES`."""
-    cur.execute(
-        SQL(
-            "SELECT min(_atlas_id), max(_atlas_id) FROM ("
-            " SELECT _atlas_id, (row_number() OVER w - 1) / {rows} AS by_rows,"
-            " sum(pg_column_size(data)) OVER w / {size} AS by_size"
-            " FROM {table} WHERE _atlas_id BETWEEN {first} AND {last}"
-            " AND _atlas_run_id = {run}::uuid WINDOW w AS (ORDER BY _atlas_id)) s"
-            " GROUP BY by_rows, by_size ORDER BY 1"
-        ).format(
-            rows=Literal(batch_rows),
-            size=Literal(BATCH_BYTES),
-            table=Identifier("explore", tables.raw),
-            first=Literal(segment.first_id),
-            last=Literal(segment.last_id),
-            run=Literal(run_id),
-        )
-    )
-    return [(first, last) for first, last in cur.fetchall()]

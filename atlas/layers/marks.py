@@ -96,7 +96,8 @@ def mark(
     )
     cur.execute(
         SQL(
-            "SELECT f, count(DISTINCT s._atlas_id) FROM {} s, unnest(s._atlas_failed) f GROUP BY f"
+            "SELECT checks._atlas_check, count(DISTINCT s._atlas_id)"
+            " FROM {} s, unnest(s._atlas_failed) checks(_atlas_check) GROUP BY 1"
         ).format(table)
     )
     return {check: 0 for check, _ in rules} | dict(cur.fetchall())

@@ -159,6 +159,11 @@ def columns(
     )
 
 
+def known(cur: extensions.cursor, connection: str, key: StreamKey) -> dict[str, ColumnType]:
+    """The properties of a stream that have a column, gone ones included, and its type."""
+    return {name: kind for name, (_, kind) in _stored_columns(cur, connection, key).items()}
+
+
 def _stored_columns(
     cur: extensions.cursor, connection: str, key: StreamKey
 ) -> dict[str, tuple[str, ColumnType]]:

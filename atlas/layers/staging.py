@@ -7,7 +7,7 @@ by a stage that the ledger calls done.
 ========================= =======================================================================
 ``_atlas_id``             of the raw row
 ``_atlas_emitted_at``     of the raw row
-``_atlas_row_hash``       keyed hash of the original values (:func:`hash_key`)
+``_atlas_row_hash``       keyed hash of the original values (:func:`atlas.layers.filling.hash_key`)
 ``_atlas_deleted``        whether the row is a tombstone
 ``_atlas_errors``         column → why its value does not fit, NULL if all do; never a value
 ``_atlas_failed``         names of the checks that the row failed
@@ -18,27 +18,21 @@ the stream's columns      original values, typed; NULL where they do not fit
 
 from __future__ import annotations
 
-import hashlib
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import pyarrow as pa
 from psycopg2 import extensions
 from psycopg2.sql import SQL, Composable, Identifier, Literal
-from pyarrow import csv
 
 from atlas.errors import TerminalError
 from atlas.layers import database, types
 from atlas.layers.keys import Refer
-from atlas.layers.names import Tables
-from atlas.layers.typing_step import Twin, insert
+from atlas.layers.typing_step import Twin
 from atlas.layers.values import convert, type_name
-from atlas.model.stream import Column, ColumnType, Segment
+from atlas.model.stream import Column, ColumnType
 
 _TWIN = "_atlas_masked_"
 
-_BLOCK = 64
 _MOST_COLUMNS = 1590  # of a table, beside our own; PostgreSQL's limit is 1,600
 
 
@@ -50,24 +44,6 @@ def name(run_stream_id: int) -> str:
 def table(run_stream_id: int) -> Identifier:
     """The staging table."""
     return Identifier("pipeline", name(run_stream_id))
-
-
-def hash_key(cur: extensions.cursor, secret: bytes) -> None:
-    """Set the key of row hashes for the rest of the transaction; :func:`write` needs it.
-
-    Keyed, so that the hash of a masked row cannot be used to guess what it was.
-    """
-    block = (hashlib.sha256(secret).digest() if len(secret) > _BLOCK else secret).ljust(
-        _BLOCK, b"\0"
-    )
-    # HMAC's two paddings, for SQL has no exclusive or of byte strings
-    inner, outer = (bytes(byte ^ pad for byte in block).hex() for pad in (0x36, 0x5C))
-    cur.execute(
-        "SELECT set_config('atlas.row_hash_inner', %s, true),"
-        " set_config('atlas.row_hash_outer', %s, true)",
-        (inner, outer),
-    )
-    cur.execute("SELECT 1")  # so that the key is not what pg_stat_activity shows last
 
 
 def create(
@@ -120,6 +96,11 @@ def drop(cur: extensions.cursor, run_stream_id: int) -> None:
     cur.execute(SQL("DROP TABLE IF EXISTS {}").format(table(run_stream_id)))
 
 
+def there(cur: extensions.cursor, run_stream_id: int) -> bool:
+    """Whether there is such a table."""
+    return database.exists(cur, "pipeline", name(run_stream_id))
+
+
 def left(cur: extensions.cursor) -> list[int]:
     """The run streams whose staging tables are there."""
     cur.execute(
@@ -138,66 +119,6 @@ def twins(cur: extensions.cursor, run_stream_id: int) -> dict[str, Twin]:
         (f"pipeline.{name(run_stream_id)}", _TWIN.replace("_", r"\_") + "%"),
     )
     return {column: Twin(twin, ColumnType(kind)) for column, twin, kind in cur.fetchall()}
-
-
-def write(
-    cur: extensions.cursor,
-    run_stream_id: int,
-    tables: Tables,
-    run_id: str,
-    columns: tuple[Column, ...],
-    segment: Segment,
-    masked: pa.Table | None = None,
-) -> int:
-    """Type the rows of ``segment`` (or of a batch: :func:`explore.segment_of`) into the table.
-
-    Args:
-        columns: those the table was created with.
-        masked: ``_atlas_id`` and, as texts, the masked columns, for each row of the segment.
-
-    Returns: the number of rows.
-
-    Raises:
-        TerminalError: the raw rows or the masked ones are not all there.
-    """
-    database.settle(cur)
-    twinned = twins(cur, run_stream_id)
-    if twinned:
-        if masked is None or masked.num_rows != segment.rows:
-            raise TerminalError(
-                f"stream {tables.key}: {0 if masked is None else masked.num_rows} masked rows for "
-                f"{segment.rows} raw ones; nothing is promoted unmasked"
-            )
-        _load_masked(cur, masked, twinned)
-    formerly = {
-        column: now.formerly or now.type
-        for column, now in database.existing(cur, "chart", tables.table).items()
-    }
-    cur.execute(insert(table(run_stream_id), tables, run_id, columns, segment, twinned, formerly))
-    written = cur.rowcount
-    if twinned:
-        cur.execute("DROP TABLE pg_temp._atlas_masked")
-    if written != segment.rows:
-        raise TerminalError(
-            f"stream {tables.key}: {segment.rows} rows were read and {written} are there; "
-            f"explore.{tables.raw} was changed while the run went on: sync again"
-        )
-    return written
-
-
-def _load_masked(cur: extensions.cursor, masked: pa.Table, twinned: Mapping[str, Twin]) -> None:
-    chosen = masked.select(["_atlas_id", *twinned])
-    cur.execute("DROP TABLE IF EXISTS pg_temp._atlas_masked")
-    cur.execute(
-        SQL("CREATE TEMP TABLE _atlas_masked (_atlas_id bigint NOT NULL{}) ON COMMIT DROP").format(
-            SQL("").join(SQL(", m{} text").format(SQL(str(n))) for n in range(len(twinned)))
-        )
-    )
-    buffer = io.BytesIO()
-    # all strings are quoted and nulls are bare, which is how COPY tells them apart
-    csv.write_csv(chosen, buffer, csv.WriteOptions(include_header=False))
-    buffer.seek(0)
-    cur.copy_expert("COPY pg_temp._atlas_masked FROM STDIN (FORMAT csv)", buffer, size=1 << 20)
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,25 @@ def column_type(schema: Any) -> ColumnType:
     return reduce(widen, found) if found else ColumnType.JSONB
 
 
+def schema_of(kind: ColumnType) -> dict[str, Any]:
+    """A schema whose :func:`column_type` is ``kind``."""
+    match kind:
+        case ColumnType.BOOLEAN:
+            return {"type": "boolean"}
+        case ColumnType.BIGINT:
+            return {"type": "integer"}
+        case ColumnType.NUMERIC:
+            return {"type": "number"}
+        case ColumnType.TEXT:
+            return {"type": "string"}
+        case ColumnType.DATE:
+            return {"type": "string", "format": "date"}
+        case ColumnType.JSONB:
+            return {}
+    (said,) = (name for name, each in _DATETIME.items() if each == kind)
+    return {"type": "string", "airbyte_type": said}
+
+
 def _types(schema: Any) -> list[ColumnType]:
     """Types of the values that ``schema`` allows besides null."""
     if not isinstance(schema, dict):

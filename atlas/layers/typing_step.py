@@ -14,8 +14,8 @@ from atlas.model.stream import Column, ColumnType, Segment
 TOMBSTONE = "_ab_cdc_deleted_at"
 """Airbyte's mark of a deleted row: not null."""
 
-# Where in the log a row changed is no value of the row.
-_NOT_BUSINESS = "_ab_cdc_"
+# Where a row stood in the source's log or files, and since when, is no value of the row.
+_NOT_BUSINESS = ("_ab_cdc_", "_ab_source_file_")
 
 _MOST_ARGUMENTS = 90  # of a function; PostgreSQL's limit is 100
 _MOST_ENTRIES = 1600  # of a SELECT, beside our own; PostgreSQL's limit is 1,664

@@ -42,7 +42,6 @@ _NOT_FINITE = ("NaN", "Infinity", "-Infinity")
 
 _REASON = {
     ColumnType.BOOLEAN: "not true or false",
-    ColumnType.NUMERIC: "not a number",
     ColumnType.DATE: "not a date of ISO 8601",
     ColumnType.TIME: "not a time of ISO 8601",
     ColumnType.TIMETZ: "not a time of ISO 8601",
@@ -169,6 +168,10 @@ def reason(column: Column, raw: Composable) -> Composable | None:
             "CASE WHEN {v} ~ {number} THEN CASE WHEN {v} ~ '^[+-]?[0-9]+$'"
             " THEN 'out of the range of bigint' ELSE 'not a whole number of 64 bits' END"
             " ELSE 'not a number' END"
+        ).format(v=raw, number=Literal(_NUMBER))
+    if column.type is ColumnType.NUMERIC:
+        return SQL(
+            "CASE WHEN {v} ~ {number} THEN 'out of the range of numeric' ELSE 'not a number' END"
         ).format(v=raw, number=Literal(_NUMBER))
     text = _REASON.get(column.type)
     return None if text is None else Literal(text)

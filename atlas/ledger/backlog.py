@@ -18,7 +18,7 @@ class Carried:
     """Rows of earlier runs that a run takes along.
 
     Attributes:
-        parts: committed ranges by the id of their run, oldest run first.
+        parts: ranges of rows by the id of their run, oldest run first.
         replaces: whether they begin with all that the source had, so that what chart holds
             beside them is gone.
     """
@@ -67,7 +67,7 @@ def unpromoted(conn: sa.Connection, connection: str, key: StreamKey, run_stream_
             continue  # it broke off, and its state was not kept: it will be read again
         if stream.refreshes:
             parts, replaces = {}, True
-        found = runs.segments(conn, stream.id, covered_only=not stream.refreshes)
+        found = runs.ranges(conn, stream.id, covered_only=not stream.refreshes)
         if found:
             parts[str(stream.run_id)] = found
     return Carried(parts, replaces)

@@ -1,9 +1,9 @@
-"""Who works on which stage: claims, leases, fences, attempts, and how stages and runs end.
+"""Who works on which stage: claims, leases, fences, attempts.
 
 A claim takes a stage that is queued and due, or whose lease is dead, and raises its fence. Every
 transaction of the holder begins by checking that fence under a row lock, so whoever lost the
-claim (a process that was frozen and woke up) cannot write any more. The end of a stage, of its
-stream and of the run are decided in the transaction that does it.
+claim (a process that was frozen and woke up) cannot write any more. How stages, streams and runs
+end is :mod:`atlas.ledger.ends`'s.
 """
 
 from __future__ import annotations
@@ -18,20 +18,28 @@ import sqlalchemy as sa
 
 from atlas.errors import LostClaim
 from atlas.ledger.tables import attempt, run, run_stream, stage_run
-from atlas.model.stage import Stage, Status, worst
+from atlas.model.stage import Stage, Status
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to work on one stage run, as long as ``fence`` is the newest."""
+    """The right to work on one stage run, as long as ``fence`` is the newest.
+
+    Attributes:
+        since: the fence with which the attempt began; a stage that was parked goes on with the
+            same attempt under a newer fence.
+        resumed: whether it was parked.
+    """
 
     stage_run_id: int
     run_id: str
     run_stream_id: int | None
     stage: Stage
     fence: int
+    since: int
     attempt: int
     holder: str
+    resumed: bool = False
 
 
 class Found(Enum):
@@ -47,28 +55,39 @@ class Found(Enum):
 
 _CLAIM = sa.text(
     """
-    -- Takes the stage if it is queued and due or its lease is dead, the stages before it have
-    -- succeeded (for the first one after explore: the stream is read to its end), and the run
-    -- is not over.
+    -- Takes the stage if it is queued and due, its lease is dead or its parts are done, the stages
+    -- before it have succeeded (for the first one after explore: the stream is read to its end),
+    -- and the run is not over. A stage that was parked goes on with its attempt.
+    WITH found AS (
+      SELECT s.id, s.parked
+        FROM pipeline.stage_run AS s
+        JOIN pipeline.run AS r ON r.id = s.run_id AND r.status IN ('queued', 'running')
+       WHERE s.stage = :stage
+         AND ((CAST(:run_stream_id AS bigint) IS NULL
+               AND s.run_stream_id IS NULL AND s.run_id = CAST(:run_id AS uuid))
+              OR s.run_stream_id = :run_stream_id)
+         AND (s.status = 'queued'
+                AND coalesce(s.next_attempt_at, '-infinity') <= clock_timestamp()
+              OR s.status = 'running' AND s.parked AND s.parts_left = 0
+              OR s.status = 'running' AND s.lease_until < clock_timestamp()
+                 AND (SELECT count(*) + 1 FROM pipeline.attempt AS a
+                       WHERE a.stage_run_id = s.id AND a.outcome = 'lost'
+                         AND a.fence > s.counts_from) < :max_attempts)
+         AND NOT EXISTS (SELECT FROM pipeline.stage_run AS e
+                          WHERE e.run_stream_id = s.run_stream_id AND e.position < s.position
+                            AND e.status <> 'succeeded')
+         AND NOT EXISTS (SELECT FROM pipeline.run_stream AS p
+                          WHERE p.id = s.run_stream_id AND p.explored_at IS NULL)
+         FOR UPDATE OF s)
     UPDATE pipeline.stage_run AS s
-       SET status = 'running', fence = s.fence + 1, attempt = s.attempt + 1, holder = :holder,
+       SET status = 'running', fence = s.fence + 1, holder = :holder,
+           attempt = s.attempt + CASE WHEN found.parked THEN 0 ELSE 1 END,
            lease_until = clock_timestamp() + :lease, next_attempt_at = NULL, dispatches = 0,
+           parked = false, parts_left = NULL,
            started_at = coalesce(s.started_at, clock_timestamp())
-      FROM pipeline.run AS r
-     WHERE s.stage = :stage AND s.run_id = r.id AND r.status IN ('queued', 'running')
-       AND ((CAST(:run_stream_id AS bigint) IS NULL
-             AND s.run_stream_id IS NULL AND s.run_id = CAST(:run_id AS uuid))
-            OR s.run_stream_id = :run_stream_id)
-       AND (s.status = 'queued'
-              AND coalesce(s.next_attempt_at, '-infinity') <= clock_timestamp()
-            OR s.status = 'running' AND s.lease_until < clock_timestamp()
-               AND s.attempt < :max_attempts)
-       AND NOT EXISTS (SELECT FROM pipeline.stage_run AS e
-                        WHERE e.run_stream_id = s.run_stream_id AND e.position < s.position
-                          AND e.status <> 'succeeded')
-       AND NOT EXISTS (SELECT FROM pipeline.run_stream AS p
-                        WHERE p.id = s.run_stream_id AND p.explored_at IS NULL)
-    RETURNING s.id, s.run_id, s.run_stream_id, s.fence, s.attempt
+      FROM found
+     WHERE s.id = found.id
+    RETURNING s.id, s.run_id, s.run_stream_id, s.fence, s.attempt, found.parked
     """
 )
 
@@ -76,7 +95,7 @@ _RENEW = sa.text(
     """
     -- Only the newest fence may keep its lease alive.
     UPDATE pipeline.stage_run SET lease_until = clock_timestamp() + :lease
-     WHERE id = :id AND fence = :fence AND status = 'running'
+     WHERE id = :id AND fence = :fence AND status = 'running' AND NOT parked
     """
 )
 
@@ -107,12 +126,14 @@ def claim(
         row = conn.execute(_CLAIM, values).one_or_none()
         if row is None:
             return _found(conn, stage, run_id, run_stream_id)
-        conn.execute(
-            attempt.update()
-            .where(attempt.c.stage_run_id == row.id, attempt.c.outcome.is_(None))
-            .values(outcome="lost", finished_at=sa.func.clock_timestamp())
-        )
-        conn.execute(attempt.insert().values(stage_run_id=row.id, fence=row.fence, holder=holder))
+        since = row.fence
+        if row.parked:
+            since = open_attempt(conn, row.id) or row.fence
+        if since == row.fence:
+            end_open_attempts(conn, row.id, "lost")
+            conn.execute(
+                attempt.insert().values(stage_run_id=row.id, fence=row.fence, holder=holder)
+            )
         conn.execute(
             run.update()
             .where(run.c.id == row.run_id, run.c.status == Status.QUEUED.value)
@@ -133,8 +154,90 @@ def claim(
             run_stream_id=row.run_stream_id,
             stage=stage,
             fence=row.fence,
+            since=since,
             attempt=row.attempt,
             holder=holder,
+            resumed=bool(row.parked),
+        )
+
+
+def open_attempt(conn: sa.Connection, stage_run_id: int) -> int | None:
+    """The fence of the attempt that has not ended."""
+    return conn.execute(
+        sa.select(sa.func.max(attempt.c.fence)).where(
+            attempt.c.stage_run_id == stage_run_id, attempt.c.outcome.is_(None)
+        )
+    ).scalar()
+
+
+def end_open_attempts(
+    conn: sa.Connection, stage_run_id: int, outcome: str, error: str | None = None
+) -> None:
+    """Write down what became of attempts whose holders could not say it."""
+    conn.execute(
+        attempt.update()
+        .where(attempt.c.stage_run_id == stage_run_id, attempt.c.outcome.is_(None))
+        .values(outcome=outcome, error=error, finished_at=sa.func.clock_timestamp())
+    )
+
+
+def seize(conn: sa.Connection, stage_run_id: int, holder: str) -> Claim | None:
+    """Take a running stage from whoever holds it, within the caller's transaction, to end it.
+
+    Returns:
+        A claim of its attempt; None when the stage is not running (any more).
+    """
+    row = conn.execute(
+        stage_run.update()
+        .where(stage_run.c.id == stage_run_id, stage_run.c.status == Status.RUNNING.value)
+        .values(
+            fence=stage_run.c.fence + 1,
+            holder=holder,
+            lease_until=None,
+            parked=False,
+            parts_left=None,
+        )
+        .returning(stage_run)
+    ).one_or_none()
+    if row is None:
+        return None
+    return Claim(
+        stage_run_id=row.id,
+        run_id=str(row.run_id),
+        run_stream_id=row.run_stream_id,
+        stage=Stage(row.stage),
+        fence=row.fence,
+        since=open_attempt(conn, row.id) or row.fence,
+        attempt=row.attempt,
+        holder=holder,
+    )
+
+
+def lock_parked(conn: sa.Connection, run_stream_id: int) -> int | None:
+    """Lock a stream's parked stage; None when none is parked (any more)."""
+    return conn.execute(
+        sa.select(stage_run.c.id)
+        .where(
+            stage_run.c.run_stream_id == run_stream_id,
+            stage_run.c.status == Status.RUNNING.value,
+            stage_run.c.parked,
+        )
+        .with_for_update()
+    ).scalar()
+
+
+def held(engine: sa.Engine, claim: Claim) -> bool:
+    """Whether the claim still holds."""
+    with engine.connect() as conn:
+        return bool(
+            conn.execute(
+                sa.select(sa.true()).where(
+                    stage_run.c.id == claim.stage_run_id,
+                    stage_run.c.fence == claim.fence,
+                    stage_run.c.status == Status.RUNNING.value,
+                    stage_run.c.parked.is_(False),
+                )
+            ).scalar()
         )
 
 
@@ -171,10 +274,10 @@ def renew(engine: sa.Engine, claim: Claim, lease: float) -> bool:
 
 _GUARD = sa.text(
     """
-    -- Held: the newest fence, and running; or ended by this very transaction.
+    -- Held: the newest fence, and running; or ended or parked by this very transaction.
     SELECT id FROM pipeline.stage_run
      WHERE id = :id AND fence = :fence
-       AND (status = 'running' OR xmin = CAST(pg_current_xact_id() AS xid))
+       AND (status = 'running' AND NOT parked OR xmin = CAST(pg_current_xact_id() AS xid))
        FOR UPDATE
     """
 )
@@ -220,51 +323,68 @@ def set_idle(conn: sa.Connection, seconds: float) -> None:
     )
 
 
-def finish(
-    conn: sa.Connection,
-    claim: Claim,
-    status: Status,
-    *,
-    rows: int | None = None,
-    error: str | None = None,
-    last: bool = False,
-) -> Status | None:
-    """End the stage in the caller's transaction (of :func:`transaction`), and with it, where it
-    was the last thing missing, the stream and the run.
+def park(conn: sa.Connection, claim: Claim, parts: int) -> None:
+    """Give up the claim of a stage that goes on when its ``parts`` are done.
 
-    Args:
-        status: how the stage ended.
-        rows: rows it handled.
-        error: why it failed, one line.
-        last: whether it is the stream's last stage.
+    See :mod:`atlas.ledger.parts`.
 
-    Returns:
-        The run's status if this ended the run, else None.
+    Raises:
+        LostClaim: the claim does not hold.
     """
     guard(conn, claim)
-    now = sa.func.clock_timestamp()
     conn.execute(
         stage_run.update()
         .where(stage_run.c.id == claim.stage_run_id)
-        .values(
-            status=status.value,
-            rows=rows,
-            error=error,
-            finished_at=now,
-            lease_until=None,
-            holder=None,
-        )
+        .values(parked=True, parts_left=parts, lease_until=None, holder=None)
     )
-    end_attempt(conn, claim, status.value, error)
-    if claim.run_stream_id is not None:
-        if status is Status.SUCCEEDED and not last:
-            return None
-        end_stream(conn, claim.run_stream_id, status, error)
-    return end_run(conn, claim.run_id, error if claim.run_stream_id is None else None)
 
 
-def retry_later(conn: sa.Connection, claim: Claim, *, delay: float, error: str) -> None:
+def progress(conn: sa.Connection, claim: Claim) -> None:
+    """The attempt got on: neither it nor those before it count against the cap any more.
+
+    Raises:
+        LostClaim: the claim does not hold.
+    """
+    guard(conn, claim)  # first, for a row that this transaction has changed passes for held
+    conn.execute(
+        stage_run.update()
+        .where(stage_run.c.id == claim.stage_run_id)
+        .values(counts_from=claim.since)
+    )
+
+
+def failures(conn: sa.Connection, claim: Claim, cause: str, *, ever: bool = False) -> int:
+    """How many attempts failed for ``cause`` since the stage got on last; ``ever``: since a user
+    asked for it."""
+    return int(
+        conn.execute(
+            sa.select(sa.func.count())
+            .select_from(attempt)
+            .join(stage_run, stage_run.c.id == attempt.c.stage_run_id)
+            .where(
+                stage_run.c.id == claim.stage_run_id,
+                sa.true() if ever else attempt.c.fence > stage_run.c.counts_from,
+                attempt.c.outcome == "retry",
+                attempt.c.cause == cause,
+            )
+        ).scalar_one()
+    )
+
+
+def retry_later(conn: sa.Connection, claim: Claim, *, delay: float, error: str, cause: str) -> None:
     """Give the stage back, to be claimed again no sooner than ``delay`` seconds from now."""
+    _give_back(conn, claim, delay=delay, error=error)
+    end_attempt(conn, claim, "retry", error, cause)
+
+
+def hand_back(conn: sa.Connection, claim: Claim) -> None:
+    """Give the stage back to be claimed at once, because its worker is to stop; it counts as
+    nobody's failure."""
+    _give_back(conn, claim, delay=0.0, error=None)
+    end_attempt(conn, claim, "handed_back", None)
+
+
+def _give_back(conn: sa.Connection, claim: Claim, *, delay: float, error: str | None) -> None:
     guard(conn, claim)
     conn.execute(
         stage_run.update()
@@ -277,15 +397,16 @@ def retry_later(conn: sa.Connection, claim: Claim, *, delay: float, error: str) 
             error=error,
         )
     )
-    end_attempt(conn, claim, "retry", error)
 
 
-def end_attempt(conn: sa.Connection, claim: Claim, outcome: str, error: str | None) -> None:
-    """Write down what became of this claim."""
+def end_attempt(
+    conn: sa.Connection, claim: Claim, outcome: str, error: str | None, cause: str | None = None
+) -> None:
+    """Write down what became of this attempt."""
     conn.execute(
         attempt.update()
-        .where(attempt.c.stage_run_id == claim.stage_run_id, attempt.c.fence == claim.fence)
-        .values(outcome=outcome, error=error, finished_at=sa.func.clock_timestamp())
+        .where(attempt.c.stage_run_id == claim.stage_run_id, attempt.c.fence == claim.since)
+        .values(outcome=outcome, error=error, cause=cause, finished_at=sa.func.clock_timestamp())
     )
 
 
@@ -298,73 +419,3 @@ def lost_fences(conn: sa.Connection, stage_run_id: int) -> list[int]:
             )
         ).scalars()
     )
-
-
-def end_stream(conn: sa.Connection, run_stream_id: int, status: Status, error: str | None) -> None:
-    """End a stream; stages that it had not begun are cancelled where it did not succeed."""
-    conn.execute(
-        run_stream.update()
-        .where(run_stream.c.id == run_stream_id)
-        .values(status=status.value, error=error)
-    )
-    conn.execute(
-        stage_run.update()
-        .where(
-            stage_run.c.run_stream_id == run_stream_id,
-            stage_run.c.status == Status.QUEUED.value,
-        )
-        .values(status=Status.CANCELLED.value, next_attempt_at=None)
-    )
-
-
-def end_run(conn: sa.Connection, run_id: str, error: str | None = None) -> Status | None:
-    """End the run if nothing of it is left to do; returns its status if this call ended it.
-
-    The row lock makes one of two streams that finish at the same moment see the other's end.
-    """
-    row = conn.execute(sa.select(run.c.status).where(run.c.id == run_id).with_for_update()).one()
-    if Status(row.status).ended:
-        return None
-    first = conn.execute(
-        sa.select(stage_run.c.status, stage_run.c.error).where(
-            stage_run.c.run_id == run_id, stage_run.c.run_stream_id.is_(None)
-        )
-    ).one()
-    explore = Status(first.status)
-    streams = [
-        Status(status)
-        for status in conn.execute(
-            sa.select(run_stream.c.status).where(run_stream.c.run_id == run_id)
-        ).scalars()
-    ]
-    if not explore.ended or not all(status.ended for status in streams):
-        return None
-    status = worst([explore, *streams])
-    if error is None and explore is status:
-        error = first.error
-    if error is None and status is not Status.SUCCEEDED:
-        error = conn.execute(
-            sa.select(run_stream.c.stream.concat(": ").concat(run_stream.c.error))
-            .where(run_stream.c.run_id == run_id, run_stream.c.status == status.value)
-            .order_by(run_stream.c.id)
-            .limit(1)
-        ).scalar()
-    conn.execute(
-        run.update()
-        .where(run.c.id == run_id)
-        .values(status=status.value, error=error, finished_at=sa.func.clock_timestamp())
-    )
-    return status
-
-
-def fail_unexplored(conn: sa.Connection, run_id: str, error: str) -> None:
-    """End the streams that the source did not read to their end; the others go on."""
-    unread = conn.execute(
-        sa.select(run_stream.c.id).where(
-            run_stream.c.run_id == run_id,
-            run_stream.c.explored_at.is_(None),
-            run_stream.c.status.in_((Status.QUEUED.value, Status.RUNNING.value)),
-        )
-    ).scalars()
-    for run_stream_id in list(unread):
-        end_stream(conn, run_stream_id, Status.FAILED, error)

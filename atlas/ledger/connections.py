@@ -2,53 +2,86 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from atlas.errors import NotFound
+from atlas.errors import Conflict, NotFound, UsageError
+from atlas.ledger import sent_configs, state
 from atlas.ledger.schedules import next_due
-from atlas.ledger.secrets import decrypt, encrypt, fingerprint
+from atlas.ledger.secrets import encrypt, fingerprint, hold, reader
+from atlas.ledger.state_basis import chosen_anew, reset_command
+from atlas.ledger.state_changes import Change
 from atlas.ledger.tables import connection as table
-from atlas.ledger.tables import connector_state
-from atlas.model.connection import Connection
+from atlas.ledger.tables import run, run_stream, source_change
+from atlas.model.connection import Connection, selection
+from atlas.model.evolution import SchemaPolicy
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A connection with its row's id; ``checked``: its source said that this very config works."""
+    """A connection with its row's id; ``checked``: its source said that this very config works;
+    ``declared``: the config as its user wrote it, whatever the source has sent since."""
 
     id: int
     connection: Connection
     checked: bool
+    created_at: datetime
+    updated_at: datetime
+    declared: dict[str, Any] = field(repr=False)
 
 
-def put(conn: sa.Connection, secret: bytes, connection: Connection) -> str:
+def put(
+    conn: sa.Connection,
+    secret: bytes,
+    connection: Connection,
+    *,
+    actor: str = "cli",
+    reset_state: bool = False,
+) -> str:
     """Create or update; returns ``created``, ``updated`` or ``unchanged`` (no write then).
 
-    The state of another connector means nothing to this one: it goes (and stays in the history).
+    What the source has sent for its config (:mod:`atlas.ledger.sent_configs`) stays where the user
+    changed nothing. The state of another connector means nothing to this one: it goes (and stays
+    in the history).
+
+    Args:
+        actor: who does it, for the history of the state.
+        reset_state: forget the state of streams that are to have another cursor or key.
+
+    Raises:
+        UsageError: a stream has a state and is to have another cursor or key.
+        ActiveRun: it is to have another connector or lose a state, and has an active run.
     """
-    document = connection.document()
-    mark = _mark(secret, connection)
-    present = _present(conn, connection.name)
-    if present == mark:
+    if unchanged(conn, secret, connection):
         return "unchanged"
-    values = {
-        "connector": connection.connector,
-        "executable": connection.executable,
-        "config": encrypt(secret, connection.config),
-        "document": document,
-        "fingerprint": mark,
-        "due_at": _due(conn, connection, present is not None),
-    }
-    changed = sa.select(table.c.id).where(
-        table.c.name == connection.name,
-        table.c.connector.is_distinct_from(connection.connector),
-    )
-    conn.execute(connector_state.delete().where(connector_state.c.connection_id.in_(changed)))
+    decrypt = reader(conn, secret)
+    row = conn.execute(
+        sa.select(table).where(table.c.name == connection.name).with_for_update(key_share=True)
+    ).one_or_none()
+    declared = None
+    source = (connection.connector, connection.executable)
+    if row is not None and row.declared is not None and (row.connector, row.executable) == source:
+        before, sent = decrypt(bytes(row.declared)), decrypt(bytes(row.config))
+        config, declared = sent_configs.merged(before, sent, connection.config)
+        mark = _mark(conn, secret, replace(connection, config=declared))
+        connection = replace(connection, config=config)
+        declared = None if declared == config else declared
+        if row.fingerprint == mark:
+            return "unchanged"
+    else:
+        mark = _mark(conn, secret, connection)
+    values = _values(conn, secret, connection, mark, known=row is not None)
+    values["declared"] = None if declared is None else encrypt(conn, secret, declared)
+    if row is not None and row.connector != connection.connector:
+        change = Change(conn, connection.name, actor=actor, what="you give it another connector")
+        if state.get(conn, row.id):
+            change.reset(None, action="connector")
+    elif row is not None:
+        _see_to_states(conn, row, connection, actor=actor, reset=reset_state)
     statement = insert(table).values(name=connection.name, **values)
     conn.execute(
         statement.on_conflict_do_update(
@@ -56,7 +89,92 @@ def put(conn: sa.Connection, secret: bytes, connection: Connection) -> str:
             set_={**values, "updated_at": sa.func.clock_timestamp()},
         )
     )
-    return "created" if present is None else "updated"
+    return "created" if row is None else "updated"
+
+
+def _see_to_states(
+    conn: sa.Connection, row: sa.Row[Any], connection: Connection, *, actor: str, reset: bool
+) -> None:
+    """See that no stream would go on from a state that another cursor or key made."""
+    former = row.document["streams"]
+    before = None if former is None else {name: selection(each) for name, each in former.items()}
+    name, present = connection.name, state.get(conn, row.id)
+    for owner, key, words in chosen_anew(before, connection.streams, present):
+        if not reset:
+            raise UsageError(
+                f"connection {name}: stream {key}: {words}, so it cannot go on from its state: "
+                f"`{reset_command(name, owner, key)}` forgets that, or `atlas apply --reset-state`"
+            )
+        alone = key in owner.streams
+        Change(conn, name, actor=actor).reset(key if alone else None)
+        if not alone:  # there is none left
+            return
+
+
+def create(conn: sa.Connection, secret: bytes, connection: Connection) -> None:
+    """Create a connection of a name that is free.
+
+    Raises:
+        Conflict: it is not.
+    """
+    mark = _mark(conn, secret, connection)
+    values = _values(conn, secret, connection, mark, known=False)
+    made = conn.execute(
+        insert(table)
+        .values(name=connection.name, **values)
+        .on_conflict_do_nothing(index_elements=[table.c.name])
+        .returning(table.c.id)
+    ).scalar()
+    if made is None:
+        raise Conflict(
+            f"there is a connection {connection.name} already: change that, or choose another name"
+        )
+
+
+def lock(conn: sa.Connection, name: str) -> int:
+    """Keep the connection as it is, and from being synced anew, until the transaction ends;
+    returns its id.
+
+    Raises:
+        NotFound: there is none.
+    """
+    hold(conn)  # before any row, as whoever replaces the key does
+    return int(_row(conn, table.c.name == name, name, lock=True).id)
+
+
+def delete(conn: sa.Connection, connection_id: int) -> None:
+    """Delete a connection with its states and their history; its runs and tables stay."""
+    conn.execute(table.delete().where(table.c.id == connection_id))
+
+
+def streams_read(conn: sa.Connection, name: str) -> list[int]:
+    """Ids of all streams of all runs of connections of this name."""
+    return list(
+        conn.execute(
+            sa.select(run_stream.c.id)
+            .join(run, run.c.id == run_stream.c.run_id)
+            .where(run.c.connection == name)
+        ).scalars()
+    )
+
+
+def forget_runs(conn: sa.Connection, name: str) -> None:
+    """Delete all runs of connections of this name, with all that is written about them."""
+    conn.execute(source_change.delete().where(source_change.c.connection == name))
+    conn.execute(run.delete().where(run.c.connection == name))
+
+
+def _values(
+    conn: sa.Connection, secret: bytes, connection: Connection, mark: str, *, known: bool
+) -> dict[str, Any]:
+    return {
+        "connector": connection.connector,
+        "executable": connection.executable,
+        "config": encrypt(conn, secret, connection.config),
+        "document": connection.document(),
+        "fingerprint": mark,
+        "due_at": _due(conn, connection, known),
+    }
 
 
 def _due(conn: sa.Connection, connection: Connection, known: bool) -> datetime | None:
@@ -76,34 +194,25 @@ def _due(conn: sa.Connection, connection: Connection, known: bool) -> datetime |
 
 def unchanged(conn: sa.Connection, secret: bytes, connection: Connection) -> bool:
     """Whether the connection is stored just so."""
-    return _present(conn, connection.name) == _mark(secret, connection)
+    return _present(conn, connection.name) == _mark(conn, secret, connection)
 
 
 def get(conn: sa.Connection, secret: bytes, name: str) -> Stored:
     """The connection called ``name``.
 
     Raises:
-        NotFound: there is none. TerminalError: the secret key is another one.
+        NotFound: there is none. WrongSecretKey: as it says.
     """
-    return _stored(secret, _row(conn, table.c.name == name, name))
+    return _stored(conn, secret, table.c.name == name, name)
 
 
 def of_run(conn: sa.Connection, secret: bytes, connection_id: int | None) -> Stored:
     """The connection with this id, for a run of it.
 
     Raises:
-        NotFound: it was deleted meanwhile.
+        NotFound: it was deleted meanwhile. WrongSecretKey: as it says.
     """
-    return _stored(secret, _row(conn, table.c.id == connection_id, "of this run"))
-
-
-def id_of(conn: sa.Connection, name: str) -> int:
-    """The id of the connection called ``name``.
-
-    Raises:
-        NotFound: there is none.
-    """
-    return int(_row(conn, table.c.name == name, name).id)
+    return _stored(conn, secret, table.c.id == connection_id, "of this run")
 
 
 def checked(conn: sa.Connection, connection_id: int) -> None:
@@ -127,14 +236,24 @@ def source(conn: sa.Connection, connection_id: int | None) -> tuple[str | None, 
     return (None, None) if row is None else (row.connector, row.executable)
 
 
-def names(conn: sa.Connection) -> list[dict[str, Any]]:
-    """All connections, by name, without their configurations."""
-    rows = conn.execute(sa.select(table).order_by(table.c.name))
+def names(
+    conn: sa.Connection, *, after: str = "", limit: int | None = None
+) -> list[dict[str, Any]]:
+    """All connections, by name, without their configurations; or ``limit`` that come after a
+    name."""
+    rows = conn.execute(
+        sa.select(table)
+        .where(table.c.name.collate("C") > after)
+        .order_by(table.c.name.collate("C"))
+        .limit(limit)
+    )
     return [
         {
             "name": row.name,
             "connector": row.connector,
             "executable": row.executable,
+            "version": None,
+            "schema_changes": SchemaPolicy.EVOLVE.value,
             **row.document,
             "created_at": row.created_at,
             "updated_at": row.updated_at,
@@ -143,8 +262,11 @@ def names(conn: sa.Connection) -> list[dict[str, Any]]:
     ]
 
 
-def _row(conn: sa.Connection, condition: sa.ColumnElement[bool], shown: str) -> sa.Row[Any]:
-    row = conn.execute(sa.select(table).where(condition)).one_or_none()
+def _row(
+    conn: sa.Connection, condition: sa.ColumnElement[bool], shown: str, *, lock: bool = False
+) -> sa.Row[Any]:
+    query = sa.select(table).where(condition)
+    row = conn.execute(query.with_for_update() if lock else query).one_or_none()
     if row is None:
         raise NotFound(
             f"there is no connection {shown}: `atlas connections list` shows those there are"
@@ -152,22 +274,30 @@ def _row(conn: sa.Connection, condition: sa.ColumnElement[bool], shown: str) -> 
     return row
 
 
-def _stored(secret: bytes, row: sa.Row[Any]) -> Stored:
+def _stored(
+    conn: sa.Connection, secret: bytes, condition: sa.ColumnElement[bool], shown: str
+) -> Stored:
+    decrypt = reader(conn, secret)
+    row = _row(conn, condition, shown)
     return Stored(
         id=row.id,
         connection=Connection.restore(
             name=row.name,
             connector=row.connector,
             executable=row.executable,
-            config=decrypt(secret, row.config),
+            config=decrypt(bytes(row.config)),
             document=row.document,
         ),
         checked=row.checked == row.fingerprint,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        declared=decrypt(bytes(row.declared or row.config)),
     )
 
 
-def _mark(secret: bytes, connection: Connection) -> str:
+def _mark(conn: sa.Connection, secret: bytes, connection: Connection) -> str:
     return fingerprint(
+        conn,
         secret,
         [connection.connector, connection.executable, connection.config, connection.document()],
     )

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import select
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg2
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, PendingRollbackError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from atlas.errors import AtlasError, TerminalError, TransientError
@@ -28,10 +29,27 @@ _TRANSIENT_CLASSES = {
     "57",  # the operator or a timeout intervened
     "58",  # the system below the server
 }
-_TRANSIENT_CODES = {
-    "55P03",  # lock not available within lock_timeout
-    "25P03",  # idle-in-transaction timeout
+# Not the statement's doing: the server is away, full, or only lets read.
+_OUTAGE_CODES = {"53100", "53300", "57P01", "57P02", "57P03", "25006", "58030"}
+_MEANINGS = {
+    "25006": "it only lets read now (a standby since a failover?)",
+    "25P03": "a transaction waited too long for its process",
+    "25P04": "a transaction took longer than its transaction_timeout",
+    "40001": "transactions met",
+    "40P01": "transactions waited for each other",
+    "53100": "its disk is full: free space there",
+    "53200": "it is out of memory",
+    "53300": "all its connections are in use: raise its max_connections, or run fewer processes",
+    "53400": "a statement needs more temporary space than its temp_file_limit",
+    "55P03": "a lock was not had within ATLAS_LOCK_TIMEOUT",
+    "57014": "a statement was cancelled, or took longer than ATLAS_STATEMENT_TIMEOUT",
+    "57P01": "it ended the connection",
+    "57P02": "it crashed and recovers",
+    "57P03": "it takes no connections now",
+    "57P05": "it ended a connection that it held to be idle",
+    "58030": "it cannot read or write its disk",
 }
+"""What may pass by itself or by an operator's hand, in words; each is transient."""
 
 
 def where(url: str) -> str:
@@ -41,38 +59,98 @@ def where(url: str) -> str:
     return f"{host}:{parts.port}" if parts.port else host
 
 
-def engine(settings: Settings, *, url: str | None = None, pool: int = 2) -> sa.Engine:
-    """A pool of at most ``pool`` connections with the timeouts of the settings, in UTC.
+_process = "atlas"
+
+
+def name_process(name: str) -> None:
+    """Have PostgreSQL show the sessions that this process opens from now on as ``atlas <name>``."""
+    global _process
+    _process = f"atlas {name}"
+
+
+def limits(
+    *, name: str, statement: float, lock: float, idle: float, options: str = ""
+) -> dict[str, Any]:
+    """What every session of Atlas is opened with, as parameters of libpq.
+
+    Given with the connection itself, so that no statement runs without them.
+
+    Args:
+        name: application_name; no secret, for every role of the database may read it.
+        statement: longest time of a statement in seconds.
+        lock: longest wait for a lock in seconds.
+        idle: longest wait of a transaction for its client in seconds.
+        options: command-line options for the server that the user's URL has.
+    """
+    settings = {
+        "statement_timeout": int(statement * 1000),
+        "lock_timeout": int(lock * 1000),
+        "idle_in_transaction_session_timeout": int(idle * 1000),
+        # The server notices a client that died in the midst of a long statement, which would
+        # hold its locks until the statement's end,
+        "client_connection_check_interval": 1000,
+        # and one whose host or network is gone: what the keepalives below are to the client.
+        "tcp_keepalives_idle": 10,
+        "tcp_keepalives_interval": 5,
+        "tcp_keepalives_count": 3,
+        "tcp_user_timeout": 30_000,
+        "timezone": "UTC",
+    }
+    ours = " ".join(f"-c {key}={value}" for key, value in settings.items())
+    return {
+        "options": f"{options} {ours}".strip(),
+        "connect_timeout": 5,
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 30_000,
+        "application_name": name,
+    }
+
+
+def engine(
+    settings: Settings, *, url: str | None = None, pool: int = 2, name: str | None = None
+) -> sa.Engine:
+    """A pool of ``pool`` connections, two more when it is pressed, with the limits of the settings.
+
+    Args:
+        url: the database; None: that of the settings.
+        name: what PostgreSQL calls its sessions, after ``atlas``; None: the process's name.
 
     Raises:
         AtlasError: no database is known (nothing is connected to yet).
     """
-    resolved = (url or resolve_url(settings)).replace("postgres://", "postgresql://", 1)
-    statement = int(settings.statement_timeout * 1000)
-    lock = int(settings.lock_timeout * 1000)
-    # A worker that is frozen in a transaction must not hold its locks for ever.
-    idle = int(max(settings.lease_seconds * 4, 60) * 1000)
-    options = (
-        f"-c statement_timeout={statement} -c lock_timeout={lock} "
-        f"-c idle_in_transaction_session_timeout={idle} -c timezone=UTC"
+    resolved = sa.make_url(
+        (url or resolve_url(settings)).replace("postgres://", "postgresql://", 1)
     )
-    return sa.create_engine(
+    given = resolved.query.get("options", ())
+    made = sa.create_engine(
         resolved,
         pool_size=pool,
         max_overflow=2,
-        pool_pre_ping=True,
         pool_timeout=30,
         hide_parameters=True,
-        connect_args={
-            "options": options,
-            "connect_timeout": 5,
-            "keepalives_idle": 10,
-            "keepalives_interval": 5,
-            "keepalives_count": 3,
-            "tcp_user_timeout": 30_000,
-            "application_name": "atlas",
-        },
+        connect_args=limits(
+            name=f"atlas {name}" if name else _process,
+            statement=settings.statement_timeout,
+            lock=settings.lock_timeout,
+            # A worker that is frozen in a transaction must not hold its locks for ever.
+            idle=max(settings.lease_seconds * 4, 60),
+            options=given if isinstance(given, str) else " ".join(given),
+        ),
     )
+    sa.event.listen(made, "checkout", _still_open)
+    return made
+
+
+def _still_open(connection: Any, *_: Any) -> None:
+    """Instead of a round trip before each transaction: an idle connection has nothing to be read
+    but its end. One that is cut without a word fails at its first statement, as a ping would."""
+    waiting = select.poll()
+    if not connection.closed:
+        waiting.register(connection.fileno(), select.POLLIN)
+    if connection.closed or waiting.poll(0):
+        raise DisconnectionError
 
 
 @functools.cache
@@ -90,18 +168,30 @@ def classify(error: BaseException, url: str = "") -> AtlasError:
     original: Any = error.orig if isinstance(error, DBAPIError) else error
     code: str = getattr(original, "pgcode", None) or ""
     name = type(original).__name__
+    server = f"PostgreSQL at {where(url)}" if url else "PostgreSQL"
     if isinstance(original, PoolTimeout):
         return TransientError("all connections to PostgreSQL are in use; it is tried again")
     if isinstance(original, psycopg2.OperationalError) and not code:
-        return TransientError(f"PostgreSQL at {where(url)} cannot be reached: {_reason(original)}")
-    if code[:2] in _TRANSIENT_CLASSES or code in _TRANSIENT_CODES:
-        return TransientError(f"PostgreSQL could not do it now ({name}, {code})")
+        return TransientError(f"{server} cannot be reached: {_reason(original)}", outage=True)
+    outage = code[:2] == "08" or code in _OUTAGE_CODES
+    if code in _MEANINGS:
+        return TransientError(f"{server}: {_MEANINGS[code]} ({name}, {code})", outage=outage)
+    if code[:2] in _TRANSIENT_CLASSES:
+        return TransientError(f"{server} could not do it now ({name}, {code})", outage=outage)
+    if code[:2] == "XX":
+        # Its internal errors: two changes of a catalog row that met pass, a damaged page does not.
+        return TransientError(f"{server} failed ({name}, {code}): see its log", max_attempts=2)
     if code in ("42P01", "3F000"):
         return TerminalError(
             "the database lacks Atlas's tables: run `atlas migrate`, or start `atlas up`"
         )
-    if isinstance(original, psycopg2.InterfaceError):
-        return TransientError("the connection to PostgreSQL broke")
+    if not code and (
+        # PendingRollbackError: an earlier statement broke the connection, and that was passed over.
+        isinstance(original, psycopg2.InterfaceError | PendingRollbackError)
+        # What the driver says when the connection ends within a COPY: of no class of its own.
+        or type(original) is psycopg2.DatabaseError
+    ):
+        return TransientError("the connection to PostgreSQL broke", outage=True)
     return TerminalError(f"PostgreSQL refused a statement of Atlas ({name}, {code or 'no code'})")
 
 

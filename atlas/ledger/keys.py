@@ -57,17 +57,19 @@ def create(
     return {"id": key_id, "name": name, "role": role, "key": key}
 
 
+_FIND = sa.text(
+    """
+    -- Asked with every request.
+    SELECT CAST(id AS text) AS id, name, role FROM pipeline.api_key
+     WHERE hash = :hash AND revoked_at IS NULL
+       AND (expires_at IS NULL OR expires_at > clock_timestamp())
+    """
+)
+
+
 def find(conn: sa.Connection, key: str) -> Key | None:
     """The valid key with this text, or None."""
-    row = conn.execute(
-        sa.select(api_key.c.id, api_key.c.name, api_key.c.role).where(
-            api_key.c.hash == _hash(key),
-            api_key.c.revoked_at.is_(None),
-            sa.or_(
-                api_key.c.expires_at.is_(None), api_key.c.expires_at > sa.func.clock_timestamp()
-            ),
-        )
-    ).one_or_none()
+    row = conn.execute(_FIND, {"hash": _hash(key)}).one_or_none()
     return None if row is None else Key(row.id, row.name, row.role)
 
 

@@ -6,19 +6,21 @@ broker took it; when that one dies in between, it is sent twice, which costs not
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from atlas.ledger.tables import outbox, stage_run
+from atlas.ledger import claims
+from atlas.ledger.tables import operation, outbox, stage_run
 from atlas.model.stage import Stage
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is to be sent: ``kind`` "run" (its explore) or "stream" (the rest of its chain)."""
+    """What is to be sent: ``kind`` "run" (its explore), "stream" (the rest of its chain), "scan"
+    (its parts that wait) or "operation"."""
 
     id: int
     kind: str
@@ -27,15 +29,33 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Orphan:
-    """A stage that nobody works on although it is due, or whose holder's lease is dead."""
+    """A stage that nobody works on although it is due, or whose holder's lease is dead.
+
+    ``lost``: how many of its attempts in a row lost their worker, the present one among them.
+    """
 
     stage_run_id: int
     run_id: str
     run_stream_id: int | None
     stage: Stage
     status: str
-    fence: int
+    parked: bool
+    lost: int
     attempt: int
+
+    @property
+    def claim(self) -> claims.Claim:
+        """Of this stage, to tell of it; nothing can be written by it."""
+        return claims.Claim(
+            stage_run_id=self.stage_run_id,
+            run_id=self.run_id,
+            run_stream_id=self.run_stream_id,
+            stage=self.stage,
+            fence=0,
+            since=0,
+            attempt=self.attempt,
+            holder="",
+        )
 
 
 def put(conn: sa.Connection, kind: str, ref: str, *, delay: float = 0.0) -> int:
@@ -74,26 +94,72 @@ def due(
 def sent(conn: sa.Connection, message: Message) -> None:
     """The broker took it."""
     conn.execute(outbox.delete().where(outbox.c.id == message.id))
-    waiting = stage_run.update().where(stage_run.c.status == "queued")
+    if message.kind == "scan":
+        return
+    if message.kind == "operation":
+        conn.execute(
+            operation.update()
+            .where(operation.c.id == message.ref)
+            .values(dispatched_at=sa.func.clock_timestamp())
+        )
+        return
+    waiting = sa.select(stage_run.c.id).where(
+        sa.or_(stage_run.c.status == "queued", stage_run.c.parked)
+    )
     if message.kind == "run":
         waiting = waiting.where(
             stage_run.c.run_id == message.ref, stage_run.c.run_stream_id.is_(None)
         )
     else:
-        waiting = waiting.where(stage_run.c.run_stream_id == int(message.ref))
-    conn.execute(
-        waiting.values(
-            dispatched_at=sa.func.clock_timestamp(), dispatches=stage_run.c.dispatches + 1
+        earlier = stage_run.alias("earlier")
+        waiting = waiting.where(
+            stage_run.c.run_stream_id == int(message.ref),
+            # Those after it were not sent: the one before each hands it on.
+            ~sa.exists().where(
+                earlier.c.run_stream_id == stage_run.c.run_stream_id,
+                earlier.c.position < stage_run.c.position,
+                earlier.c.status != "succeeded",
+            ),
         )
+    conn.execute(
+        stage_run.update()
+        .where(stage_run.c.id.in_(waiting.with_for_update(skip_locked=True)))
+        .values(dispatched_at=sa.func.clock_timestamp(), dispatches=stage_run.c.dispatches + 1)
+    )
+
+
+def forgive(conn: sa.Connection, run_id: str) -> None:
+    """The run's explore was taken up, and had to wait for others: no message was lost."""
+    conn.execute(
+        stage_run.update()
+        .where(
+            stage_run.c.run_id == run_id,
+            stage_run.c.run_stream_id.is_(None),
+            stage_run.c.status == "queued",
+        )
+        .values(dispatches=0)
+    )
+
+
+def put_off(conn: sa.Connection, message: Message, seconds: float) -> None:
+    """It could not be sent, for a reason of its own: others go first."""
+    conn.execute(
+        outbox.update()
+        .where(outbox.c.id == message.id)
+        .values(due_at=sa.func.clock_timestamp() + sa.func.make_interval(0, 0, 0, 0, 0, 0, seconds))
     )
 
 
 _ORPHANS = sa.text(
     """
     -- Per run or stream the first stage that has not succeeded, if it could be claimed now and
-    -- either lost its holder or was not taken up within :patience after it was sent (twice that
-    -- after the second time, and so on), and whose message is not about to be sent anyway.
-    SELECT s.id, s.run_id, s.run_stream_id, s.stage, s.status, s.fence, s.attempt
+    -- either lost its holder or was not taken up within :patience after it was sent, and whose
+    -- message is not about to be sent anyway. Where messages wait in its queue, workers may only
+    -- be busy: then it is twice the patience after the second time, and so on.
+    SELECT s.id, s.run_id, s.run_stream_id, s.stage, s.status, s.parked, s.attempt,
+           (SELECT count(*) + 1 FROM pipeline.attempt AS a
+             WHERE a.stage_run_id = s.id AND a.outcome = 'lost' AND a.fence > s.counts_from)
+             AS lost
       FROM pipeline.stage_run AS s
       JOIN pipeline.run AS r ON r.id = s.run_id AND r.status IN ('queued', 'running')
       LEFT JOIN pipeline.run_stream AS p ON p.id = s.run_stream_id
@@ -104,14 +170,16 @@ _ORPHANS = sa.text(
                         WHERE e.run_stream_id = s.run_stream_id AND e.position < s.position
                           AND e.status <> 'succeeded')
        AND (s.status = 'running' AND s.lease_until < clock_timestamp()
-            OR s.status = 'queued'
+            OR (s.status = 'queued' OR s.parked AND s.parts_left = 0)
                AND coalesce(s.next_attempt_at, '-infinity') <= clock_timestamp()
                AND greatest(s.dispatched_at, s.next_attempt_at, r.created_at,
                             (SELECT max(e.finished_at) FROM pipeline.stage_run AS e
                               WHERE e.run_stream_id = s.run_stream_id
                                 AND e.position < s.position))
                    < clock_timestamp()
-                     - make_interval(secs => :patience * power(2, least(s.dispatches, 6) - 1))
+                     - make_interval(secs => :patience * CASE
+                         WHEN s.stage = ANY(:idle) THEN 1
+                         ELSE power(2, greatest(least(s.dispatches, 6) - 1, 0)) END)
                AND NOT EXISTS (SELECT FROM pipeline.outbox AS o
                                 WHERE o.kind = 'run' AND s.run_stream_id IS NULL
                                       AND o.ref = CAST(s.run_id AS text)
@@ -122,8 +190,14 @@ _ORPHANS = sa.text(
 )
 
 
-def orphans(conn: sa.Connection, patience: float) -> list[Orphan]:
-    """Stages to be sent again, their rows locked. ``patience``: seconds a sent stage may wait."""
+def orphans(conn: sa.Connection, patience: float, idle: Collection[Stage] = ()) -> list[Orphan]:
+    """Stages to be sent again, their rows locked.
+
+    Args:
+        patience: seconds a sent stage may wait.
+        idle: stages for which no message waits in the broker.
+    """
+    values = {"patience": patience, "idle": [stage.value for stage in idle]}
     return [
         Orphan(
             stage_run_id=row.id,
@@ -131,27 +205,26 @@ def orphans(conn: sa.Connection, patience: float) -> list[Orphan]:
             run_stream_id=row.run_stream_id,
             stage=Stage(row.stage),
             status=row.status,
-            fence=row.fence,
+            parked=row.parked,
+            lost=row.lost,
             attempt=row.attempt,
         )
-        for row in conn.execute(_ORPHANS, {"patience": patience})
+        for row in conn.execute(_ORPHANS, values)
     ]
 
 
 def release(conn: sa.Connection, orphan: Orphan) -> None:
-    """Free a dead lease, so that the stage can be claimed at once."""
-    bar(conn, orphan)
+    """Free a dead lease, so that the stage can be claimed at once, and its former holder can no
+    longer write."""
+    claims.end_open_attempts(conn, orphan.stage_run_id, "lost")
     conn.execute(
         stage_run.update()
         .where(stage_run.c.id == orphan.stage_run_id)
-        .values(status="queued", holder=None, lease_until=None, next_attempt_at=None)
-    )
-
-
-def bar(conn: sa.Connection, orphan: Orphan) -> None:
-    """Keep the former holder from writing, even before somebody else claims the stage."""
-    conn.execute(
-        stage_run.update()
-        .where(stage_run.c.id == orphan.stage_run_id)
-        .values(fence=stage_run.c.fence + 1)
+        .values(
+            status="queued",
+            fence=stage_run.c.fence + 1,
+            holder=None,
+            lease_until=None,
+            next_attempt_at=None,
+        )
     )

@@ -155,6 +155,11 @@ def put_event(conn: sa.Connection, run_id: str, key: str, event: dict[str, Any])
     )
 
 
+def has_event(conn: sa.Connection, key: str) -> bool:
+    """Whether an event was put under ``key``."""
+    return bool(conn.execute(sa.select(sa.true()).where(lineage_event.c.key == key)).scalar())
+
+
 def undelivered(conn: sa.Connection, limit: int = 200) -> list[sa.Row[Any]]:
     """Events that are due for delivery, oldest first, locked against other deliverers."""
     return list(

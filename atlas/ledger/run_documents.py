@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from atlas.errors import UsageError
 from atlas.ledger.runs import row_of
-from atlas.ledger.tables import attempt, run, run_stream, stage_run
+from atlas.ledger.tables import attempt, run, run_stream, source_change, stage_run
 
 
 def document(conn: sa.Connection, run_id: str) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def document(conn: sa.Connection, run_id: str) -> dict[str, Any]:
 
 
 def _documents(conn: sa.Connection, rows: Sequence[sa.Row[Any]]) -> list[dict[str, Any]]:
-    """The documents of several runs, with two queries however many they are."""
+    """The documents of several runs, with three queries however many they are."""
     ids = [row.id for row in rows]
     stages: dict[tuple[str, int | None], list[dict[str, Any]]] = defaultdict(list)
     for item in conn.execute(
@@ -60,9 +60,24 @@ def _documents(conn: sa.Connection, rows: Sequence[sa.Row[Any]]) -> list[dict[st
                     "tombstones": part.rows_tombstones,
                     "deleted": part.rows_deleted,
                 },
+                "estimated_rows": part.rows_estimate,
+                "percent": _percent(part),
                 "versions": {"opened": part.versions_opened, "closed": part.versions_closed},
                 "error": part.error,
                 "stages": stages[part.run_id, part.id],
+            }
+        )
+    changes: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for found in conn.execute(
+        sa.select(source_change).where(source_change.c.run_id.in_(ids)).order_by(source_change.c.id)
+    ):
+        changes[found.run_id].append(
+            {
+                "stream": found.stream,
+                "namespace": found.namespace or None,
+                "property": found.property,
+                "change": found.change,
+                "detail": found.detail,
             }
         )
     return [
@@ -79,6 +94,7 @@ def _documents(conn: sa.Connection, rows: Sequence[sa.Row[Any]]) -> list[dict[st
             "ignored": row.ignored,
             "stages": stages[row.id, None],
             "streams": streams[row.id],
+            "changes": changes[row.id],
         }
         for row in rows
     ]
@@ -136,6 +152,16 @@ def attempts(conn: sa.Connection, run_id: str) -> list[dict[str, Any]]:
         }
         for row in rows
     ]
+
+
+def _percent(part: sa.Row[Any]) -> int | None:
+    """How much of a stream has been read, where its source said what to expect. What is more than
+    expected is not the end yet."""
+    if part.explored_at is not None:
+        return 100
+    if not part.rows_estimate:
+        return None
+    return min(99, int(100 * part.rows_explore // part.rows_estimate))
 
 
 def _time(value: datetime | None) -> str | None:

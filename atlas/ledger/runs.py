@@ -30,6 +30,7 @@ class Run:
     selected: list[str] | None
     extracted_at: datetime | None
     created_at: datetime
+    retries: int
     error: str | None
 
 
@@ -62,10 +63,30 @@ class RunStream:
         return self.refreshes or self.carries_refresh
 
 
+_CREATE = sa.text(
+    """
+    -- The run with its explore stage, which counts as sent: whoever commits this sends it. Nothing
+    -- is written where the connection has an active run already, whatever races.
+    WITH wanted AS (SELECT id, name FROM pipeline.connection WHERE name = :connection),
+         made AS (
+            INSERT INTO pipeline.run
+                   (id, connection_id, connection, trigger, selected, full_refresh)
+            SELECT CAST(:id AS uuid), id, name, :trigger, CAST(:selected AS text[]), :full_refresh
+              FROM wanted
+                ON CONFLICT (connection_id) WHERE status IN ('queued', 'running') DO NOTHING
+            RETURNING id),
+         explore AS (
+            INSERT INTO pipeline.stage_run (run_id, stage, position, dispatched_at, dispatches)
+            SELECT id, 'explore', 0, clock_timestamp(), 1 FROM made
+            RETURNING run_id)
+    SELECT (SELECT id FROM wanted) AS connection_id, (SELECT run_id FROM explore) AS run_id
+    """
+)
+
+
 def create(
     conn: sa.Connection,
     *,
-    connection_id: int,
     connection: str,
     trigger: str,
     selected: list[str] | None,
@@ -74,36 +95,38 @@ def create(
     """A new queued run with its explore stage; returns its id.
 
     Raises:
+        NotFound: there is no such connection.
         ActiveRun: the connection has one already (the database says so, whatever races).
     """
     run_id = str(uuid.uuid4())
+    values = {
+        "id": run_id,
+        "connection": connection,
+        "trigger": trigger,
+        "selected": selected,
+        "full_refresh": full_refresh,
+    }
+    missing = f"there is no connection {connection}: `atlas connections list` shows those there are"
     while True:
         try:
-            with conn.begin_nested():
-                conn.execute(
-                    run.insert().values(
-                        id=run_id,
-                        connection_id=connection_id,
-                        connection=connection,
-                        trigger=trigger,
-                        selected=selected,
-                        full_refresh=full_refresh,
-                    )
-                )
-            break
+            row = conn.execute(_CREATE, values).one()
         except IntegrityError as error:
-            constraint = getattr(getattr(error.orig, "diag", None), "constraint_name", "")
-            if constraint != "run_one_active":
-                raise
-            active = conn.execute(
-                sa.select(run.c.id).where(
-                    run.c.connection_id == connection_id, run.c.status.in_(ACTIVE)
-                )
-            ).scalar()
-            if active is not None:  # else it ended between the two statements: ours may begin
-                raise ActiveRun(connection, str(active)) from error
-    conn.execute(stage_run.insert().values(run_id=run_id, stage=Stage.EXPLORE.value, position=0))
-    return run_id
+            # It was deleted while this waited for its row.
+            raise NotFound(missing) from error
+        if row.connection_id is None:
+            raise NotFound(missing)
+        if row.run_id is not None:
+            return run_id
+        active = active_of(conn, row.connection_id)
+        if active is not None:  # else it ended between the two statements: ours may begin
+            raise ActiveRun(connection, active)
+
+
+def active_of(conn: sa.Connection, connection_id: int) -> str | None:
+    """The id of the connection's active run."""
+    return conn.execute(
+        sa.select(run.c.id).where(run.c.connection_id == connection_id, run.c.status.in_(ACTIVE))
+    ).scalar()
 
 
 def add_streams(
@@ -162,6 +185,7 @@ def get(conn: sa.Connection, run_id: str) -> Run:
         selected=row.selected,
         extracted_at=row.extracted_at,
         created_at=row.created_at,
+        retries=row.retries,
         error=row.error,
     )
 
@@ -197,6 +221,13 @@ def streams(conn: sa.Connection, run_id: str) -> list[RunStream]:
         sa.select(run_stream).where(run_stream.c.run_id == run_id).order_by(run_stream.c.id)
     )
     return [restore(row) for row in rows]
+
+
+def stream_ids(conn: sa.Connection, run_id: str) -> list[int]:
+    """Ids of the streams of a run."""
+    return list(
+        conn.execute(sa.select(run_stream.c.id).where(run_stream.c.run_id == run_id)).scalars()
+    )
 
 
 def stream(conn: sa.Connection, run_stream_id: int) -> RunStream:
@@ -237,15 +268,27 @@ def cover(conn: sa.Connection, run_stream_ids: list[int]) -> None:
     )
 
 
-def segments(
-    conn: sa.Connection, run_stream_id: int, *, covered_only: bool = False
-) -> list[Segment]:
-    """The committed ranges of a stream of a run, oldest first."""
-    query = sa.select(segment).where(segment.c.run_stream_id == run_stream_id)
-    if covered_only:
-        query = query.where(segment.c.covered)
-    rows = conn.execute(query.order_by(segment.c.first_id))
-    return [Segment(row.first_id, row.last_id, row.rows) for row in rows]
+def ranges(conn: sa.Connection, run_stream_id: int, *, covered_only: bool = False) -> list[Segment]:
+    """The committed rows of a stream of a run, oldest first, in as few ranges as hold nothing else.
+
+    Where checkpoints fell is chance: what is made of the rows must not depend on it.
+    """
+    rows = conn.execute(
+        sa.select(segment)
+        .where(segment.c.run_stream_id == run_stream_id)
+        .order_by(segment.c.first_id)
+    )
+    found: list[Segment] = []
+    goes_on = False
+    for row in rows:
+        if covered_only and not row.covered:
+            goes_on = False
+        elif goes_on:
+            found[-1] = Segment(found[-1].first_id, row.last_id, found[-1].rows + row.rows)
+        else:
+            found.append(Segment(row.first_id, row.last_id, row.rows))
+            goes_on = True
+    return found
 
 
 def take_back(conn: sa.Connection, run_stream_id: int, *, all_of_it: bool) -> list[Segment]:
@@ -284,16 +327,46 @@ def count(conn: sa.Connection, run_stream_id: int, **counts: int) -> None:
     conn.execute(run_stream.update().where(run_stream.c.id == run_stream_id).values(**counts))
 
 
-def ended(conn: sa.Connection, run_stream_ids: list[int]) -> list[int]:
-    """Those of these streams whose run has ended, or is not known any more."""
-    active = set(
+def lock_runs_of(conn: sa.Connection, run_stream_ids: list[int]) -> None:
+    """Lock the runs of these streams until the transaction ends: meanwhile nobody retries them."""
+    conn.execute(
+        sa.select(run.c.id)
+        .where(
+            run.c.id.in_(sa.select(run_stream.c.run_id).where(run_stream.c.id.in_(run_stream_ids)))
+        )
+        .order_by(run.c.id)
+        .with_for_update()
+    )
+
+
+def done_with(conn: sa.Connection, run_stream_ids: list[int]) -> list[int]:
+    """Those of these streams whose staging table nobody needs any more.
+
+    That is where the stream succeeded or was cancelled, or is not known any more; and where its
+    run has ended and cannot be retried, since it is not its connection's latest.
+    """
+    newer = run.alias("newer")
+    needed = set(
         conn.execute(
             sa.select(run_stream.c.id)
             .join(run, run.c.id == run_stream.c.run_id)
-            .where(run_stream.c.id.in_(run_stream_ids), run.c.status.in_(ACTIVE))
+            .where(
+                run_stream.c.id.in_(run_stream_ids),
+                sa.or_(
+                    run.c.status.in_(ACTIVE),
+                    sa.and_(
+                        run_stream.c.status.in_((Status.FAILED.value, Status.BLOCKED.value)),
+                        run.c.connection_id.is_not(None),
+                        ~sa.exists().where(
+                            newer.c.connection_id == run.c.connection_id,
+                            newer.c.seq > run.c.seq,
+                        ),
+                    ),
+                ),
+            )
         ).scalars()
     )
-    return [item for item in run_stream_ids if item not in active]
+    return [item for item in run_stream_ids if item not in needed]
 
 
 def oddities(conn: sa.Connection, run_id: str, *, repaired: int, ignored: int) -> None:
@@ -328,6 +401,7 @@ def _document(configured: ConfiguredStream, refreshes: bool) -> dict[str, Any]:
         "cursor_field": list(configured.cursor_field),
         "primary_key": [list(path) for path in configured.primary_key],
         "refreshes": refreshes,
+        "cut": configured.cut,
     }
 
 
@@ -343,6 +417,7 @@ def restore(row: sa.Row[Any]) -> RunStream:
             sync_mode=SyncMode(document["sync_mode"]),
             cursor_field=tuple(document["cursor_field"]),
             primary_key=tuple(tuple(path) for path in document["primary_key"]),
+            cut=document.get("cut", False),
         ),
         refreshes=document["refreshes"],
         explored=row.explored_at is not None,

@@ -67,7 +67,7 @@ def take_due(conn: sa.Connection, limit: int = 100) -> list[Due]:
         .where(connection.c.due_at <= now)
         .order_by(connection.c.due_at)
         .limit(limit)
-        .with_for_update(skip_locked=True)
+        .with_for_update(skip_locked=True, key_share=True)
     ).all()
     for row in rows:
         conn.execute(

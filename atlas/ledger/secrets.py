@@ -1,4 +1,10 @@
-"""Keys derived from the one secret key, and the encryption of stored configurations."""
+"""The keys at work: what stored configurations are encrypted with, and what tokens come from.
+
+The secret key of the settings encrypts nothing but the keys at work, which stand in the ledger in
+a slot of its own (``pipeline.secret_slot``). So another secret key can take its place while the
+*identity* (tokens, row hashes and fingerprints are derived from it) stays what it is for as long
+as the data. How one replaces another is :mod:`atlas.ledger.rotation`'s.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +12,30 @@ import base64
 import hashlib
 import hmac
 import json
+import secrets
+from dataclasses import dataclass, field
 from typing import Any
 
+import sqlalchemy as sa
 from cryptography.fernet import Fernet, InvalidToken
 
-from atlas.errors import TerminalError
+from atlas.errors import TerminalError, WrongSecretKey
+from atlas.ledger.tables import connection, run, secret_slot
+
+_LOCK = 0x61746C61735F6B  # "atlas_k"
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The keys at work.
+
+    Attributes:
+        identity: tokens, row hashes and fingerprints come from it; never another one.
+        config: encrypts what is stored; another one after each rotation.
+    """
+
+    identity: bytes = field(repr=False)
+    config: bytes = field(repr=False)
 
 
 def derive(secret: bytes, purpose: str) -> bytes:
@@ -18,31 +43,131 @@ def derive(secret: bytes, purpose: str) -> bytes:
     return hmac.new(secret, b"atlas/" + purpose.encode(), hashlib.sha256).digest()
 
 
-def _fernet(secret: bytes) -> Fernet:
-    return Fernet(base64.urlsafe_b64encode(derive(secret, "config")))
-
-
-def encrypt(secret: bytes, document: dict[str, Any]) -> bytes:
-    """``document`` as encrypted JSON."""
-    return _fernet(secret).encrypt(json.dumps(document).encode())
-
-
-def decrypt(secret: bytes, token: bytes) -> dict[str, Any]:
-    """What :func:`encrypt` was given.
+def encrypt(conn: sa.Connection, secret: bytes, document: dict[str, Any]) -> bytes:
+    """``document`` as encrypted JSON.
 
     Raises:
-        TerminalError: it was encrypted under another secret key.
+        WrongSecretKey: as :func:`keys`.
     """
+    hold(conn)
+    return _fernet(keys(conn, secret).config).encrypt(json.dumps(document).encode())
+
+
+def reader(conn: sa.Connection, secret: bytes) -> Reader:
+    """What decrypts until the transaction ends. Call it before you select what is encrypted.
+
+    Raises:
+        WrongSecretKey: as :func:`keys`.
+    """
+    hold(conn)
+    return Reader(keys(conn, secret))
+
+
+class Reader:
+    """Decrypts what :func:`encrypt` made."""
+
+    __slots__ = ("_fernet",)
+
+    def __init__(self, opened: Keys) -> None:
+        self._fernet = _fernet(opened.config)
+
+    def __call__(self, token: bytes) -> dict[str, Any]:
+        """What :func:`encrypt` was given.
+
+        Raises:
+            TerminalError: it was encrypted with other keys than those at work.
+        """
+        try:
+            return dict(json.loads(self._fernet.decrypt(token)))
+        except InvalidToken as error:
+            raise TerminalError(
+                "a stored configuration cannot be decrypted: it is not of this database; "
+                "apply the connection again"
+            ) from error
+
+
+def fingerprint(conn: sa.Connection, secret: bytes, document: Any) -> str:
+    """A keyed hash that tells whether ``document`` changed, and nothing else about it.
+
+    Raises:
+        WrongSecretKey: as :func:`keys`.
+    """
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"))
+    key = derive(keys(conn, secret).identity, "fingerprint")
+    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+
+
+def keys(conn: sa.Connection, secret: bytes) -> Keys:
+    """The keys at work, opened with ``secret``; made when there are none yet.
+
+    Raises:
+        WrongSecretKey: ``secret`` opens none.
+    """
+    found = _open(conn, secret)
+    if found is None:
+        conn.execute(sa.text("SELECT pg_advisory_xact_lock(:key + 1)"), {"key": _LOCK})
+        found = _open(conn, secret) or _first(conn, secret)
+    if found is None:
+        raise WrongSecretKey
+    return found
+
+
+def seal(conn: sa.Connection, secret: bytes, opened: Keys) -> None:
+    """Have ``secret`` open these keys, in place of whatever it opened before."""
+    content = json.dumps({"identity": opened.identity.hex(), "config": opened.config.hex()})
+    conn.execute(sa.delete(secret_slot).where(secret_slot.c.key_id == key_id(secret)))
+    conn.execute(
+        sa.insert(secret_slot).values(
+            key_id=key_id(secret), sealed=_fernet(derive(secret, "slot")).encrypt(content.encode())
+        )
+    )
+
+
+def key_id(secret: bytes) -> str:
+    """Which secret key it is, and nothing else about it."""
+    return derive(secret, "id").hex()[:16]
+
+
+def hold(conn: sa.Connection, *, alone: bool = False) -> None:
+    """Keep the configuration key from being replaced until the transaction ends; ``alone``: to
+    replace it."""
+    how = "" if alone else "_shared"
+    conn.execute(sa.text(f"SELECT pg_advisory_xact_lock{how}(:key)"), {"key": _LOCK})
+
+
+def _open(conn: sa.Connection, secret: bytes) -> Keys | None:
+    sealed = conn.execute(
+        sa.select(secret_slot.c.sealed).where(secret_slot.c.key_id == key_id(secret))
+    ).scalar()
+    if sealed is None:
+        return None
     try:
-        return dict(json.loads(_fernet(secret).decrypt(token)))
+        content = json.loads(_fernet(derive(secret, "slot")).decrypt(bytes(sealed)))
     except InvalidToken as error:
         raise TerminalError(
-            "a stored configuration cannot be decrypted: ATLAS_SECRET_KEY is not the one "
-            "it was stored under; set that one, or apply the connection again"
+            "a slot of pipeline.secret_slot is damaged: restore the table from a backup"
         ) from error
+    return Keys(bytes.fromhex(content["identity"]), bytes.fromhex(content["config"]))
 
 
-def fingerprint(secret: bytes, document: Any) -> str:
-    """A keyed hash that tells whether ``document`` changed, and nothing else about it."""
-    text = json.dumps(document, sort_keys=True, separators=(",", ":"))
-    return hmac.new(derive(secret, "fingerprint"), text.encode(), hashlib.sha256).hexdigest()
+def _first(conn: sa.Connection, secret: bytes) -> Keys | None:
+    """The keys of a database that has no slot yet."""
+    if conn.execute(sa.select(secret_slot.c.id).limit(1)).scalar() is not None:
+        return None
+    stored = conn.execute(sa.select(connection.c.config).limit(1)).scalar()
+    if stored is None and conn.execute(sa.select(run.c.id).limit(1)).scalar() is None:
+        made = Keys(secrets.token_bytes(32), secrets.token_bytes(32))
+    else:
+        # From before there were slots: all came straight from the secret key.
+        made = Keys(secret, derive(secret, "config"))
+        try:
+            if stored is not None:
+                _fernet(made.config).decrypt(bytes(stored))
+        except InvalidToken:
+            return None
+    seal(conn, secret, made)
+    return made
+
+
+def _fernet(key: bytes) -> Fernet:
+    return Fernet(base64.urlsafe_b64encode(key))

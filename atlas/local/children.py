@@ -101,7 +101,7 @@ def environment(settings: Settings, servers: Mapping[str, str]) -> dict[str, str
             ours[PREFIX + spec.name.upper()] = text
     ours |= {PREFIX + name.upper(): value for name, value in servers.items()}
     # Celery must know before it is imported that SIGTERM asks its workers for a soft shutdown.
-    return {**inherited, **ours, "PYTHONUNBUFFERED": "1", "REMAP_SIGTERM": "SIGQUIT"}
+    return {**inherited, **ours, "PYTHONUNBUFFERED": "1"}
 
 
 def with_ports(settings: Settings) -> Settings:

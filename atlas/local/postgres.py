@@ -283,7 +283,10 @@ class Postgres:
         return True
 
     def _ensure_database(self) -> None:
-        connection = psycopg2.connect(self.url("postgres"))
+        from atlas.ledger.database import limits
+
+        bounds = limits(name="atlas up", statement=60, lock=60, idle=60)
+        connection = psycopg2.connect(self.url("postgres"), **bounds)
         try:
             connection.autocommit = True
             with connection.cursor() as cursor:

@@ -21,6 +21,7 @@ from typing import Any, Protocol
 from atlas.errors import AtlasError
 from atlas.local import files, leftovers
 from atlas.local.children import Child, ask, base_url, children, environment, with_ports
+from atlas.local.liveness import Liveness
 from atlas.local.watched import Group, Watched, fate
 from atlas.process import end
 from atlas.settings import Settings, secret_key
@@ -80,6 +81,7 @@ class Stack:
         self._urls: dict[str, str] = {}
         self._groups: list[Group] = []
         self._watched: list[Watched] = []
+        self._liveness: Liveness | None = None
         self._started = False
         self._ready = False
         self._trim_at = 0.0
@@ -167,6 +169,8 @@ class Stack:
             if not self._started:
                 return
             self._started = False
+            if self._liveness is not None:
+                self._liveness.stop()
             try:
                 self._end_children(grace)
             finally:
@@ -238,7 +242,10 @@ class Stack:
 
             start = partial(group.spawn, env)
             self._check_wanted()
-            self._watch(Watched(child.name, start, group.poll, child.queues))
+            self._watch(Watched(child.name, start, group.poll, child.queues, group.kill))
+        if any(child.queues for child in chosen):
+            self._liveness = Liveness(self._settings, env, self._event)
+            self._liveness.start()
 
     def _watch(self, watched: Watched) -> None:
         watched.run()
@@ -281,11 +288,16 @@ class Stack:
         """Start ``watched`` anew if it has died and its delay is over; whether it was started."""
         now = time.monotonic()
         if watched.again_at is None:
-            if (status := watched.poll()) is None:
+            if (status := watched.poll()) is not None:
+                why = fate(status)
+            elif self._liveness is not None and (found := self._liveness.given_up(watched.pid)):
+                watched.kill()
+                why = found
+            else:
                 return False
             if now - watched.since > _WELL_AFTER:
                 watched.deaths = 0
-            self._schedule(watched, fate(status))
+            self._schedule(watched, why)
         if watched.again_at is not None and now >= watched.again_at:
             try:
                 watched.run()

@@ -27,9 +27,11 @@ class Watched:
         start: Callable[[], int],
         poll: Callable[[], int | None],
         queues: tuple[str, ...] = (),
+        kill: Callable[[], object] = lambda: None,
     ) -> None:
         self.name = name
         self.poll = poll
+        self.kill = kill
         self.queues = queues
         self.pid = 0
         self.created: float | None = None
@@ -58,15 +60,18 @@ class Group:
 
     def spawn(self, env: Mapping[str, str]) -> int:
         """Start the child and return its pid; call it again when it has died."""
-        if self.process is not None:
-            # What it forked may live on and hold its port or its queue.
-            end(self.process, grace=0.0, first=signal.SIGKILL)
+        self.kill()  # what it forked may live on and hold its port or its queue
         descriptor, self.log, self.log_start = files.open_log(self._home, self.child.name)
         try:
             self.process = spawn(self.child.argv, env=env, stdout=descriptor, stderr=descriptor)
         finally:
             os.close(descriptor)
         return self.process.pid
+
+    def kill(self) -> None:
+        """End it with all that it forked, at once."""
+        if self.process is not None:
+            end(self.process, grace=0.0, first=signal.SIGKILL)
 
     def poll(self) -> int | None:
         """Its exit status, None while it runs."""

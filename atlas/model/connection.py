@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from atlas.model.checks import OnFailure
+from atlas.model.evolution import SchemaPolicy
 from atlas.model.stream import StreamSelection, SyncMode
 
 
@@ -14,8 +15,9 @@ class Connection:
     """A connection as the user declared it.
 
     Exactly one of ``connector`` (a name in the catalog) and ``executable`` (a program that speaks
-    the Airbyte protocol) is set. ``config`` may hold secrets and references to them; everything
-    else is what :meth:`document` stores in plain text.
+    the Airbyte protocol, or a declarative manifest) is set; ``version`` pins the connector's.
+    ``config`` may hold secrets and references to them; everything else is what :meth:`document`
+    stores in plain text.
     """
 
     name: str
@@ -27,17 +29,23 @@ class Connection:
     pii: dict[str, Any] = field(default_factory=dict)
     on_failure: OnFailure = OnFailure.QUARANTINE
     checks: str | None = None
+    version: str | None = None
+    schema_changes: SchemaPolicy = SchemaPolicy.EVOLVE
 
     def document(self) -> dict[str, Any]:
         """Everything but name, source and config, as JSON."""
         streams = None
         if self.streams is not None:
             streams = {name: _selection(chosen) for name, chosen in self.streams.items()}
+        more: dict[str, Any] = {} if self.version is None else {"version": self.version}
+        if self.schema_changes is not SchemaPolicy.EVOLVE:
+            more["schema_changes"] = self.schema_changes.value
         return {
             "streams": streams,
             "schedule": self.schedule,
             "pii": self.pii,
             "quality": {"on_failure": self.on_failure.value, "checks": self.checks},
+            **more,
         }
 
     @classmethod
@@ -64,6 +72,8 @@ class Connection:
             pii=document["pii"],
             on_failure=OnFailure(document["quality"]["on_failure"]),
             checks=document["quality"]["checks"],
+            version=document.get("version"),
+            schema_changes=SchemaPolicy(document.get("schema_changes", SchemaPolicy.EVOLVE)),
         )
 
 
@@ -75,6 +85,10 @@ def _selection(chosen: StreamSelection) -> dict[str, Any]:
         result["cursor_field"] = list(chosen.cursor_field)
     if chosen.primary_key is not None:
         result["primary_key"] = [list(path) for path in chosen.primary_key]
+    if chosen.columns is not None:
+        result["columns"] = list(chosen.columns)
+    if chosen.exclude is not None:
+        result["exclude"] = list(chosen.exclude)
     return result
 
 
@@ -86,4 +100,6 @@ def selection(chosen: dict[str, Any]) -> StreamSelection:
         primary_key=tuple(tuple(path) for path in chosen["primary_key"])
         if "primary_key" in chosen
         else None,
+        columns=tuple(chosen["columns"]) if "columns" in chosen else None,
+        exclude=tuple(chosen["exclude"]) if "exclude" in chosen else None,
     )

@@ -50,15 +50,23 @@ class ConfiguredStream:
     sync_mode: SyncMode
     cursor_field: FieldPath = ()
     primary_key: tuple[FieldPath, ...] = ()
+    cut: bool = False
+    """Whether properties that the schema does not name are left out of the records."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamSelection:
-    """What a connection file says of one stream; None leaves it to the source."""
+    """What a connection file says of one stream; None leaves it to the source.
+
+    At most one of ``columns`` (only these properties are read) and ``exclude`` (all but these) is
+    set.
+    """
 
     sync_mode: SyncMode | None = None
     cursor_field: FieldPath | None = None
     primary_key: tuple[FieldPath, ...] | None = None
+    columns: tuple[str, ...] | None = None
+    exclude: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

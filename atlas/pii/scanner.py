@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from atlas.model.stream import Column
 from atlas.pii.engine import engine
@@ -29,12 +30,23 @@ class Scanner:
             engine(settings.pii_model, settings.pii_language, settings.pii_phone_regions)
         )
 
-    def study(self, columns: Sequence[Column], keys: frozenset[str]) -> Study:
-        """A study of a stream with ``columns``; ``keys`` are the names of its primary key's."""
+    def study(
+        self,
+        columns: Sequence[Column],
+        keys: frozenset[str],
+        first: Sequence[Mapping[str, Any]] = (),
+    ) -> Study:
+        """A study of a stream with ``columns``, or of a part of one.
+
+        Args:
+            keys: names of the primary key's columns.
+            first: evidence of the stream's first part, to begin with what it showed.
+        """
         return Study(
             self.finder,
             columns,
             keys,
             self._settings.pii_sample,
             self._settings.pii_threshold,
+            first,
         )

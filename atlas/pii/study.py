@@ -60,6 +60,7 @@ class Study:
         keys: frozenset[str],
         sample: int,
         threshold: float,
+        first: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         self._finder = finder
         self._columns = {column.name: column for column in columns}
@@ -68,6 +69,9 @@ class Study:
         self._threshold = threshold
         self._leaves: dict[tuple[str, str], Leaf] = {}
         self._roots: dict[str, Node] = {}
+        self._first = {
+            (each["column"], each["path"]): Evidence.from_json(each["evidence"]) for each in first
+        }
 
     def observe(self, batch: pa.Table) -> None:
         """Count one batch in: a text column for each of the stream's columns, JSON as text.
@@ -93,13 +97,18 @@ class Study:
                     or (column.type in TIMES and asked.entity_type == "DATE_OF_BIRTH")
                 )
             ):
-                self._observe_leaf(leaf, values)
+                self._observe_leaf(name, "", leaf, values)
 
     def _leaf(self, column: str, path: str, words: tuple[str, ...], of: ColumnType) -> Leaf:
         leaf = self._leaves.get((column, path))
         if leaf is None:
             leaf = self._leaves[column, path] = Leaf(words, of, Evidence())
+            # What the first part showed is not its own evidence, and steers only the reading.
+            leaf.evidence.read_all = self._prior(column, path).read_all
         return leaf
+
+    def _prior(self, column: str, path: str) -> Evidence:
+        return self._first.get((column, path)) or Evidence()
 
     def _observe_documents(self, column: Column, documents: pa.Array) -> None:
         root = self._roots.get(column.name)
@@ -115,17 +124,17 @@ class Study:
                 if gathered:
                     path = node.path if kind is ColumnType.TEXT else f"{node.path}#"
                     leaf = self._leaf(column.name, path, node.words, kind)
-                    self._observe_leaf(leaf, pa.array(gathered, pa.string()))
+                    self._observe_leaf(column.name, path, leaf, pa.array(gathered, pa.string()))
                     gathered.clear()
 
-    def _observe_leaf(self, leaf: Leaf, values: pa.Array) -> None:
-        evidence = leaf.evidence
+    def _observe_leaf(self, column: str, path: str, leaf: Leaf, values: pa.Array) -> None:
+        evidence, prior = leaf.evidence, self._prior(column, path)
         evidence.values += len(values)
         distinct = values.unique()
         evidence.distinct += len(distinct)
-        if evidence.settled:
+        if evidence.settled or prior.settled:
             return
-        picked = self._pick(distinct, evidence.sampled)
+        picked = self._pick(distinct, prior.sampled + evidence.sampled)
         self._observe_sample(leaf, picked)
         evidence.settled |= settled(leaf)
         if leaf.type is not ColumnType.TEXT:

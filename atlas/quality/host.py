@@ -248,19 +248,13 @@ class _Engine:
 def _connect(request: dict[str, Any]) -> Any:
     """A connection that can only read, whose session has the table under the stream's names."""
     try:
-        connection = psycopg2.connect(**request["dsn"], application_name="atlas quality")
+        connection = psycopg2.connect(**request["dsn"])
     except psycopg2.OperationalError as error:
         raise _AnswerError("transient", f"cannot connect to PostgreSQL ({_kind(error)})") from error
-    # Half of the time for one statement: a check that runs for ever leaves the others theirs.
-    limit = max(1, int(request["timeout"] * 500))
     table = sql.Identifier(request["schema"], request["table"])
     try:
         with connection, connection.cursor() as cursor:
-            cursor.execute("SET TIME ZONE 'UTC'")
             cursor.execute("SET standard_conforming_strings = on")
-            cursor.execute("SELECT set_config('statement_timeout', %s, false)", (f"{limit}ms",))
-            # The server notices within this time that we are gone, also in a long statement.
-            cursor.execute("SET client_connection_check_interval = '1s'")
             for name in request["data_sets"]:
                 statement = sql.SQL("CREATE TEMPORARY VIEW {} AS SELECT * FROM {}")
                 cursor.execute(statement.format(sql.Identifier(name), table))
@@ -320,9 +314,10 @@ def _transient(error: BaseException, connection: Any) -> bool:
         return True
     if not isinstance(error, psycopg2.OperationalError) or _canceled(error):
         return False
-    # Deadlocks and lost serialisations (40), a server that is full (53), going or gone (57, 08).
+    # Deadlocks and lost serialisations (40), a server that is full (53), going or gone (57, 08), a
+    # disk that fails (58), a table that is locked.
     code = error.pgcode
-    return code is None or code[:2] in ("08", "40", "53", "57")
+    return code is None or code[:2] in ("08", "40", "53", "57", "58") or code == "55P03"
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ replaced now and then.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -21,6 +22,7 @@ from psycopg2.extensions import parse_dsn
 
 from atlas import process
 from atlas.errors import TerminalError, TransientError
+from atlas.ledger.database import limits
 from atlas.model.checks import CheckResult, Outcome
 from atlas.quality.check import Check, Plan
 
@@ -67,6 +69,13 @@ class SodaHost:
         """Process id of the host, None while there is none."""
         return self._process.pid if self._process is not None else None
 
+    def stop(self) -> None:
+        """Break off a scan, from any thread: it ends as that of a host that died."""
+        child = self._process
+        if child is not None and self._owner == os.getpid() and child.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                child.kill()
+
     def close(self) -> None:
         """End the host, if there is one."""
         child, self._process = self._process, None
@@ -96,7 +105,7 @@ class SodaHost:
         """
         names = dict.fromkeys([plan.stream.replace('"', "_"), plan.stream.lower()])
         request = {
-            "dsn": _connection(database_url),
+            "dsn": _connection(database_url, timeout),
             "schema": schema,
             "table": table,
             "data_sets": [name for name in names if '"' not in name],
@@ -200,17 +209,26 @@ class SodaHost:
         return status
 
 
-def _connection(database_url: str) -> dict[str, str]:
-    """The parts of a connection URL, with the password that the environment may hold."""
+def _connection(database_url: str, timeout: float) -> dict[str, Any]:
+    """The parts of a connection URL, with the password that the environment may hold, and the
+    limits of a session for a scan of ``timeout`` seconds."""
     try:
-        parts: dict[str, str] = parse_dsn(database_url)
+        parts: dict[str, Any] = parse_dsn(database_url)
     except psycopg2.ProgrammingError as error:
         raise TerminalError(
             "the database URL cannot be read: correct ATLAS_DATABASE_URL"
         ) from error
     if "password" not in parts and "PGPASSWORD" in os.environ:
         parts["password"] = os.environ["PGPASSWORD"]
-    return parts
+    # Half of the time for one statement: a check that runs for ever leaves the others theirs.
+    most = max(timeout / 2, 0.001)
+    return parts | limits(
+        name="atlas quality",
+        statement=most,
+        lock=most,
+        idle=timeout,
+        options=parts.get("options", ""),
+    )
 
 
 def _error(answer: dict[str, Any], plan: Plan) -> Exception:

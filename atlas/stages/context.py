@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import sqlalchemy as sa
+from dataclasses import dataclass, field
 
 from atlas.layers import names
 from atlas.ledger import connections, runs
 from atlas.ledger.database import cursor
 from atlas.ledger.runs import Run, RunStream
+from atlas.ledger.secrets import keys
 from atlas.model.connection import Connection
 from atlas.model.stream import Column
 from atlas.settings import secret_key
-from atlas.stages.work import Work
+from atlas.stages.work import Held
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +23,7 @@ class Context:
         columns: all that its tables have, also those that the present schema no longer names.
         key: names of the primary key's columns, in order; empty: it has none.
         cursor: name of the cursor's column, or None.
+        identity: what tokens and row hashes are derived from.
     """
 
     run: Run
@@ -33,34 +33,33 @@ class Context:
     columns: tuple[Column, ...]
     key: tuple[str, ...]
     cursor: str | None
+    identity: bytes = field(repr=False)
 
 
-def load(work: Work) -> Context:
-    """The context of a stage that works on one stream.
+def load(work: Held) -> Context:
+    """The context of work on one stream.
 
     Raises:
-        NotFound: the connection was deleted. TerminalError: its secret cannot be read.
+        NotFound: the connection was deleted. WrongSecretKey: as it says.
     """
+    assert work.run_stream_id is not None  # noqa: S101 - every stage but explore has a stream
     with work.engine.begin() as conn:
-        return of_stream(conn, work, work.claim.run_stream_id)
-
-
-def of_stream(conn: sa.Connection, work: Work, run_stream_id: int | None) -> Context:
-    """The context of one stream of a run."""
-    assert run_stream_id is not None  # noqa: S101 - every stage but explore has a stream
-    stream = runs.stream(conn, run_stream_id)
-    run = runs.get(conn, stream.run_id)
-    connection = connections.of_run(conn, secret_key(work.settings), run.connection_id).connection
-    cur = cursor(conn)
-    configured = stream.configured
-    columns = names.columns(cur, connection.name, stream.key, configured.json_schema).all
-    by_property = {column.property: column.name for column in columns}
-    return Context(
-        run=run,
-        stream=stream,
-        connection=connection,
-        tables=names.tables(cur, connection.name, stream.key),
-        columns=columns,
-        key=tuple(by_property.get(path[0], path[0]) for path in configured.primary_key),
-        cursor=by_property.get(configured.cursor_field[0]) if configured.cursor_field else None,
-    )
+        stream = runs.stream(conn, work.run_stream_id)
+        run = runs.get(conn, stream.run_id)
+        secret = secret_key(work.settings)
+        stored = connections.of_run(conn, secret, run.connection_id)
+        connection = stored.connection
+        cur = cursor(conn)
+        configured = stream.configured
+        columns = names.columns(cur, connection.name, stream.key, configured.json_schema).all
+        by_property = {column.property: column.name for column in columns}
+        return Context(
+            run=run,
+            stream=stream,
+            connection=connection,
+            tables=names.tables(cur, connection.name, stream.key),
+            columns=columns,
+            key=tuple(by_property.get(path[0], path[0]) for path in configured.primary_key),
+            cursor=by_property.get(configured.cursor_field[0]) if configured.cursor_field else None,
+            identity=keys(conn, secret).identity,
+        )

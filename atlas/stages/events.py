@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from atlas.layers import names, staging
+from atlas.layers import chart, names, staging
 from atlas.ledger import claims, connections, results, runs
 from atlas.ledger.claims import Claim
 from atlas.ledger.database import cursor
@@ -37,9 +37,13 @@ def stage_started(conn: sa.Connection, settings: Settings, claim: Claim) -> None
     run = runs.get(conn, claim.run_id)
     attempts_lost(conn, settings, claim)
     info = _run_info(settings, run)
-    if claim.stage is Stage.EXPLORE:
+    if claim.stage is Stage.EXPLORE or run.retries:
+        # Of a run that a user resumed, whatever stage comes first begins it anew.
         results.put_event(
-            conn, run.id, f"{run.id}/START", events.run_event(EventType.START, info, _now(conn))
+            conn,
+            run.id,
+            f"{run.id}/START{_again(run)}",
+            events.run_event(EventType.START, info, _now(conn)),
         )
     _put(conn, settings, claim, run, EventType.START)
 
@@ -48,7 +52,7 @@ def attempts_lost(conn: sa.Connection, settings: Settings, claim: Claim) -> None
     """ABORT for each attempt at the stage of ``claim`` whose holder was lost."""
     run = runs.get(conn, claim.run_id)
     for fence in claims.lost_fences(conn, claim.stage_run_id):
-        lost = dataclasses.replace(claim, fence=fence)
+        lost = dataclasses.replace(claim, since=fence)
         _put(conn, settings, lost, run, EventType.ABORT, error="its worker was lost")
 
 
@@ -70,15 +74,21 @@ def stage_ended(
 
 
 def run_ended(conn: sa.Connection, settings: Settings, run_id: str, status: Status) -> None:
-    """A run ended."""
+    """A run ended; one that never began has no end to tell."""
     run = runs.get(conn, run_id)
     kind = events.ENDS[status]
+    if not results.has_event(conn, f"{run.id}/START{_again(run)}"):
+        return
     results.put_event(
         conn,
         run.id,
-        f"{run.id}/{kind.value}",
+        f"{run.id}/{kind.value}{_again(run)}",
         events.run_event(kind, _run_info(settings, run), _now(conn), error=run.error),
     )
+
+
+def _again(run: Run) -> str:
+    return f"/{run.retries}" if run.retries else ""
 
 
 def _put(
@@ -91,6 +101,8 @@ def _put(
     error: str | None = None,
     detail: dict[str, Any] | None = None,
 ) -> None:
+    if kind is not EventType.START and not results.has_event(conn, _key(claim, EventType.START)):
+        return  # lost before it could tell its start, it has no end to tell
     streams = [
         item
         for item in runs.streams(conn, run.id)
@@ -100,7 +112,7 @@ def _put(
         run=_run_info(settings, run),
         stage=claim.stage,
         stage_run_id=claim.stage_run_id,
-        fence=claim.fence,
+        fence=claim.since,
         stream=streams[0].key if claim.run_stream_id is not None else None,
     )
     event = events.stage_event(
@@ -111,8 +123,11 @@ def _put(
         tuple(_stream_info(conn, run, item, claim.stage, kind, detail) for item in streams),
         error=error,
     )
-    key = f"{run.id}/{claim.stage_run_id}/{claim.fence}/{kind.value}"
-    results.put_event(conn, run.id, key, event)
+    results.put_event(conn, run.id, _key(claim, kind), event)
+
+
+def _key(claim: Claim, kind: EventType) -> str:
+    return f"{claim.run_id}/{claim.stage_run_id}/{claim.since}/{kind.value}"
 
 
 def _stream_info(
@@ -127,6 +142,10 @@ def _stream_info(
     tables = names.tables(cur, run.connection, stream.key)
     columns = names.columns(cur, run.connection, stream.key, stream.configured.json_schema)
     counted: dict[str, Any] = {}
+    if staging.there(cur, stream.id):
+        masked = {column: twin.type for column, twin in staging.twins(cur, stream.id).items()}
+    else:
+        masked = chart.masked_types(cur, tables)
     if kind is not EventType.START and stage in (Stage.EXPLORE, Stage.PII, Stage.QUALITY):
         counted["rows_read"] = stream.rows_explore
         if stage is Stage.EXPLORE:
@@ -139,7 +158,7 @@ def _stream_info(
         table_name=tables.table,
         quarantine_name=tables.quarantine,
         columns=columns.all,
-        masked_types={column: twin.type for column, twin in staging.twins(cur, stream.id).items()},
+        masked_types=masked,
         verdicts=tuple(results.findings(conn, stream.id)),
         **(counted | (detail or {})),
     )

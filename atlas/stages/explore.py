@@ -8,7 +8,7 @@ states are committed is :mod:`atlas.stages.landing`'s.
 from __future__ import annotations
 
 import logging
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,19 +16,23 @@ import sqlalchemy as sa
 from atlas.connectors import runner
 from atlas.connectors.configure import configure
 from atlas.connectors.install import Connector, resolve
-from atlas.connectors.protocol import State
+from atlas.connectors.protocol import Control, State
 from atlas.connectors.reader import Reader, Records
 from atlas.errors import AtlasError, TerminalError
 from atlas.layers import explore as raw
 from atlas.layers import names
 from atlas.ledger import connections, runs, state
+from atlas.ledger import state_documents as documents
 from atlas.ledger.database import cursor
 from atlas.ledger.runs import RunStream
+from atlas.ledger.state_basis import asks_for_reset
 from atlas.model.connection import Connection
-from atlas.model.stream import AvailableStream, SyncMode
-from atlas.settings import Settings, secret_key
+from atlas.model.stream import AvailableStream, StreamKey, SyncMode
+from atlas.settings import secret_key
 from atlas.stages import ORDER
-from atlas.stages.landing import Landing, Target
+from atlas.stages.evolution import Offer, settle
+from atlas.stages.landing import Landing, Target, reading
+from atlas.stages.rotation import Rotation
 from atlas.stages.work import Work
 
 log = logging.getLogger(__name__)
@@ -46,16 +50,26 @@ def run(work: Work) -> None:
         stored = connections.of_run(conn, secret_key(settings), this.connection_id)
         planned = bool(runs.streams(conn, this.id))
     connection = stored.connection
-    connector = resolve(connection.connector, connection.executable, settings, install_missing=True)
-    spec = runner.spec(connector, settings)
+    connector = resolve(
+        connection.connector,
+        connection.executable,
+        settings,
+        install_missing=True,
+        version=connection.version,
+    )
+    spec = runner.spec(connector, settings, watch=work.when_lost)
+    rotation = Rotation(work.transaction, settings, stored, spec)
     if not planned:
-        available = _ask(connector, stored, settings, spec)
+        available = _ask(work, connector, rotation, spec, checked=stored.checked)
+        with work.reading() as conn:
+            known = _known(conn, connection, available)
         configured = configure(
-            available, connection.streams, this.selected, full_refresh=this.full_refresh
+            available, connection.streams, this.selected, this.full_refresh, known
         )
         if not configured:
             raise TerminalError(f"connection {connection.name}: its source offers no stream")
         with work.transaction() as conn:
+            configured = settle(conn, connection, stored.id, this, Offer(available, configured))
             connections.checked(conn, stored.id)
             runs.stamp_extraction(conn, this.id)
             runs.add_streams(
@@ -68,15 +82,23 @@ def run(work: Work) -> None:
         streams = [
             _prepare(conn, connection, this.id, item) for item in runs.streams(conn, this.id)
         ]
-        states = _states(state.get(conn, stored.id), streams)
+        present = state.get(conn, stored.id)
     pending = [item for item in streams if not item.stream.explored]
-    landing = Landing(work, stored.id, pending)
+    whole = this.selected is None and len(pending) == len(streams)
+    going_on = reading(pending, whole=whole)
+    asks_for_reset(connection.name, present, going_on)
+    states = [
+        text
+        for item in present
+        if (text := documents.given(item.type, item.key, item.document, going_on))
+    ]
+    landing = Landing(work, stored.id, pending, whole=whole)
     if not pending:
         landing.end(None)
         return
     with Reader(
         connector,
-        connection.config,
+        rotation.config,
         [item.stream.configured for item in pending],
         states,
         settings,
@@ -84,38 +106,35 @@ def run(work: Work) -> None:
         on_log=lambda level, text: log.debug("connector %s: %s", level, text),
     ) as reader:
         work.when_lost(reader.stop)
-        _read(reader, landing)
-        if reader.control is not None:
-            log.warning(
-                "connection %s: its source sent a new configuration (a rotated token?), which "
-                "this version does not keep",
-                connection.name,
-            )
+        _read(reader, landing, rotation)
         landing.end(reader)
 
 
 def _ask(
-    connector: Connector, stored: connections.Stored, settings: Settings, spec: dict[str, Any]
+    work: Work, connector: Connector, rotation: Rotation, spec: dict[str, Any], *, checked: bool
 ) -> list[AvailableStream]:
     """What the source offers; and, of a configuration that it has not seen, whether it works.
 
-    Both at once, for starting a connector takes seconds. Its own word on the configuration is the
-    better error.
+    One after the other: a token that the first one rotates is the one that the second one needs.
     """
-    config = stored.connection.config
-    with ThreadPoolExecutor(1) as pool:
-        check = None
-        if not stored.checked:
-            check = pool.submit(runner.check, connector, config, settings, spec=spec)
-        try:
-            available = runner.discover(connector, config, settings, spec=spec)
-        except AtlasError:
-            if check is not None:
-                check.result()
-            raise
-        if check is not None:
-            check.result()
-    return available
+    settings, watch = work.settings, work.when_lost
+    if not checked:
+        config = rotation.config
+        runner.check(connector, config, settings, spec=spec, watch=watch, changed=rotation)
+    config = rotation.config
+    return runner.discover(connector, config, settings, spec=spec, watch=watch, changed=rotation)
+
+
+def _known(
+    conn: sa.Connection, connection: Connection, available: list[AvailableStream]
+) -> dict[StreamKey, Collection[str]]:
+    """The properties that streams had before, where the connection selects some by name."""
+    selected = {name for name, it in (connection.streams or {}).items() if it.columns is not None}
+    return {
+        item.key: names.known(cursor(conn), connection.name, item.key)
+        for item in available
+        if {item.key.name, str(item.key)} & selected
+    }
 
 
 def _prepare(conn: sa.Connection, connection: Connection, run_id: str, stream: RunStream) -> Target:
@@ -129,21 +148,7 @@ def _prepare(conn: sa.Connection, connection: Connection, run_id: str, stream: R
     return Target(stream, tables)
 
 
-def _states(stored: list[state.State], targets: list[Target]) -> list[str]:
-    """What the connector gets to go on from; nothing for streams that are read anew."""
-    incremental = {
-        item.stream.key
-        for item in targets
-        if not item.stream.refreshes and not item.stream.explored
-    }
-    return [
-        item.document
-        for item in stored
-        if (item.key in incremental if item.key is not None else bool(incremental))
-    ]
-
-
-def _read(reader: Reader, landing: Landing) -> None:
+def _read(reader: Reader, landing: Landing, rotation: Rotation) -> None:
     messages = iter(reader)
     while True:
         try:
@@ -153,7 +158,10 @@ def _read(reader: Reader, landing: Landing) -> None:
         except AtlasError as error:
             landing.break_off(reader, error)
             raise
+        landing.estimate(reader.estimates)
         if isinstance(message, Records):
             landing.add(message)
+        elif isinstance(message, Control):
+            rotation(message.config)
         elif isinstance(message, State):
-            landing.state(message)
+            landing.state(message, reader)

@@ -18,14 +18,18 @@ import sqlalchemy as sa
 
 from atlas.connectors.protocol import State
 from atlas.connectors.reader import Reader, Records
+from atlas.connectors.repair import unstorable
 from atlas.errors import AtlasError, LostClaim, TerminalError
 from atlas.layers import names
-from atlas.layers.explore import RawWriter
-from atlas.ledger import claims, outbox, runs, state
+from atlas.layers.explore import RawWriter, UnstorableNumber
+from atlas.ledger import claims, ends, outbox, runs, state
+from atlas.ledger import state_documents as documents
 from atlas.ledger.database import cursor
 from atlas.ledger.runs import RunStream
+from atlas.ledger.state_documents import Reading
 from atlas.model.stage import Status
-from atlas.model.stream import StreamKey, SyncMode
+from atlas.model.stream import Segment, StreamKey, SyncMode
+from atlas.stages.counting import Counts
 from atlas.stages.work import Work
 
 log = logging.getLogger(__name__)
@@ -41,17 +45,42 @@ class Target:
     tables: names.Tables
 
 
-class Landing:
-    """Rows on their way, and the states that will cover them."""
+@dataclass(frozen=True, slots=True)
+class _Checkpoint:
+    """A state that came, with the rows that it covers in each stream it is about."""
 
-    def __init__(self, work: Work, connection_id: int, targets: list[Target]) -> None:
+    message: State
+    streams: frozenset[StreamKey]
+    rows: int
+
+
+class Landing:
+    """Rows on their way, and the states that will cover them.
+
+    Args:
+        whole: whether the targets are all that the connection reads.
+    """
+
+    def __init__(
+        self, work: Work, connection_id: int, targets: list[Target], *, whole: bool
+    ) -> None:
         self._work = work
         self._connection_id = connection_id
         self._targets = {item.stream.key: item for item in targets}
+        self._reading = reading(targets, whole=whole)
+        self._counts = Counts(
+            work.settings,
+            self._targets,
+            anew=self._reading.anew,
+            stateless={item.stream.key for item in targets if not _resumable(item.stream)},
+        )
+        self._expected: dict[StreamKey, int] = {}
+        self._estimates: dict[StreamKey, int] = {}
         self._sealed: dict[StreamKey, list[Records]] = defaultdict(list)
         self._loose: dict[StreamKey, list[Records]] = defaultdict(list)
-        self._states: dict[StreamKey | None, State] = {}
-        self._held: dict[StreamKey | None, State] = {}
+        self._mended = 0
+        self._states: dict[StreamKey | None, _Checkpoint] = {}
+        self._held: dict[StreamKey | None, _Checkpoint] = {}
         self._rows = 0
         self._bytes = 0
         self._since = time.monotonic()
@@ -59,15 +88,27 @@ class Landing:
     def add(self, records: Records) -> None:
         """Take records; they are committed when so many came that memory says so."""
         self._loose[records.stream].append(records)
+        self._counts.add(records.stream, len(records))
         self._rows += len(records)
         self._bytes += sum(map(len, records.data))
         if self._bytes >= self._work.settings.buffer_bytes:
             self.commit(everything=True)
 
-    def state(self, message: State) -> None:
-        """Take a state; commit if the checkpoint is large or old enough."""
-        self._states[message.stream] = message
-        for key in list(self._loose) if message.stream is None else [message.stream]:
+    def state(self, message: State, reader: Reader) -> None:
+        """Take a state; commit if the checkpoint is large or old enough.
+
+        One whose source counted other records than came is none to go on from, nor is any that
+        follows it in the same stream: their rows stay uncovered, and the stream fails at the end.
+        """
+        counted = self._counts.state(message, ignored=reader.ignored)
+        if counted is None:
+            return
+        streams, rows = counted
+        waiting = self._states.get(message.stream)
+        if waiting is not None and not waiting.streams <= streams:
+            self.commit()  # the new one says nothing of what the other covers
+        self._states[message.stream] = _Checkpoint(message, streams, rows)
+        for key in streams:
             if key in self._loose:
                 self._sealed[key] += self._loose.pop(key)
         settings = self._work.settings
@@ -77,27 +118,56 @@ class Landing:
         ):
             self.commit()
 
+    def estimate(self, estimates: Mapping[StreamKey, int]) -> None:
+        """Take what the source expects; it is written with the next checkpoint."""
+        for key, rows in estimates.items():
+            if key in self._targets and self._estimates.get(key) != rows:
+                self._estimates[key] = rows
+                # What an earlier attempt brought is not sent again.
+                self._expected[key] = self._targets[key].stream.rows_explore + rows
+
     def commit(self, *, everything: bool = False) -> None:
-        """Commit the sealed rows with their states; ``everything``: and the loose ones."""
+        """Commit the sealed rows with their states; ``everything``: and the loose ones.
+
+        A number that PostgreSQL cannot hold is no reason to lose the run: it is kept as text, and
+        goes to quarantine when it is to be a number.
+        """
         if not (self._states or (everything and self._loose)):
             return
+        try:
+            self._commit(everything)
+        except UnstorableNumber:
+            self._mend()
+            self._commit(everything)
+
+    def _mend(self) -> None:
+        for parts in (*self._sealed.values(), *self._loose.values()):
+            for part in parts:
+                for n, data in enumerate(part.data):
+                    part.data[n], repairs = unstorable(data)
+                    self._mended += repairs
+
+    def _commit(self, everything: bool) -> None:
+        # A state that is held back covers nothing yet.
+        kept = {key for key, point in self._states.items() if not self._refreshing(point)}
+        covered = {one for key in kept for one in self._states[key].streams}
         with self._work.transaction() as conn:
-            self._store(conn, self._sealed, covered=True)
-            runs.cover(
-                conn,
-                [
-                    target.stream.id
-                    for key, target in self._targets.items()
-                    if key in self._states or None in self._states
-                ],
-            )
-            if everything:
-                self._store(conn, self._loose, covered=False)
-            for key, message in self._states.items():
-                if self._refreshing(key):
-                    self._held[key] = message
+            # All rows first: while they are sent, nothing is locked that others wait for.
+            sealed = self._store(conn, self._sealed)
+            loose = self._store(conn, self._loose) if everything else []
+            for target, part in sealed:
+                runs.add_segment(conn, target.stream.id, part, covered=target.stream.key in covered)
+            runs.cover(conn, [self._targets[key].stream.id for key in covered])
+            for target, part in loose:
+                runs.add_segment(conn, target.stream.id, part, covered=False)
+            for key, point in self._states.items():
+                if key in kept:
+                    self._put(conn, point)
                 else:
-                    self._put(conn, key, message)
+                    self._held[key] = point
+            for key, rows in self._expected.items():
+                runs.count(conn, self._targets[key].stream.id, rows_estimate=rows)
+        self._expected.clear()
         self._sealed.clear()
         self._states.clear()
         if everything:
@@ -127,7 +197,9 @@ class Landing:
         complete = [
             key
             for key in self._targets
-            if reader.statuses.get(key) == "COMPLETE" and key not in reader.failures
+            if reader.statuses.get(key) == "COMPLETE"
+            and key not in reader.failures
+            and key not in self._counts.wrong
         ]
         if not complete:
             return
@@ -149,7 +221,7 @@ class Landing:
         failed: dict[StreamKey, str] = {}
         if reader is not None:
             for key in self._targets:
-                error = _shortfall(reader, key)
+                error = self._counts.wrong.get(key) or _shortfall(reader, key)
                 if error is None:
                     complete.append(key)
                 else:
@@ -158,16 +230,17 @@ class Landing:
         with self._work.transaction() as conn:
             messages = self._hand_over(conn, complete)
             for key, error in failed.items():
-                claims.end_stream(conn, self._targets[key].stream.id, Status.FAILED, error)
+                ends.end_stream(conn, self._targets[key].stream.id, Status.FAILED, error)
             if reader is not None:
-                runs.oddities(conn, run_id, repaired=reader.repaired, ignored=reader.ignored)
+                repaired = reader.repaired + self._mended
+                runs.oddities(conn, run_id, repaired=repaired, ignored=reader.ignored)
             state.remember(conn, run_id)
             rows = sum(item.rows_explore for item in runs.streams(conn, run_id))
             self._work.finish(conn, rows=rows)
         self._work.wake(messages)
 
-    def _store(self, conn: sa.Connection, parts: _Parts, *, covered: bool) -> None:
-        """COPY rows, and write down the ranges they stand in."""
+    def _store(self, conn: sa.Connection, parts: _Parts) -> list[tuple[Target, Segment]]:
+        """COPY rows; returns the ranges they stand in."""
         writer = RawWriter(cursor(conn), self._work.claim.run_id)
         for key, batches in parts.items():
             for batch in batches:
@@ -176,31 +249,35 @@ class Landing:
                     list(zip(batch.data, batch.emitted_at, strict=True)),
                 )
         stored = writer.take()
-        for target in self._targets.values():
-            if target.tables in stored:
-                runs.add_segment(conn, target.stream.id, stored[target.tables], covered=covered)
+        return [
+            (target, stored[target.tables])
+            for target in self._targets.values()
+            if target.tables in stored
+        ]
 
-    def _refreshing(self, key: StreamKey | None) -> bool:
+    def _refreshing(self, point: _Checkpoint) -> bool:
         """Whether the state belongs to streams that are read from their start.
 
         Until those are read to their end their state is none to go on from: an incremental run
         would add to rows that the refresh was to replace.
         """
-        if key is None:
-            return any(target.stream.refreshes for target in self._targets.values())
-        target = self._targets.get(key)
-        return target is not None and target.stream.refreshes
+        return any(self._targets[key].stream.refreshes for key in point.streams)
 
-    def _put(self, conn: sa.Connection, key: StreamKey | None, message: State) -> None:
-        target = self._targets.get(key) if key is not None else None
+    def _put(self, conn: sa.Connection, point: _Checkpoint) -> None:
+        message = point.message
         # The state of a plain full refresh is none to go on from at all.
-        if key is None or (target is not None and _resumable(target.stream)):
-            state.put(
-                conn,
-                self._connection_id,
-                self._work.claim.run_id,
-                state.State(message.kind, key, message.blob.decode()),
-            )
+        if message.stream is not None and not _resumable(self._targets[message.stream].stream):
+            return
+        document = documents.counted(message.blob.decode(), point.rows)
+        new = state.put(
+            conn,
+            self._connection_id,
+            self._work.claim.run_id,
+            state.State(message.kind, message.stream, document),
+            self._reading,
+        )
+        if new:
+            claims.progress(conn, self._work.claim)
 
     def _hand_over(self, conn: sa.Connection, complete: Iterable[StreamKey]) -> list[int]:
         messages = []
@@ -209,11 +286,26 @@ class Landing:
             stream = self._targets[key].stream
             runs.explored(conn, stream.id)
             if key in self._held:
-                self._put(conn, key, self._held[key])
+                self._put(conn, self._held[key])
             messages.append(outbox.put(conn, "stream", str(stream.id)))
-        if None in self._held and len(complete) == len(self._targets):
-            self._put(conn, None, self._held[None])
+        if None in self._held and self._held[None].streams <= set(complete):
+            self._put(conn, self._held[None])
+            ids = [self._targets[key].stream.id for key in self._held[None].streams]
+            runs.cover(conn, ids)
         return messages
+
+
+def reading(targets: Iterable[Target], *, whole: bool) -> Reading:
+    """What an attempt at these streams reads."""
+    streams = [item.stream for item in targets]
+    return Reading(
+        streams={
+            item.key: documents.Basis(item.configured.cursor_field, item.configured.primary_key)
+            for item in streams
+        },
+        anew={item.key for item in streams if item.refreshes},
+        whole=whole,
+    )
 
 
 def _shortfall(reader: Reader, key: StreamKey) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from atlas.layers import navigate, staging
+from atlas.layers import chart, navigate
 from atlas.ledger import backlog, runs
 from atlas.ledger.database import cursor
 from atlas.stages.context import load
@@ -28,7 +28,7 @@ def run(work: Work) -> None:
             cur,
             context.tables,
             context.columns,
-            {column: twin.type for column, twin in staging.twins(cur, stream.id).items()},
+            chart.masked_types(cur, context.tables),
             configured.primary_key,
             pending,
             whole=stream.replaces

@@ -2,33 +2,43 @@
 
 Two passes over the raw rows: the first looks at every distinct value and ends in verdicts on the
 columns, the second masks by them. Nothing is promoted that has not been through both.
+
+A stream of many rows is cut into parts, which any number of workers scan and mask side by side:
+the stage studies the first part, whose evidence the others begin with, is parked until the rest is
+studied, makes the verdicts, and is parked again until all is masked. What a part's evidence is
+does not depend on who gathers it, nor on where the source's checkpoints fell.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from functools import cache
 
 import pyarrow as pa
 import sqlalchemy as sa
 
 from atlas.layers import explore as raw
-from atlas.layers import staging
-from atlas.ledger import backlog, results, runs
+from atlas.layers import filling, staging
+from atlas.ledger import backlog, claims, outbox, parts, results, runs
+from atlas.ledger.backlog import Carried
 from atlas.ledger.database import cursor
+from atlas.ledger.parts import Part, PartStatus
 from atlas.ledger.secrets import derive
 from atlas.model.personal import Operator, Scope, Verdict
 from atlas.model.stream import Segment
 from atlas.pii.masker import Masker
 from atlas.pii.policy import MERGING, Policy, parse
 from atlas.pii.scanner import Scanner
-from atlas.settings import Settings, secret_key, settings
+from atlas.pii.study import Study
+from atlas.settings import Settings, settings
 from atlas.stages.context import Context, load
-from atlas.stages.work import Work
+from atlas.stages.work import Held, PartWork, Work
 
-_SCAN_SECONDS = 600.0
-"""How long a reading transaction may wait while a batch is scanned or masked."""
+_PARTS = 16
+"""Parts that a stream is cut into at least, unless they would be smaller than the first."""
+
+_FIRST = 1_000
+"""Rows of the first part: enough to see what the columns are, few enough to wait for."""
 
 
 @cache
@@ -43,70 +53,174 @@ def warm_up() -> None:
 
 
 def run(work: Work) -> None:
-    """Scan, decide, and write the staging table.
+    """Scan, decide, and write the staging table; or park the stage until its parts are done.
 
     Raises:
         TerminalError: a recognizer or the model failed; nothing is promoted.
     """
     context = load(work)
     stream = context.stream
-    current = work.settings
-    secret = secret_key(current)
-    scanner = _scanner(current)
-    policy = parse(context.connection.pii)
-    keys = frozenset(context.key)
     with work.reading() as conn:
-        parts = {context.run.id: runs.segments(conn, stream.id)}
-        carried = backlog.Carried({}, replaces=False)
+        planned = parts.of_stream(conn, stream.id)
+    if not planned:
+        carried, pieces = _cut(work, context)
+        if len(pieces) <= 1:
+            _at_once(work, context, carried, pieces)
+            return
+        with work.transaction() as conn:
+            parts.plan(conn, stream.id, pieces)
+            _count(conn, context, carried)
+        with work.reading() as conn:
+            planned = parts.of_stream(conn, stream.id)
+    if planned[0].status is PartStatus.TO_STUDY:
+        study = _scanner(work.settings).study(context.columns, frozenset(context.key))
+        study.observe(_read(work, context, planned[0].run_id, planned[0].segment))
+        with work.transaction() as conn:
+            parts.own(conn, planned[0], study.evidence(), work.claim.holder)
+            claims.progress(conn, work.claim)
+    if _parked(work, planned[1:], PartStatus.TO_STUDY):
+        return
+    if any(part.status is PartStatus.STUDIED for part in planned):
+        _decide(work, context)
+        with work.reading() as conn:
+            planned = parts.of_stream(conn, stream.id)
+    if _parked(work, planned, PartStatus.TO_MASK):
+        return
+    with work.transaction() as conn:
+        work.finish(conn, rows=sum(part.segment.rows for part in planned))
+
+
+def run_part(work: PartWork) -> None:
+    """Study or mask the rows of one part.
+
+    Raises:
+        TerminalError: a recognizer or the model failed; nothing is promoted.
+    """
+    context = load(work)
+    part, settings = work.part, work.settings
+    scanner, keys = _scanner(settings), frozenset(context.key)
+    batch = _read(work, context, part.run_id, part.segment)
+    if part.status is PartStatus.TO_STUDY:
+        with work.reading() as conn:
+            first = parts.first_evidence(conn, part.run_stream_id)
+        study = scanner.study(context.columns, keys, first)
+        study.observe(batch)
+        with work.transaction() as conn:
+            messages = parts.done(conn, part, evidence=study.evidence(), holder=work.holder)
+    else:
+        with work.reading() as conn:
+            verdicts = results.findings(conn, part.run_stream_id)
+        masker = _masker(settings, context, verdicts)
+        # Masked before the transaction: a holder that freezes in it keeps its locks.
+        masked = masker.mask(batch) if masker.columns else None
+        with work.transaction() as conn:
+            _write(conn, context, part.run_id, part.segment, masked)
+            messages = parts.done(conn, part)
+    work.done = True
+    work.wake(messages)
+
+
+def _cut(work: Work, context: Context) -> tuple[Carried, list[tuple[str, Segment]]]:
+    """The pieces of the stream's rows with the id of the run that read them, older ones first: of
+    two rows for one key the later one wins where cursors do not decide."""
+    stream, rows = context.stream, work.settings.batch_rows
+    pieces: list[tuple[str, Segment]] = []
+    with work.reading() as conn:
+        carried = Carried({}, replaces=False)
         if not stream.refreshes:  # what is read from its start brings everything anew
             carried = backlog.unpromoted(conn, context.run.connection, stream.key, stream.id)
+        read = {**carried.parts, context.run.id: runs.ranges(conn, stream.id)}
+        total = sum(part.rows for found in read.values() for part in found)
+        few = total <= rows
+        if not few:
+            # Enough of them that several workers come to their end at about the same time.
+            rows = min(rows, max(total // _PARTS, _FIRST))
+        for run_id, found in read.items():
+            for segment in found:
+                first = None if few or pieces else _FIRST
+                cut = raw.cut(cursor(conn), context.tables, run_id, segment, rows, first=first)
+                pieces += [(run_id, piece) for piece in cut]
+    return carried, pieces
+
+
+def _at_once(
+    work: Work, context: Context, carried: Carried, pieces: list[tuple[str, Segment]]
+) -> None:
+    """Few rows need no parts: they are studied and masked here."""
+    study = _scanner(work.settings).study(context.columns, frozenset(context.key))
+    batches = [(run_id, piece, _read(work, context, run_id, piece)) for run_id, piece in pieces]
+    for _, _, batch in batches:
+        study.observe(batch)
+    verdicts = _verdicts(work, context, study)
+    masker = _masker(work.settings, context, verdicts)
+    masked = [masker.mask(batch) if masker.columns else None for _, _, batch in batches]
+    with work.transaction() as conn:
+        staging.create(cursor(conn), context.stream.id, context.columns, masker.columns)
+        for (run_id, piece, _), twins in zip(batches, masked, strict=True):
+            _write(conn, context, run_id, piece, twins)
+        results.put_findings(conn, context.stream.id, verdicts)
+        _count(conn, context, carried)
+        work.finish(conn, rows=sum(piece.rows for _, piece in pieces))
+
+
+def _decide(work: Work, context: Context) -> None:
+    """All parts are studied: make the verdicts, and the staging table by them."""
+    study = _scanner(work.settings).study(context.columns, frozenset(context.key))
+    with work.reading() as conn:
+        for part in parts.of_stream(conn, context.stream.id):
+            study.merge(part.evidence or ())
+    verdicts = _verdicts(work, context, study)
+    masker = _masker(work.settings, context, verdicts)
+    with work.transaction() as conn:
+        staging.create(cursor(conn), context.stream.id, context.columns, masker.columns)
+        results.put_findings(conn, context.stream.id, verdicts)
+        parts.to_mask(conn, context.stream.id)
+
+
+def _parked(work: Work, planned: list[Part], status: PartStatus) -> bool:
+    """Park the stage if parts wait for others to work on them."""
+    left = sum(part.status is status for part in planned)
+    if not left:
+        return False
+    with work.transaction() as conn:
+        message = outbox.put(conn, "scan", str(work.run_stream_id))
+        work.park(conn, left)
+    work.wake([message])
+    return True
+
+
+def _read(work: Held, context: Context, run_id: str, piece: Segment) -> pa.Table:
+    with work.reading() as conn:
+        return raw.read(cursor(conn), context.tables, run_id, piece, context.columns)
+
+
+def _write(
+    conn: sa.Connection,
+    context: Context,
+    run_id: str,
+    piece: Segment,
+    masked: pa.Table | None,
+) -> None:
+    cur = cursor(conn)
+    filling.hash_key(cur, derive(context.identity, "rows"))
+    filling.write(cur, context.stream.id, context.tables, run_id, context.columns, piece, masked)
+
+
+def _count(conn: sa.Connection, context: Context, carried: Carried) -> None:
+    runs.count(conn, context.stream.id, rows_carried=carried.rows, carries_refresh=carried.replaces)
+
+
+def _masker(settings: Settings, context: Context, verdicts: list[Verdict]) -> Masker:
+    tokens = derive(context.identity, "tokens")
+    return Masker(_scanner(settings), context.columns, verdicts, frozenset(context.key), tokens)
+
+
+def _verdicts(work: Work, context: Context, study: Study) -> list[Verdict]:
+    stream = context.stream
+    with work.reading() as conn:
         before = results.findings_before(conn, context.run.connection, stream.key, stream.id)
-    # Older rows first: of two for one key, the later one wins where cursors do not decide.
-    parts = {**carried.parts, **parts}
-    study = scanner.study(list(context.columns), keys)
-    with work.reading(idle=_SCAN_SECONDS) as conn:
-        for _, batch in _batches(conn, context, parts, current.batch_rows):
-            study.observe(batch)
-    verdicts = _with_earlier(study.verdicts(policy), before, policy, keys)
-    masker = Masker(scanner, list(context.columns), verdicts, keys, derive(secret, "tokens"))
-    with work.transaction() as conn:
-        staging.create(cursor(conn), stream.id, context.columns, masker.columns)
-    rows = 0
-    with work.reading(idle=_SCAN_SECONDS) as source:
-        for run_id, batch in _batches(source, context, parts, current.batch_rows):
-            # Masked before the transaction: a holder that freezes in it keeps its locks.
-            masked = masker.mask(batch) if masker.columns else None
-            with work.transaction() as conn:
-                staging.hash_key(cursor(conn), derive(secret, "rows"))
-                rows += staging.write(
-                    cursor(conn),
-                    stream.id,
-                    context.tables,
-                    run_id,
-                    context.columns,
-                    raw.segment_of(batch),
-                    masked,
-                )
-    with work.transaction() as conn:
-        results.put_findings(conn, stream.id, verdicts)
-        runs.count(
-            conn,
-            stream.id,
-            rows_carried=carried.rows,
-            carries_refresh=carried.replaces,
-        )
-        work.finish(conn, rows=rows)
-
-
-def _batches(
-    conn: sa.Connection, context: Context, parts: dict[str, list[Segment]], batch_rows: int
-) -> Iterator[tuple[str, pa.Table]]:
-    """The rows of these ranges, by the run that brought them."""
-    for run_id, segments in parts.items():
-        for batch in raw.read_batches(
-            cursor(conn), context.tables, run_id, segments, context.columns, batch_rows
-        ):
-            yield run_id, batch
+    policy = parse(context.connection.pii)
+    return _with_earlier(study.verdicts(policy), before, policy, frozenset(context.key))
 
 
 def _with_earlier(

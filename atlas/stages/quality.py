@@ -43,6 +43,7 @@ def run(work: Work) -> None:
         full_refresh=stream.refreshes,
         extra=context.connection.checks,
     )
+    work.when_lost(_host().stop)
     found = _host().scan(
         database_url(work.settings),
         "pipeline",

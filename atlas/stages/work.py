@@ -4,66 +4,143 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from typing import Any
 
+import psycopg2
 import sqlalchemy as sa
 
+from atlas.errors import LostClaim
 from atlas.layers import staging
-from atlas.ledger import claims, runs
+from atlas.ledger import claims, ends, parts, runs
 from atlas.ledger.claims import Claim
 from atlas.ledger.database import cursor
-from atlas.model.stage import Status
+from atlas.ledger.parts import Part
+from atlas.model.stage import Stage, Status
 from atlas.settings import Settings
 from atlas.stages import ORDER, events
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class Work:
-    """What a stage function gets.
+class Held:
+    """What whoever holds a claim needs beside it: transactions, and to be told when it is lost.
 
     Attributes:
-        claim: the right to work on this stage.
         engine: the control plane and the layers.
-        wakes: outbox messages to be sent once the stage's transaction is committed.
-        ended: how the stage ended, once that is written.
+        wake: sends these outbox messages, once what made them necessary is committed.
+        lost: whether the claim is lost.
+        halting: whether the work is to be broken off and handed back.
     """
 
-    claim: Claim
-    engine: sa.Engine
-    settings: Settings
-    wake: Callable[[list[int]], None]
-    ended: Status | None = None
-    _lost: bool = False
-    _stops: list[Callable[[], None]] = field(default_factory=list)
+    def __init__(
+        self,
+        engine: sa.Engine,
+        settings: Settings,
+        run_stream_id: int | None,
+        wake: Callable[[list[int]], None],
+    ) -> None:
+        self.engine = engine
+        self.settings = settings
+        self.run_stream_id = run_stream_id
+        self.wake = wake
+        self.lost = False
+        self.halting = False
+        self._stops: list[Callable[[], None]] = []
+        self._busy: set[Any] = set()
+        self._lock = threading.Lock()
 
     def when_lost(self, stop: Callable[[], None]) -> None:
-        """Have ``stop`` called (from another thread) when the claim is lost, to end what would go
-        on by itself, such as a connector; at once if it is lost already."""
-        self._stops.append(stop)
-        if self._lost:
+        """Have ``stop`` called (from another thread) when the claim is lost or the work is to be
+        broken off, to end what would go on by itself, such as a connector; at once if it is so
+        already."""
+        with self._lock:
+            self._stops.append(stop)
+            over = self.lost or self.halting
+        if over:
+            stop()
+
+    def halt(self) -> None:
+        """The worker is to stop: a connector is ended, what it brought can still be committed."""
+        with self._lock:
+            self.halting = True
+            stops = list(self._stops)
+        for stop in stops:
             stop()
 
     def lose(self) -> None:
-        """The claim is lost."""
-        self._lost = True
-        for stop in self._stops:
+        """The claim is lost: what goes on is ended, statements that PostgreSQL works on too."""
+        with self._lock:
+            self.lost = True
+            stops = list(self._stops)
+            for connection in self._busy:
+                # Within the lock, so that the connection is still the one that does our work.
+                with contextlib.suppress(psycopg2.Error):
+                    connection.cancel()
+        for stop in stops:
             stop()
 
-    def transaction(self, *, idle: float = 15.0) -> AbstractContextManager[sa.Connection]:
-        """A transaction that commits only while the claim holds; see :func:`claims.transaction`."""
-        return claims.transaction(self.engine, self.claim, idle=idle)
+    @contextlib.contextmanager
+    def cancellable(self, conn: sa.Connection) -> Iterator[None]:
+        """Have what ``conn`` works on cancelled when the claim is lost.
+
+        Raises:
+            LostClaim: it is lost already.
+        """
+        driver = conn.connection.dbapi_connection
+        with self._lock:
+            if self.lost:
+                raise LostClaim("the claim is lost")
+            self._busy.add(driver)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._busy.discard(driver)
 
     @contextlib.contextmanager
     def reading(self, *, idle: float = 60.0) -> Iterator[sa.Connection]:
         """A transaction for reading only; ``idle``: seconds it may wait between statements."""
-        with self.engine.connect() as conn:
+        with self.engine.connect() as conn, self.cancellable(conn):
             claims.set_idle(conn, idle)
             yield conn
+
+
+class Work(Held):
+    """What a stage function gets: its claim, and what it needs for its work.
+
+    Attributes:
+        claim: the right to work on this stage.
+        ended: how the stage ended, once that is written.
+        parked: whether it was given up until its parts are done.
+    """
+
+    def __init__(
+        self,
+        claim: Claim,
+        engine: sa.Engine,
+        settings: Settings,
+        wake: Callable[[list[int]], None],
+    ) -> None:
+        super().__init__(engine, settings, claim.run_stream_id, wake)
+        self.claim = claim
+        self.ended: Status | None = None
+        self.parked = False
+
+    @contextlib.contextmanager
+    def transaction(self, *, idle: float = 15.0) -> Iterator[sa.Connection]:
+        """A transaction that commits only while the claim holds; see :func:`claims.transaction`."""
+        with (
+            claims.transaction(self.engine, self.claim, idle=idle) as conn,
+            self.cancellable(conn),
+        ):
+            yield conn
+
+    def park(self, conn: sa.Connection, parts: int) -> None:
+        """Give the claim up within ``conn``'s transaction until ``parts`` parts are done."""
+        claims.park(conn, self.claim, parts)
+        self.parked = True
 
     def finish(
         self,
@@ -93,13 +170,45 @@ class Work:
 
     def stream(self) -> runs.RunStream:
         """The stream that this stage is about."""
-        assert self.claim.run_stream_id is not None  # noqa: S101 - every stage but explore has one
+        assert self.run_stream_id is not None  # noqa: S101 - every stage but explore has one
         with self.reading() as conn:
-            return runs.stream(conn, self.claim.run_stream_id)
+            return runs.stream(conn, self.run_stream_id)
+
+
+class PartWork(Held):
+    """What the work on a part of a stream gets.
+
+    Attributes:
+        part: the right to work on this part.
+        holder: who works on it.
+        done: whether its end is committed.
+    """
+
+    def __init__(
+        self,
+        part: Part,
+        holder: str,
+        engine: sa.Engine,
+        settings: Settings,
+        wake: Callable[[list[int]], None],
+    ) -> None:
+        super().__init__(engine, settings, part.run_stream_id, wake)
+        self.part = part
+        self.holder = holder
+        self.done = False
+
+    @contextlib.contextmanager
+    def transaction(self, *, idle: float = 15.0) -> Iterator[sa.Connection]:
+        """A transaction whose last thing is :func:`atlas.ledger.parts.done`."""
+        with self.engine.begin() as conn, self.cancellable(conn):
+            claims.set_idle(conn, idle)
+            yield conn
 
 
 def begin(conn: sa.Connection, settings: Settings, claim: Claim) -> None:
-    """Write the lineage event of an attempt that begins."""
+    """Write the lineage event of an attempt that begins; one that goes on has its own."""
+    if claim.resumed:
+        return
     with _aside(conn, "lineage"):
         events.stage_started(conn, settings, claim)
 
@@ -115,7 +224,7 @@ def finish(
     detail: dict[str, Any] | None = None,
 ) -> None:
     """End a claimed stage and whatever ends with it, with the lineage events of both."""
-    ended = claims.finish(
+    ended = ends.finish(
         conn,
         claim,
         status,
@@ -123,23 +232,61 @@ def finish(
         error=error,
         last=claim.stage is ORDER[-1],
     )
+    if claim.stage is Stage.PII and claim.run_stream_id is not None:
+        # After the stage's own row, as whoever cancels does.
+        parts.forget(conn, claim.run_stream_id)
     with _aside(conn, "lineage"):
         events.stage_ended(conn, settings, claim, status, error=error, detail=detail)
     if ended is not None:
         with _aside(conn, "staging tables"):
-            for stream in runs.streams(conn, claim.run_id):
-                staging.drop(cursor(conn), stream.id)
+            drop_staging(conn, runs.stream_ids(conn, claim.run_id))
         with _aside(conn, "lineage"):
             events.run_ended(conn, settings, claim.run_id, ended)
 
 
+def drop_staging(conn: sa.Connection, run_stream_ids: list[int]) -> None:
+    """Drop those of these streams' staging tables that nobody needs any more.
+
+    Whether they are needed is seen under the lock of their runs: a retry that finds a table there
+    must not have it dropped under its hands by somebody who waited for the table's last reader.
+    """
+    runs.lock_runs_of(conn, run_stream_ids)
+    cur = cursor(conn)
+    for run_stream_id in runs.done_with(conn, run_stream_ids):
+        staging.drop(cur, run_stream_id)
+
+
 def postpone(
-    conn: sa.Connection, settings: Settings, claim: Claim, *, delay: float, error: str
+    conn: sa.Connection, settings: Settings, claim: Claim, *, delay: float, error: str, cause: str
 ) -> None:
     """End an attempt that failed for now, with its lineage event, and give the stage back."""
-    claims.retry_later(conn, claim, delay=delay, error=error)
+    claims.retry_later(conn, claim, delay=delay, error=error, cause=cause)
     with _aside(conn, "lineage"):
         events.stage_ended(conn, settings, claim, Status.FAILED, error=error)
+
+
+def hand_back(conn: sa.Connection, settings: Settings, claim: Claim) -> None:
+    """End an attempt whose worker is to stop, with its lineage event, and give the stage back."""
+    claims.hand_back(conn, claim)
+    with _aside(conn, "lineage"):
+        events.stage_ended(
+            conn, settings, claim, Status.CANCELLED, error="its worker was told to stop"
+        )
+
+
+def attempts_lost(conn: sa.Connection, settings: Settings, claim: Claim) -> None:
+    """Write the lineage events of attempts whose workers were lost."""
+    with _aside(conn, "lineage"):
+        events.attempts_lost(conn, settings, claim)
+
+
+def cancelled(conn: sa.Connection, settings: Settings, run_id: str, stages: list[Claim]) -> None:
+    """Write the lineage events of a run that was cancelled, and of its stages that were running."""
+    with _aside(conn, "lineage"):
+        for claim in stages:
+            events.attempts_lost(conn, settings, claim)
+            events.stage_ended(conn, settings, claim, Status.CANCELLED, error="cancelled")
+        events.run_ended(conn, settings, run_id, Status.CANCELLED)
 
 
 @contextlib.contextmanager

@@ -24,17 +24,26 @@ def apply(
     path: Path,
     *,
     progress: Callable[[str], None] = lambda _: None,
+    actor: str = "cli",
+    reset_state: bool = False,
 ) -> list[tuple[str, str]]:
     """Create or update the connections of a file, all or none.
 
     Connectors that are not installed are installed; each new or changed configuration is checked
     against its connector's spec.
 
+    Args:
+        actor: who does it, for the history of states.
+        reset_state: forget the state of streams that are to have another cursor or key.
+
     Returns:
         Each connection's name with ``created``, ``updated`` or ``unchanged``.
 
     Raises:
-        UsageError: the file, a connector or a configuration is wrong; nothing was written.
+        UsageError: the file, a connector or a configuration is wrong, or a stream could not go on
+            from its state; nothing was written.
+        ActiveRun: a connection that has an active run is to have another connector, or lose a
+            state.
         TransientError: PostgreSQL or a package index cannot be reached.
     """
     wanted = connections_file.read(path)
@@ -49,14 +58,24 @@ def apply(
         for connection in changed:
             _check(connection, settings, progress)
         with engine.begin() as conn:
-            return [(item.name, connections.put(conn, secret, item)) for item in wanted]
+            return [
+                (
+                    item.name,
+                    connections.put(conn, secret, item, actor=actor, reset_state=reset_state),
+                )
+                for item in wanted
+            ]
 
 
 def _check(connection: Connection, settings: Settings, progress: Callable[[str], None]) -> None:
     progress(f"checking connection {connection.name}")
     try:
         connector = resolve(
-            connection.connector, connection.executable, settings, install_missing=True
+            connection.connector,
+            connection.executable,
+            settings,
+            install_missing=True,
+            version=connection.version,
         )
     except UsageError as error:
         raise UsageError(f"connection {connection.name}: {error}") from error

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection, Hashable
+from collections.abc import Collection, Hashable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from atlas.errors import UsageError
 from atlas.ledger.schedules import interval, next_due
 from atlas.model.checks import OnFailure
 from atlas.model.connection import Connection, selection
+from atlas.model.evolution import SchemaPolicy
 from atlas.model.stream import StreamSelection, SyncMode
 from atlas.quality import own
 
@@ -87,8 +89,78 @@ def parse(text: str, *, base: Path) -> list[Connection]:
     return result
 
 
-def _connection(item: Any, number: int, base: Path) -> Connection:
-    known = {"name", "connector", "executable", "config", "streams", "schedule", "pii", "quality"}
+def read_config(path: Path) -> dict[str, Any]:
+    """The configuration of one connector, in a file of YAML or JSON: read as it is in a
+    connections file.
+
+    Raises:
+        UsageError: the file cannot be read, or something in it is wrong; its content is not told.
+    """
+    try:
+        found = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a SafeLoader, made stricter
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise UsageError(f"cannot read {path}: {reason}") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" (line {mark.line + 1})" if mark else ""
+        raise UsageError(f"{path} is neither YAML nor JSON{where}") from error
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error
+    if found is None:
+        raise UsageError(f"{path} is empty; write {{}} for a configuration of nothing")
+    return _config(found, str(path))
+
+
+def from_document(document: Mapping[str, Any]) -> Connection:
+    """The connection that came as a document, not in a file: nothing in it is a path.
+
+    Shape: as in a file, without ``executable``, and with the SodaCL itself as ``quality.checks``.
+
+    Raises:
+        UsageError: something in it is wrong.
+    """
+    return _connection(dict(document), 1, None)
+
+
+def changed(before: Connection, changes: Mapping[str, Any]) -> Connection:
+    """``before`` with other values for what ``changes`` names, of a shape as
+    :func:`from_document`'s; all else stays as it is.
+
+    Raises:
+        UsageError: something in it is wrong.
+    """
+    where = f"connection {before.name}"
+    values: dict[str, Any] = {}
+    if "connector" in changes:
+        values |= {"connector": changes["connector"], "executable": None, "version": None}
+    if "version" in changes:
+        connector = changes.get("connector", before.connector)
+        values["version"] = _version(changes["version"], where, connector)
+    if "config" in changes:
+        values["config"] = _config(changes["config"], where)
+    if "streams" in changes:
+        values["streams"] = _streams(changes["streams"], where)
+    if "schedule" in changes:
+        values["schedule"] = _schedule(changes["schedule"], where)
+    if "pii" in changes:
+        values["pii"] = _pii(changes["pii"], where)
+    if "schema_changes" in changes:
+        values["schema_changes"] = _schema_changes(changes["schema_changes"], where)
+    checks = before.checks
+    if "quality" in changes:
+        quality = _quality(changes["quality"], where)
+        values["on_failure"] = _on_failure(quality.get("on_failure"), where)
+        checks = quality.get("checks")
+    made = replace(before, **values)
+    return replace(made, checks=_checks(checks, where, None, made.streams))
+
+
+def _connection(item: Any, number: int, base: Path | None) -> Connection:
+    known = {
+        *("name", "connector", "version", "executable", "manifest", "config"),
+        *("streams", "schedule", "schema_changes", "pii", "quality"),
+    }
     where = f"connection {number}"
     if isinstance(item, dict) and isinstance(item.get("name"), str):
         where = f"connection {item['name']}"
@@ -98,25 +170,64 @@ def _connection(item: Any, number: int, base: Path) -> Connection:
         raise UsageError(
             f"{where}: name must be a lower-case letter, then up to 39 letters, digits or _"
         )
-    connector, executable = entry.get("connector"), entry.get("executable")
-    if (connector is None) == (executable is None):
-        raise UsageError(f"{where}: give either connector or executable")
-    source = connector if executable is None else executable
-    if not isinstance(source, str):
-        raise UsageError(f"{where}: connector and executable are text")
-    quality = _mapping(entry.get("quality") or {}, f"{where}: quality", {"on_failure", "checks"})
+    connector, executable = _source(entry, where, base)
+    quality = _quality(entry.get("quality"), where)
     streams = _streams(entry.get("streams"), where)
     return Connection(
         name=name,
         connector=connector,
-        executable=None if executable is None else str((base / executable).resolve()),
+        executable=executable,
         config=_config(entry.get("config"), where),
         streams=streams,
         schedule=_schedule(entry.get("schedule"), where),
         pii=_pii(entry.get("pii"), where),
         on_failure=_on_failure(quality.get("on_failure"), where),
         checks=_checks(quality.get("checks"), where, base, streams),
+        version=_version(entry.get("version"), where, connector),
+        schema_changes=_schema_changes(entry.get("schema_changes"), where),
     )
+
+
+def _source(entry: dict[str, Any], where: str, base: Path | None) -> tuple[str | None, str | None]:
+    """Connector and executable; a manifest is an executable, as it is run like one."""
+    given = [
+        word for word in ("connector", "executable", "manifest") if entry.get(word) is not None
+    ]
+    if len(given) != 1:
+        raise UsageError(f"{where}: give either connector, executable or manifest")
+    (word,) = given
+    value = entry[word]
+    if not isinstance(value, str):
+        raise UsageError(f"{where}: {word} must be text")
+    if word == "connector":
+        return value, None
+    if base is None:
+        raise UsageError(f"{where}: {word} is accepted from the command line only")
+    is_manifest = Path(value).suffix in (".yaml", ".yml")
+    if is_manifest != (word == "manifest"):
+        raise UsageError(
+            f"{where}: {value} is "
+            + (
+                "a manifest: write manifest"
+                if is_manifest
+                else "no manifest: its name ends in .yaml"
+            )
+        )
+    return None, str((base / value).resolve())
+
+
+def _version(value: Any, where: str, connector: str | None) -> str | None:
+    if value is None:
+        return None
+    if connector is None:
+        raise UsageError(f"{where}: version belongs to connector")
+    if not isinstance(value, str):
+        raise UsageError(f'{where}: version must be text such as "7.2.1"')
+    return value
+
+
+def _quality(value: Any, where: str) -> dict[str, Any]:
+    return _mapping(value or {}, f"{where}: quality", {"on_failure", "checks"})
 
 
 def _config(value: Any, where: str) -> dict[str, Any]:
@@ -137,7 +248,7 @@ def _streams(value: Any, where: str) -> dict[str, StreamSelection] | None:
     result = {}
     for name, chosen in value.items():
         here = f"{where}: stream {name}"
-        entry = dict(_mapping(chosen or {}, here, {"sync_mode", "cursor_field", "primary_key"}))
+        entry = dict(_mapping(chosen or {}, here, _OF_A_STREAM))
         if "sync_mode" in entry and entry["sync_mode"] not in list(SyncMode):
             raise UsageError(f"{here}: sync_mode must be full_refresh or incremental")
         if "cursor_field" in entry:
@@ -147,8 +258,24 @@ def _streams(value: Any, where: str) -> dict[str, StreamSelection] | None:
             if not isinstance(key, list) or not key:
                 raise UsageError(f"{here}: primary_key must be a list such as [[id]]")
             entry["primary_key"] = [_path(part, f"{here}: primary_key") for part in key]
+        if "columns" in entry and "exclude" in entry:
+            raise UsageError(f"{here}: give either columns or exclude")
+        for word in ("columns", "exclude"):
+            if word in entry:
+                entry[word] = _path(entry[word], f"{here}: {word}")
         result[str(name)] = selection(entry)
     return result
+
+
+_OF_A_STREAM = {"sync_mode", "cursor_field", "primary_key", "columns", "exclude"}
+
+
+def _schema_changes(value: Any, where: str) -> SchemaPolicy:
+    if value is None:
+        return SchemaPolicy.EVOLVE
+    if value not in list(SchemaPolicy):
+        raise UsageError(f"{where}: schema_changes must be evolve, freeze or fail")
+    return SchemaPolicy(value)
 
 
 def _path(value: Any, where: str) -> list[str]:
@@ -210,20 +337,24 @@ def _on_failure(value: Any, where: str) -> OnFailure:
 
 
 def _checks(
-    value: Any, where: str, base: Path, streams: dict[str, StreamSelection] | None
+    value: Any, where: str, base: Path | None, streams: dict[str, StreamSelection] | None
 ) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str):
-        raise UsageError(f"{where}: quality.checks must be the path of a SodaCL file")
-    try:
-        text = (base / value).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{where}: quality.checks: cannot read {value}") from error
+        what = "SodaCL as text" if base is None else "the path of a SodaCL file"
+        raise UsageError(f"{where}: quality.checks must be {what}")
+    text, shown = value, "quality.checks"
+    if base is not None:
+        shown = value
+        try:
+            text = (base / value).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"{where}: quality.checks: cannot read {value}") from error
     try:
         own.validate(text, streams)
     except UsageError as error:
-        raise UsageError(f"{where}: {value}: {error}") from error
+        raise UsageError(f"{where}: {shown}: {error}") from error
     return text
 
 

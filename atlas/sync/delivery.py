@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 
 import sqlalchemy as sa
 
@@ -14,15 +15,19 @@ from atlas.settings import Settings
 
 log = logging.getLogger(__name__)
 
+_ROUND = 5.0
+"""Seconds after which a round ends: other periodic work waits for the same processes."""
+
 
 def deliver_events(engine: sa.Engine, settings: Settings) -> int:
     """Deliver what is due, oldest first; returns how many events were taken.
 
     An event that could not be delivered is kept and tried again later, with growing delays. When
-    the endpoint does not answer, the rest of the round waits; when it refuses one event, the
-    others go on. A process that dies in here delivers some of them twice.
+    the endpoint does not answer, or is slow, the rest waits for the next round; when it refuses one
+    event, the others go on. A process that dies in here delivers some of them twice.
     """
     count = 0
+    until = time.monotonic() + _ROUND
     with engine.begin() as conn:
         events = results.undelivered(conn)
         if not events:
@@ -40,4 +45,6 @@ def deliver_events(engine: sa.Engine, settings: Settings) -> int:
                     continue
                 results.delivered(conn, event.id)
                 count += 1
+                if time.monotonic() > until:
+                    break
     return count

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Iterable
+from typing import Any
 
 import sqlalchemy as sa
 from celery import Celery, chain
-from kombu.exceptions import KombuError
+from kombu.connection import Connection
+from kombu.exceptions import ChannelError, KombuError
 from redis.exceptions import RedisError
 
 from atlas.errors import AtlasError, TransientError
-from atlas.ledger import outbox
+from atlas.ledger import outbox, parts
 from atlas.ledger.database import classified
 from atlas.ledger.tables import stage_run
 from atlas.model.stage import Stage, Status
@@ -21,9 +24,53 @@ from atlas.sync.broker import app
 log = logging.getLogger(__name__)
 
 
+_MOST_LOOKS = 1_000
+# Redis takes the smallest first: a stream's first look, and all of a small one, goes before the
+# many parts of large ones.
+_LATER = 6
+_PUT_OFF = 60.0
+
+
 def task_name(stage: Stage) -> str:
     """Name of the Celery task that wraps ``stage``."""
     return f"atlas.{stage.value}"
+
+
+def waiting() -> tuple[list[Stage], int]:
+    """What the broker has: the stages for which no message waits, and how many looks for parts do.
+
+    If it does not answer, no stage and one look: nothing is to be sent again then.
+    """
+    queues = app().conf.task_routes
+    counts: dict[str, int] = {}
+    try:
+        with app().connection_for_read() as connection:
+            for stage in ORDER:
+                queue = queues[task_name(stage)]["queue"]
+                if queue not in counts:
+                    counts[queue] = _length(connection, queue)
+            looks = _looks(connection)
+    except (KombuError, RedisError, OSError) as error:
+        log.warning("Redis does not answer (%s)", type(error).__name__)
+        return [], 1
+    return [stage for stage in ORDER if not counts[queues[task_name(stage)]["queue"]]], looks
+
+
+def _length(connection: Connection, queue: str) -> int:
+    try:
+        declared = connection.default_channel.queue_declare(  # type: ignore[no-untyped-call]
+            queue, passive=True
+        )
+        return int(declared.message_count)
+    except ChannelError:
+        return 0  # an empty queue is none, to Redis
+
+
+def _looks(connection: Connection) -> int:
+    """Looks that wait: of a queue, Redis has a list a priority."""
+    channel: Any = connection.default_channel
+    queue = app().conf.task_routes["atlas.scan"]["queue"]
+    return int(channel.client.llen(channel._q_for_pri(queue, _LATER)))
 
 
 def deliver(engine: sa.Engine, ids: list[int] | None = None) -> int:
@@ -39,9 +86,31 @@ def deliver(engine: sa.Engine, ids: list[int] | None = None) -> int:
             message = next(outbox.due(conn, limit=1, ids=ids), None)
             if message is None:
                 return count
-            _send(conn, message)
+            try:
+                _send(conn, message)
+            except AtlasError:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is this message's
+                log.error("message %s %s: %s", message.kind, message.ref, type(error).__name__)
+                outbox.put_off(conn, message, _PUT_OFF)
+                continue
             outbox.sent(conn, message)
             count += 1
+
+
+def start(engine: sa.Engine, run_ids: Iterable[str]) -> None:
+    """Send new runs, which are committed; those that the broker does not take wait in the outbox.
+
+    Whoever dies before this leaves a stage that nobody takes up, which recovery sends again. So a
+    request writes no message that it would delete at once.
+    """
+    for run_id in run_ids:
+        try:
+            _send_run(run_id)
+        except Exception as error:  # noqa: BLE001 - the run is committed: it must not look undone
+            log.warning("run %s waits in the outbox: %s", run_id, type(error).__name__)
+            with contextlib.suppress(AtlasError), classified(), engine.begin() as conn:
+                outbox.put(conn, "run", run_id)
 
 
 def try_deliver(engine: sa.Engine, ids: list[int]) -> None:
@@ -58,11 +127,23 @@ def try_deliver(engine: sa.Engine, ids: list[int]) -> None:
         log.error("a message waits in the outbox: %s", type(error).__name__)
 
 
+def _send_run(run_id: str) -> None:
+    app().send_task(task_name(Stage.EXPLORE), (run_id,))
+
+
 def _send(conn: sa.Connection, message: outbox.Message) -> None:
     application = app()
     try:
         if message.kind == "run":
-            application.signature(task_name(Stage.EXPLORE), (message.ref,)).apply_async()
+            _send_run(message.ref)
+        elif message.kind == "scan":
+            # One says no more than "look": whoever gets it takes the part that is next then.
+            with application.connection_for_write() as connection:
+                there = _looks(connection)
+            for _ in range(min(parts.claimable(conn) - there, _MOST_LOOKS)):
+                application.signature("atlas.scan").apply_async(priority=_LATER)
+        elif message.kind == "operation":
+            application.send_task("atlas.operation", (message.ref,))
         else:
             remaining = _remaining(conn, int(message.ref))
             if remaining:

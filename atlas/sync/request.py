@@ -1,4 +1,4 @@
-"""Asking for a sync: the request and the message that starts it commit together."""
+"""Asking for a sync: it is written down, then sent; what is not sent is found by recovery."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 import sqlalchemy as sa
 
 from atlas.errors import ActiveRun, UsageError
-from atlas.ledger import connections, outbox, runs, schedules
+from atlas.ledger import connections, runs, schedules
 from atlas.ledger.database import classified
 from atlas.sync import dispatch
 
@@ -21,7 +21,7 @@ def record(
     trigger: str,
     streams: list[str] | None = None,
     full_refresh: bool = False,
-) -> tuple[str, int]:
+) -> str:
     """Write down that connection ``name`` is to be synced, in the caller's transaction.
 
     Args:
@@ -30,14 +30,12 @@ def record(
         full_refresh: read from the start this once, whatever the state says.
 
     Returns:
-        The run's id, and the outbox message to be given to :func:`dispatch.try_deliver` after
-        the commit.
+        The run's id, to be given to :func:`dispatch.start` after the commit.
 
     Raises:
         NotFound: there is no such connection. UsageError: a stream that it does not select.
         ActiveRun: it is being synced already.
     """
-    connection_id = connections.id_of(conn, name)
     if streams is not None:
         if not streams:
             raise UsageError("streams: name at least one, or leave it out for all")
@@ -48,15 +46,9 @@ def record(
                 f"stream {unknown[0]}: connection {name} does not select it; "
                 f"it selects {', '.join(selected or ())}"
             )
-    run_id = runs.create(
-        conn,
-        connection_id=connection_id,
-        connection=name,
-        trigger=trigger,
-        selected=streams,
-        full_refresh=full_refresh,
+    return runs.create(
+        conn, connection=name, trigger=trigger, selected=streams, full_refresh=full_refresh
     )
-    return run_id, outbox.put(conn, "run", run_id)
 
 
 def request_sync(
@@ -73,10 +65,8 @@ def request_sync(
         As :func:`record`, and TransientError when PostgreSQL cannot be reached.
     """
     with classified(engine.url.render_as_string()), engine.begin() as conn:
-        run_id, message = record(
-            conn, name, trigger=trigger, streams=streams, full_refresh=full_refresh
-        )
-    dispatch.try_deliver(engine, [message])
+        run_id = record(conn, name, trigger=trigger, streams=streams, full_refresh=full_refresh)
+    dispatch.start(engine, [run_id])
     return run_id
 
 
@@ -89,16 +79,15 @@ def fire(engine: sa.Engine) -> int:
     Raises:
         TransientError: PostgreSQL cannot be reached.
     """
-    messages = []
+    started = []
     with classified(engine.url.render_as_string()), engine.begin() as conn:
         for due in schedules.take_due(conn):
             try:
-                run_id, message = record(conn, due.name, trigger="schedule")
+                run_id = record(conn, due.name, trigger="schedule")
             except ActiveRun as error:
                 log.warning("schedule of %s: skipped, run %s is active", due.name, error.run_id)
                 continue
-            messages.append(message)
+            started.append(run_id)
             log.info("schedule of %s: run %s", due.name, run_id)
-    if messages:
-        dispatch.try_deliver(engine, messages)
-    return len(messages)
+    dispatch.start(engine, started)
+    return len(started)

@@ -7,7 +7,7 @@ from flask import Flask
 from atlas.settings import Settings
 from atlas.settings import settings as process_settings
 from atlas.web import answers, docs, health, openapi, problems
-from atlas.web.api import runs, syncs
+from atlas.web.api import connections, connectors, runs, state, syncs
 from atlas.web.operations import Operation
 
 MAX_BODY = 1024 * 1024
@@ -15,7 +15,8 @@ MAX_BODY = 1024 * 1024
 
 def operations() -> list[Operation]:
     """Every operation of the API, in the order in which it is documented."""
-    return [*syncs.OPERATIONS, *runs.OPERATIONS, *health.OPERATIONS, *docs.OPERATIONS]
+    rooms = (connectors, connections, state, syncs, runs, health, docs)
+    return [operation for room in rooms for operation in room.OPERATIONS]
 
 
 def build(settings: Settings | None) -> Flask:
@@ -48,7 +49,7 @@ def warm_up() -> None:
     """
     import redis  # noqa: F401
 
-    from atlas.sync import request  # noqa: F401
+    from atlas.sync import edit, request, state  # noqa: F401
     from atlas.sync.broker import app as broker
     from atlas.web import health
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import g, request
 
 from atlas.ledger import keys
-from atlas.web.database import transaction
+from atlas.web.database import single
 from atlas.web.problems import Problem
 
 _CHALLENGE = 'Bearer realm="atlas"'
@@ -25,7 +25,7 @@ def require(role: str) -> keys.Key:
             "send an API key as `Authorization: Bearer <key>`; `atlas keys create` makes one",
             headers={"WWW-Authenticate": _CHALLENGE},
         )
-    with transaction() as conn:
+    with single() as conn:
         key = keys.find(conn, given.token)
     if key is None:
         raise Problem(

@@ -31,6 +31,7 @@ def _engine(pid: int, settings: Settings) -> sa.Engine:
             lock_timeout=min(settings.lock_timeout, _LOCK_TIMEOUT),
         ),
         pool=THREADS,
+        name="web",
     )
 
 
@@ -59,3 +60,16 @@ def transaction() -> Iterator[sa.Connection]:
     pool = engine()
     with database.classified(pool.url.render_as_string(hide_password=True)), pool.begin() as conn:
         yield conn
+
+
+@contextlib.contextmanager
+def single() -> Iterator[sa.Connection]:
+    """A connection on which each statement is a transaction of its own: one round trip, not three.
+
+    Raises:
+        TransientError: PostgreSQL cannot do it now. TerminalError: it refused.
+    """
+    pool = engine()
+    url = pool.url.render_as_string(hide_password=True)
+    with database.classified(url), pool.connect() as conn:
+        yield conn.execution_options(isolation_level="AUTOCOMMIT")

@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from atlas.errors import AtlasError
+from atlas.settings import redis_url as _redis_url
 from atlas.settings import settings as _settings
 from atlas.web.database import THREADS
 
 try:
     _current = _settings()
+    # Here already: two processes that cannot start make gunicorn print a traceback.
+    _redis_url(_current)
 except AtlasError as _error:
     # One line instead of gunicorn's traceback.
     sys.stderr.write(f"{_error}\n")

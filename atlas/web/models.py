@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from atlas.model.evolution import Change
 from atlas.model.stage import Stage, Status
 
 # No NUL and no lone surrogate could be stored; JSON has spellings for both.
@@ -24,6 +25,21 @@ Count = Annotated[int, Meta(ge=0)]
 Milliseconds = Annotated[float, Meta(ge=0, description="Milliseconds.")]
 
 
+ConnectorName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z0-9][a-z0-9.-]{0,99}$",
+        description="Name of a connector in the catalog.",
+        examples=["source-faker"],
+    ),
+]
+Cursor = Annotated[
+    str | None, Meta(description="`next_cursor` of the page before; left out: the first.")
+]
+NextCursor = Annotated[str | None, Meta(description="Where the next page begins; null: the end.")]
+Document = dict[str, Any]
+
+
 class SyncRequest(msgspec.Struct, forbid_unknown_fields=True):
     """What to sync; everything the connection selects when empty."""
 
@@ -36,7 +52,11 @@ class SyncRequest(msgspec.Struct, forbid_unknown_fields=True):
     ] = False
 
 
-class SyncAccepted(msgspec.Struct):
+class NoOptions(msgspec.Struct, forbid_unknown_fields=True):
+    """An empty object: there is nothing to choose."""
+
+
+class RunAccepted(msgspec.Struct):
     """The run that was asked for; it waits for a worker."""
 
     run_id: RunId
@@ -51,9 +71,7 @@ class RunFilter(msgspec.Struct, forbid_unknown_fields=True):
     ] = None
     status: Annotated[Status | None, Meta(description="Only runs in this state.")] = None
     limit: Annotated[int, Meta(ge=1, le=200, description="Most runs on a page.")] = 50
-    cursor: Annotated[
-        str | None, Meta(description="`next_cursor` of the page before; left out: the first.")
-    ] = None
+    cursor: Cursor = None
 
 
 class StageRun(msgspec.Struct):
@@ -97,6 +115,13 @@ class RunStream(msgspec.Struct):
     sync_mode: str
     status: Status
     rows: Rows
+    estimated_rows: Annotated[
+        Count | None, Meta(description="Rows that the source expects to send; null: not said.")
+    ]
+    percent: Annotated[
+        Annotated[int, Meta(ge=0, le=100)] | None,
+        Meta(description="How much of it has been read; null: nobody knows."),
+    ]
     versions: Versions
     error: str | None
     stages: list[StageRun]
@@ -119,15 +144,26 @@ class Run(msgspec.Struct):
     ignored: Annotated[int, Meta(ge=0, description="Records of streams that were not asked for.")]
     stages: list[StageRun]
     streams: list[RunStream]
+    changes: Annotated[
+        list[RunChange], Meta(description="What was other at the source than before.")
+    ]
+
+
+class RunChange(msgspec.Struct):
+    """Something that was other at the source than before."""
+
+    stream: str
+    namespace: str | None
+    property: Annotated[str | None, Meta(description="The column; null: the stream as a whole.")]
+    change: Change
+    detail: Document
 
 
 class RunPage(msgspec.Struct):
     """A page of runs, newest first."""
 
     items: list[Run]
-    next_cursor: Annotated[
-        str | None, Meta(description="Where the next page begins; null: the end.")
-    ]
+    next_cursor: NextCursor
 
 
 class Health(msgspec.Struct):
@@ -176,6 +212,7 @@ class ProblemDocument(msgspec.Struct):
     detail: Annotated[str, Meta(description="What is wrong this time, and what helps.")]
     request_id: Annotated[str, Meta(description="Under which the log tells more.")]
     run_id: RunId | msgspec.UnsetType = msgspec.UNSET
+    run_status: Status | msgspec.UnsetType = msgspec.UNSET
     required_role: str | msgspec.UnsetType = msgspec.UNSET
     checks: Checks | msgspec.UnsetType = msgspec.UNSET
 

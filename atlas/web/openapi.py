@@ -9,17 +9,27 @@ from typing import Any
 import msgspec
 
 from atlas import __version__
-from atlas.web.models import ConnectionName, ProblemDocument, RunId, schemas
+from atlas.web.models import (
+    ConnectionName,
+    ConnectorName,
+    ProblemDocument,
+    RunId,
+    StreamName,
+    schemas,
+)
 from atlas.web.operations import Operation, Returns
 from atlas.web.problems import KINDS, MEDIA_TYPE, RETRY_AFTER, Kind
 
 PATH: dict[str, tuple[Any, str]] = {
     "name": (ConnectionName, "Name of the connection."),
     "run_id": (RunId, "Id of the run."),
+    "stream": (StreamName, "Name of the stream, or `namespace.name`."),
+    "connector": (ConnectorName, "Name of the connector."),
+    "operation_id": (RunId, "Id of the operation."),
 }
 """Parameters of paths: type and meaning."""
 
-_PARAMETER = re.compile(r"<(\w+)>")
+_PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
 _REQUEST_ID = "Under which the log tells of this request."
 
 
@@ -172,7 +182,7 @@ def _problem(status: int, kinds: list[Kind]) -> dict[str, Any]:
     headers = {"X-Request-Id": _REQUEST_ID}
     if status in {401, 403}:
         headers["WWW-Authenticate"] = "How to authenticate."
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+    if status in {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}:
         headers["Retry-After"] = f"Seconds to wait ({RETRY_AFTER})."
     return {
         "description": " Or: ".join(f"{kind.title}. {kind.about}" for kind in kinds),

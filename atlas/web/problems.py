@@ -22,11 +22,15 @@ from atlas.errors import (
     AtlasError,
     Conflict,
     NotFound,
+    NotInstalled,
+    RunEnded,
     TransientError,
     UsageError,
+    WrongSecretKey,
 )
 from atlas.ledger.database import classify
 from atlas.ledger.idempotency import KeyReused
+from atlas.ledger.operations import TooMany
 from atlas.web.answers import answer
 
 log = logging.getLogger(__name__)
@@ -81,6 +85,18 @@ _KINDS = (
         "The connection is being synced already",
         "`run_id` is the active run; wait for its end.",
     ),
+    Kind(
+        "run-ended",
+        409,
+        "The run has ended",
+        "`run_status` says how; there is nothing left to cancel.",
+    ),
+    Kind(
+        "not-installed",
+        409,
+        "The connector is not installed",
+        "`POST /api/v1/connectors/{connector}/install` installs it; then ask again.",
+    ),
     Kind("conflict", 409, "It cannot be done now", "`detail` says what stands in the way."),
     Kind("too-large", 413, "The body is too large", "The limit is 1 MiB."),
     Kind(
@@ -100,6 +116,12 @@ _KINDS = (
         422,
         "The idempotency key belongs to another request",
         "Within 24 hours a key stands for one body; a new request takes a new key.",
+    ),
+    Kind(
+        "too-many-operations",
+        429,
+        "Too many operations have not ended",
+        "Wait for those that this key has asked for; ask again after `Retry-After` seconds.",
     ),
     Kind("internal-error", 500, "Atlas failed", "The log tells why, under the `request_id`."),
     Kind(
@@ -179,15 +201,26 @@ def _problem(error: Exception) -> Problem:
     match error:
         case ActiveRun():
             return Problem("active-run", str(error), {"run_id": error.run_id})
+        case RunEnded():
+            more = {"run_id": error.run_id, "run_status": error.status}
+            return Problem("run-ended", str(error), more)
         case KeyReused():
             return Problem("idempotency-key-reused", str(error))
+        case TooMany():
+            return Problem(
+                "too-many-operations", str(error), headers={"Retry-After": str(RETRY_AFTER)}
+            )
         case NotFound():
             return Problem("not-found", str(error))
         case UsageError():
             reading = request.method in {"GET", "HEAD"}
             return Problem("invalid-parameter" if reading else "invalid-request", str(error))
+        case NotInstalled():
+            return Problem("not-installed", str(error))
         case Conflict():
             return Problem("conflict", str(error))
+        case WrongSecretKey():
+            log.error("%s", error)  # the operator's business, and no waiting mends it
         case TransientError():
             log.warning("%s", error)
             return Problem(

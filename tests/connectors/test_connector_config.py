@@ -120,6 +120,77 @@ def test_a_config_that_the_spec_refuses_names_the_property(config: dict, said: s
     assert "7654321" not in str(caught.value)
 
 
+CHOICE = {
+    "type": "object",
+    "properties": {
+        "credentials": {
+            "oneOf": [
+                {
+                    "type": "object",
+                    "required": ["auth_type", "client_secret"],
+                    "properties": {
+                        "auth_type": {"const": "oauth"},
+                        "client_secret": {"type": "string", "airbyte_secret": True},
+                    },
+                },
+                {
+                    "type": "object",
+                    "required": ["auth_type", "token"],
+                    "properties": {
+                        "auth_type": {"type": "string", "enum": ["token"]},
+                        "token": {"type": "string", "pattern": "^tk_", "airbyte_secret": True},
+                        "port": {"type": "integer"},
+                    },
+                },
+            ]
+        },
+        "tunnel": {"type": "object", "properties": {"key": {"airbyte_secret": True}}},
+        "days": {"anyOf": [{"type": "integer"}, {"type": "null"}]},
+        "files": {"type": "array", "items": {"$ref": "#/properties/credentials"}},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"credentials": {"auth_type": "token"}}, "credentials: 'token' is a required property"),
+        (
+            {"credentials": {"auth_type": "oauth"}},
+            "credentials: 'client_secret' is a required property",
+        ),
+        (
+            {"credentials": {"auth_type": "token", "token": "hush!"}},
+            "credentials.token: '***' does not match '^tk_'",
+        ),
+        (
+            {"credentials": {"auth_type": "basic", "token": "hush!"}},
+            "credentials.auth_type: 'basic' is not one of ['oauth', 'token']",
+        ),
+        ({"credentials": {}}, "credentials: 'auth_type' is a required property"),
+        ({"credentials": "hush!"}, "credentials: does not fit the connector's spec"),
+        ({"tunnel": "hush!"}, "tunnel: '***' is not of type 'object'"),
+        ({"days": "hush!"}, "days: does not fit the connector's spec"),
+        (
+            {"files": [{"auth_type": "token", "token": "tk_"}, {"auth_type": "token"}]},
+            "files[1]: 'token' is a required property",
+        ),
+    ],
+    ids=str,
+)
+def test_of_several_forms_the_one_meant_is_told(config: dict, said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        validate("shop", CHOICE, config)
+    assert str(caught.value) == f"connection shop: config.{said}"
+
+
+def test_a_reference_in_one_of_several_forms_is_taken_as_right() -> None:
+    given = {"auth_type": "token", "token": "${env:TOKEN}", "port": "${env:PORT}"}
+    validate("shop", CHOICE, {"credentials": given, "files": [given]})
+    with pytest.raises(UsageError, match="'token' is a required property"):
+        validate("shop", CHOICE, {"credentials": {"auth_type": "token", "port": "${env:PORT}"}})
+
+
 def test_a_refusal_never_prints_a_secret() -> None:
     config = {"host": "h", "password": "hush!"}
     with pytest.raises(UsageError) as caught:

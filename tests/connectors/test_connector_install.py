@@ -12,29 +12,11 @@ from typing import Any
 import psutil
 import pytest
 
-from atlas.connectors import catalog, install
+from atlas.connectors import catalog, install, runner
 from atlas.connectors.install import Connector
 from atlas.connectors.installer import pip_as_uv, uv_says
 from atlas.errors import NotFound, TerminalError, TransientError, UsageError
 from atlas.settings import Settings
-
-
-def test_the_catalog_is_well_formed() -> None:
-    entries = catalog.entries()
-    assert len(entries) >= 10
-    assert catalog.get("source-faker").package == "airbyte-source-faker"
-    for name, entry in entries.items():
-        assert name.startswith("source-")
-        assert entry.install == "package"
-        assert entry.documentation.startswith("https://")
-
-
-@pytest.mark.parametrize(
-    ("name", "near"), [("source-fakr", "source-faker"), ("faker", "source-faker")]
-)
-def test_an_unknown_name_is_answered_with_the_nearest(name: str, near: str) -> None:
-    with pytest.raises(NotFound, match=f"unknown connector {name}: did you mean {near}"):
-        catalog.get(name)
 
 
 def test_a_name_is_checked_before_anything_is_made(settings: Settings) -> None:
@@ -51,7 +33,72 @@ def test_two_who_install_at_once_get_one_installation(
     assert one == other == install.installed("source-faker", faker_settings)
     assert sorted([bool(its_lines), bool(others_lines)]) == [False, True]
     root = faker_settings.home / "connectors" / "source-faker"
-    assert len(list(root.iterdir())) == 1  # each attempt takes a directory of its own
+    # Each attempt takes a directory of its own.
+    assert len([path for path in root.iterdir() if path.is_dir()]) == 1
+    assert install.versions("source-faker", faker_settings) == [one.version]
+
+
+def _pretend(settings: Settings, version: str, *, current: bool) -> Path:
+    """A version that is installed, as far as its markers say."""
+    root = settings.home / "connectors" / "source-faker"
+    program = root / f"{version}-0" / "bin" / "source-faker"
+    program.parent.mkdir(parents=True)
+    program.touch()
+    marker = {"name": "source-faker", "version": version, "command": [str(program)]}
+    (root / f"{version}.json").write_text(json.dumps(marker))
+    if current:
+        (root.parent / "source-faker.json").write_text(json.dumps(marker))
+    return program
+
+
+def test_versions_stand_side_by_side(settings: Settings) -> None:
+    old, new = _pretend(settings, "1.0", current=True), _pretend(settings, "2.0", current=False)
+    assert install.versions("source-faker", settings) == ["1.0", "2.0"]
+    for version, program in ((None, old), ("1.0", old), ("2.0", new)):
+        found = install.resolve("source-faker", None, settings, version=version)
+        assert found.command == (str(program),)
+    with pytest.raises(TerminalError, match="not installed"):
+        install.resolve("source-faker", None, settings, version="3.0")
+    # What is there is made current, not installed again.
+    assert install.upgrade("source-faker", settings, version="2.0").command == (str(new),)
+    assert install.resolve("source-faker", None, settings).version == "2.0"
+    with pytest.raises(UsageError, match=r"--version 1\.0"):
+        install.uninstall("source-faker", settings, "2.0")
+    assert install.uninstall("source-faker", settings, "1.0") == ["1.0"]
+    assert (old.exists(), new.exists()) == (False, True)
+    assert install.uninstall("source-faker", settings) == ["2.0"]
+    assert install.installed("source-faker", settings) is None
+    assert not new.exists()
+    with pytest.raises(NotFound):
+        install.uninstall("source-faker", settings)
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "x/../../y", "../connectors", "specs/."])
+def test_what_is_no_name_uninstalls_nothing(settings: Settings, name: str) -> None:
+    program = _pretend(settings, "1.0", current=True)
+    beside = settings.home / "connectors" / "specs" / "source-mysql-3.1.json"
+    beside.parent.mkdir()
+    beside.write_text("{}")
+    before = sorted(settings.home.rglob("*"))
+    with pytest.raises(NotFound, match="is not installed"):
+        install.uninstall(name, settings)
+    assert sorted(settings.home.rglob("*")) == before
+    assert install.resolve("source-faker", None, settings).command == (str(program),)
+
+
+@pytest.mark.parametrize("version", ["../../x", "", "1.0 --index-url=x", "-1"])
+def test_a_version_that_is_none(settings: Settings, version: str) -> None:
+    for work in (install.install, install.upgrade):
+        with pytest.raises(UsageError, match="is no version"):
+            work("source-faker", settings, version=version)
+
+
+def test_what_is_no_package_is_not_installed(settings: Settings) -> None:
+    for name, why in (("source-mysql", "image is pulled"), ("source-jenkins", "has no source")):
+        with pytest.raises(UsageError, match=why):
+            install.install(name, settings)
+    with pytest.raises(UsageError, match="cannot be run: Airbyte has no source for Jenkins"):
+        install.resolve("source-jenkins", None, settings)
 
 
 def test_installed_without_its_environment_is_not_installed(settings: Settings) -> None:
@@ -64,7 +111,7 @@ def test_installed_without_its_environment_is_not_installed(settings: Settings) 
 
 _INSTALL = """
 import sys
-from atlas.connectors import install
+from atlas.connectors import catalog, install, runner
 from atlas.settings import parse
 install.install("source-faker", parse({"ATLAS_HOME": sys.argv[1]}))
 """
@@ -130,7 +177,7 @@ def test_resolve(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyP
         install.resolve(None, None, settings)
     with pytest.raises(UsageError, match="either"):
         install.resolve("source-faker", "./mine", settings)
-    with pytest.raises(TerminalError, match="`atlas apply`"):
+    with pytest.raises(TerminalError, match="`atlas connectors install source-faker`"):
         install.resolve("source-faker", None, settings)
     with pytest.raises(NotFound):
         install.resolve("source-fakr", None, settings)
@@ -167,3 +214,29 @@ def test_uvs_error_becomes_one_line_without_a_password() -> None:
         "No solution found when resolving dependencies: Because a was not found in "
         "https://***@index.example and you require a, your requirements are unsatisfiable."
     )
+
+
+def test_small_connectors_of_the_catalog_run(settings: Settings) -> None:
+    """Beside source-faker: three more, the last of which runs only with the catalog's overrides."""
+    for name, stream in (
+        ("source-hardcoded-records", "products"),
+        ("source-smoke-test", "basic_types"),
+    ):
+        connector = install.install(name, settings)
+        assert connector.version == catalog.get(name).version
+        found = {item.key.name for item in runner.discover(connector, {}, settings)}
+        assert stream in found, name
+        assert install.installed(name, settings) == connector
+    # One that a connection pins does not become what all others run, though it came first.
+    pinned = install.resolve(
+        "source-pendo",
+        None,
+        settings,
+        install_missing=True,
+        version=catalog.get("source-pendo").version,
+    )
+    assert install.installed("source-pendo", settings) is None
+    assert install.versions("source-pendo", settings) == [pinned.version]
+    pendo = install.install("source-pendo", settings)
+    assert pendo == pinned == install.installed("source-pendo", settings)
+    assert "api_key" in runner.spec(pendo, settings)["properties"]

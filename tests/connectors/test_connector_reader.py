@@ -19,7 +19,7 @@ import pytest
 from atlas.connectors import install, workspace
 from atlas.connectors.configure import configure
 from atlas.connectors.install import Connector
-from atlas.connectors.protocol import State, Status
+from atlas.connectors.protocol import Control, State, Status
 from atlas.connectors.reader import Reader, Records
 from atlas.connectors.runner import check, discover, spec
 from atlas.errors import TerminalError, TransientError
@@ -39,7 +39,7 @@ class Read:
     """All that one reading gave, and how it ended."""
 
     def __init__(self, reader: Reader) -> None:
-        self.messages: list[Records | State | Status] = []
+        self.messages: list[Records | State | Status | Control] = []
         self.error: TerminalError | TransientError | None = None
         with reader:
             try:
@@ -55,6 +55,10 @@ class Read:
             if isinstance(message, Records) and message.stream == StreamKey(name, namespace)
             for data in message.data
         ]
+
+    @property
+    def configs(self) -> list[bytes]:
+        return [message.config for message in self.messages if isinstance(message, Control)]
 
     @property
     def states(self) -> list[State]:
@@ -509,7 +513,7 @@ def test_secrets_in_a_config_sent_back_are_hidden_too(read: Callable[..., Read])
         {"control_config": rotated, "raw_lines": lines, "raw_lines_after": 5},
         on_log=lambda _, text: logged.append(text),
     )
-    assert json.loads(found.reader.control or b"") == rotated
+    assert [json.loads(sent) for sent in found.configs] == [rotated]
     assert logged == ["now ***"]
 
 

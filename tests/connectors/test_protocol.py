@@ -307,3 +307,20 @@ def test_catalog() -> None:
     assert first.default_cursor_field == ("a", "b")
     assert first.source_defined_primary_key == (("id",), ("x", "y"))
     assert second.supported_sync_modes == (SyncMode.FULL_REFRESH,)
+
+
+def test_a_key_of_no_column_is_none() -> None:
+    stream = {"name": "s", "json_schema": {}, "source_defined_primary_key": [["id"], []]}
+    line = json.dumps({"type": "CATALOG", "catalog": {"streams": [stream]}}).encode()
+    message = protocol.decode(line)
+    assert isinstance(message, protocol.Catalog)
+    assert message.streams[0].source_defined_primary_key == (("id",),)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_utf16_is_no_noise(encoding: str) -> None:
+    """As noise its records would be lost, and the run succeed."""
+    lines = (record('{"id":1}').decode() + "\n") * 2
+    found, _ = protocol.decode_chunk(lines.encode(encoding))
+    assert isinstance(found[0], MalformedError)
+    assert "UTF-16" in str(found[0])

@@ -10,8 +10,20 @@ from typing import Any
 
 import pytest
 
+from tests.connectors import pretend
 from tests.e2e.conftest import Atlas, source
 from tests.e2e.data import row, write
+
+CATALOGUED = "source-hardcoded-records"
+
+# Hangs at its first check.
+_PROGRAM = """#!/bin/sh
+case $1 in
+spec) echo '{"type":"SPEC","spec":{"connectionSpecification":{"type":"object"}}}' ;;
+*) if mkdir MARKER 2>/dev/null; then sleep 600; fi
+   echo '{"type":"CONNECTION_STATUS","connectionStatus":{"status":"SUCCEEDED"}}' ;;
+esac
+"""
 
 
 class Api:
@@ -60,6 +72,64 @@ def test_a_sync_by_http(atlas: Atlas, operator: Api, tmp_path: Path) -> None:
     assert operator("GET", f"/api/v1/runs/{answer['run_id']}") == (200, document)
     listed = operator("GET", "/api/v1/runs?connection=http&limit=1")[1]["items"]
     assert [item["run_id"] for item in listed] == [answer["run_id"]]
+
+
+def test_a_connection_by_http_from_its_beginning_to_its_end(
+    atlas: Atlas, operator: Api, tmp_path: Path
+) -> None:
+    name = CATALOGUED
+    pretend.install(atlas.home, name)
+    rows = write(tmp_path / "rows.json", row(1, 1), row(2, 2))
+    # Asked once, its spec is kept, and the configuration can be checked against it.
+    _, asked = operator("POST", f"/api/v1/connectors/{name}/install", {})
+    where = f"/api/v1/operations/{asked['operation_id']}"
+    atlas.until(lambda: operator("GET", where)[1]["status"] == "succeeded")
+    body = {
+        "name": "web",
+        "connector": name,
+        "config": {"records_file": str(rows), "api_key": "hunter2"},
+    }
+    status, made = operator("POST", "/api/v1/connections", body)
+    assert (status, made["config"]["api_key"]) == (201, "********")
+    status, made = operator(
+        "PATCH", "/api/v1/connections/web", {"config": {**made["config"], "state_every": 1}}
+    )
+    assert status == 200, made
+    _, started = operator("POST", "/api/v1/connections/web/syncs", {})
+    assert atlas.wait(started["run_id"])["status"] == "succeeded"
+    assert atlas.rows("SELECT id FROM navigate.web_orders ORDER BY id") == [(1,), (2,)]
+    # Without its data it begins anew, in the same tables.
+    assert atlas.json("connections", "delete", "web")["dropped_tables"] == []
+    assert operator("GET", "/api/v1/connections/web")[0] == 404
+    assert operator("POST", "/api/v1/connections", body)[0] == 201
+    assert atlas.sync("web")["streams"][0]["rows"]["explore"] == 2
+    assert atlas.rows("SELECT id FROM navigate.web_orders ORDER BY id") == [(1,), (2,)]
+    gone = atlas.json("connections", "delete", "web", "--drop-data")["dropped_tables"]
+    assert "navigate.web_orders" in gone
+    assert atlas.rows("SELECT count(*) FROM pg_tables WHERE tablename ~ '^web_orders'") == [(0,)]
+    # And with them gone, also in other tables of the same names.
+    assert operator("POST", "/api/v1/connections", body)[0] == 201
+    document = atlas.sync("web")
+    assert document["streams"][0]["rows"]["carried"] == 0
+    assert atlas.rows("SELECT count(*) FROM explore.web_orders_raw") == [(2,)]
+
+
+def test_an_operation_outlives_its_worker(atlas: Atlas, operator: Api, tmp_path: Path) -> None:
+    marker, program = tmp_path / "hung", tmp_path / "program"
+    program.write_text(_PROGRAM.replace("MARKER", str(marker)))
+    program.chmod(0o755)
+    pretend.install(atlas.home, CATALOGUED, program)
+    status, asked = operator("POST", f"/api/v1/connectors/{CATALOGUED}/check", {"config": {"a": 1}})
+    assert status == 202
+    atlas.until(marker.exists)
+    atlas.kill("worker-extract")
+    where = f"/api/v1/operations/{asked['operation_id']}"
+    ended = atlas.until(lambda: (d := operator("GET", where)[1])["finished_at"] and d)
+    assert ended["status"] == "succeeded", ended
+    assert atlas.rows(
+        "SELECT attempt, config FROM pipeline.operation WHERE id = CAST(:id AS uuid)",
+        id=asked["operation_id"],
+    ) == [(2, None)]
 
 
 def test_a_second_sync_is_a_conflict(atlas: Atlas, operator: Api, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from tests.e2e.conftest import Atlas, source
 from tests.e2e.data import layers, row, write
+from tests.e2e.held import staging_of
 
 # Exclusive: what stands at a state's cursor is not read twice, so that explore can be compared.
 OPTIONS: dict[str, Any] = {"state_every": 5, "exclusive": True}
@@ -106,10 +107,7 @@ def _stalled(atlas: Atlas, name: str, stage: str) -> str:
         if stage == "lineage":
             # The staging table is there once navigate waits; holding it stops its drop.
             atlas.until(lambda: _running(atlas, run_id, "navigate"))
-            ((staging,),) = atlas.rows(
-                "SELECT tablename FROM pg_tables WHERE schemaname = 'pipeline'"
-                " AND tablename LIKE 'staging%'"
-            )
+            staging = staging_of(atlas, run_id)
             locks.enter_context(
                 _locked(atlas, f"LOCK TABLE pipeline.{staging} IN ACCESS SHARE MODE")
             )

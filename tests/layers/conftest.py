@@ -15,12 +15,28 @@ import pytest
 import sqlalchemy as sa
 from psycopg2 import extensions, sql
 
-from atlas.layers import chart, explore, marks, names, navigate, staging
+from atlas.layers import chart, explore, filling, marks, names, navigate, staging
 from atlas.ledger.tables import metadata
-from atlas.model.stream import ColumnType, FieldPath, Segment, StreamKey
+from atlas.model.stream import Column, ColumnType, FieldPath, Segment, StreamKey
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 Mask = Callable[[str], str | None]
+
+
+def read_batches(
+    cur: Any,
+    tables: names.Tables,
+    run_id: str,
+    segments: list[Segment],
+    chosen: tuple[Column, ...],
+    rows: int = 20_000,
+) -> list[pa.Table]:
+    """The rows of ``segments``, a batch for each of their pieces."""
+    return [
+        explore.read(cur, tables, run_id, piece, chosen)
+        for segment in segments
+        for piece in explore.cut(cur, tables, run_id, segment, rows)
+    ]
 
 
 def _prepare(url: str) -> None:
@@ -124,11 +140,11 @@ class Stream:
         writer.write(self.tables, [(r, 1_700_000_000_000 + n) for n, r in enumerate(raw)])
         segments = list(writer.take().values())
         masked = {c.name: self.masks[c.name][0] for c in columns if c.name in self.masks}
-        staging.hash_key(cur, secret)
+        filling.hash_key(cur, secret)
         staging.create(cur, self.runs, columns, masked)
         for segment in segments:
             table = self._mask(run_id, segment, columns) if masked else None
-            staging.write(cur, self.runs, self.tables, run_id, columns, segment, table)
+            filling.write(cur, self.runs, self.tables, run_id, columns, segment, table)
         marked = marks.mark(cur, self.runs, self.tables, columns, self.primary_key, rules)
         changes = chart.ensure(cur, self.tables, columns, masked, self.primary_key)
         counts = chart.promote(
@@ -161,8 +177,8 @@ class Stream:
 
     def _mask(self, run_id: str, segment: Segment, columns: Any) -> pa.Table:
         chosen = tuple(c for c in columns if c.name in self.masks)
-        tables = list(explore.read_batches(self.cur, self.tables, run_id, [segment], chosen))
-        batch = pa.concat_tables(tables)
+        batches = read_batches(self.cur, self.tables, run_id, [segment], chosen)
+        batch = pa.concat_tables(batches)
         made = {"_atlas_id": batch.column("_atlas_id")}
         for column in chosen:
             mask = self.masks[column.name][1]

@@ -11,7 +11,7 @@ import pytest
 from psycopg2 import extensions
 
 from atlas.errors import TerminalError
-from atlas.layers import staging
+from atlas.layers import filling, staging
 from atlas.model.stream import ColumnType, Segment
 
 MAKE = Callable[..., Any]
@@ -108,6 +108,20 @@ def test_widening_keeps_every_value_and_is_told(stream: Any) -> None:
         (1, "0.1", 2, 3),
         (1, "x", 3, None),
         (2, "1" + "0" * 30, 2, 3),
+    ]
+
+
+def test_several_columns_become_wider_at_once(make: MAKE) -> None:
+    stream = make({"id": INT, "v": INT, "w": NUM, "d": DATE}, primary_key=ID)
+    stream.run([b'{"id": 1, "v": 1, "w": 1.50, "d": "2024-01-01"}'])
+    stream.properties |= {"v": NUM, "w": TEXT, "d": TEXT, "x": TEXT}
+    result = stream.run([b'{"id": 2, "v": 0.1, "w": "w", "d": "d", "x": "x"}'], full=False)
+    assert sorted((c.column, c.change) for c in result.changes) == [
+        *(("d", "widened"), ("v", "widened"), ("w", "widened"), ("x", "added"))
+    ]
+    assert stream.rows("SELECT v::text, w, d, x FROM {navigate} ORDER BY id") == [
+        ("1", "1.50", "2024-01-01", None),
+        ("0.1", "w", "d", "x"),
     ]
 
 
@@ -332,7 +346,7 @@ def test_rows_that_vanished_are_noticed(stream: Any) -> None:
     segment = stream.rows("SELECT min(_atlas_id), max(_atlas_id) FROM {raw}")[0]
     (run,) = stream.last[2]
     with pytest.raises(TerminalError, match="2 rows were read and 1 are there"):
-        staging.write(stream.cur, 1, stream.tables, run, columns, Segment(*segment, rows=2))
+        filling.write(stream.cur, 1, stream.tables, run, columns, Segment(*segment, rows=2))
 
 
 def test_staging_is_made_anew_and_dropped(stream: Any, cur: extensions.cursor) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -16,7 +15,8 @@ from psycopg2 import extensions, sql
 
 from atlas.errors import TerminalError
 from atlas.layers import explore, names
-from atlas.model.stream import Column, ColumnType, StreamKey
+from atlas.model.stream import Column, ColumnType, Segment, StreamKey
+from tests.layers.conftest import read_batches
 
 RUN = str(uuid.uuid4())
 NOW = 1_700_000_000_123
@@ -158,7 +158,7 @@ def test_segments_name_the_rows_of_one_run_among_others(
     column = (Column("mine", "mine", ColumnType.BIGINT),)
     rows = [
         value
-        for batch in explore.read_batches(cur, tables, RUN, [segment, later], column, 4)
+        for batch in read_batches(cur, tables, RUN, [segment, later], column, 4)
         for value in batch.column("mine").to_pylist()
     ]
     assert rows == [str(n) for n in range(5) for _ in range(3)] + ["9"]
@@ -183,9 +183,10 @@ def test_batches_tell_null_from_empty_and_keep_every_character(
         b=ColumnType.BOOLEAN,
         o=ColumnType.JSONB,
     )
-    batches = list(explore.read_batches(cur, tables, RUN, [segment], wanted, 5))
+    batches = read_batches(cur, tables, RUN, [segment], wanted, 5)
     assert [batch.num_rows for batch in batches] == [5, 5, 2]
-    assert explore.segment_of(batches[1]).rows == 5
+    first = explore.cut(cur, tables, RUN, segment, 5, first=3)
+    assert [piece.rows for piece in first] == [3, 5, 4]
     rows = [row for batch in batches for row in batch.to_pylist()]
     assert [row["c_t"] for row in rows] == [*texts, None]
     assert [row["c_j"] and json.loads(row["c_j"]) for row in rows] == [*texts, None]
@@ -193,7 +194,7 @@ def test_batches_tell_null_from_empty_and_keep_every_character(
     assert rows[0]["c_n"] == "1.5"
     assert rows[0]["c_b"] == "true"
     assert [row["_atlas_id"] for row in rows] == sorted(row["_atlas_id"] for row in rows)
-    ids_only = list(explore.read_batches(cur, tables, RUN, [segment], ()))
+    ids_only = read_batches(cur, tables, RUN, [segment], ())
     assert ids_only[0].column_names == ["_atlas_id"]
 
 
@@ -203,9 +204,19 @@ def test_batches_are_bounded_by_bytes_too(cur: extensions.cursor, tables: names.
     writer.write(tables, [(orjson.dumps({"t": text}), NOW) for text in noise])
     (segment,) = writer.take().values()
 
-    def batches() -> Iterator[Any]:
-        return explore.read_batches(cur, tables, RUN, [segment], columns(t=ColumnType.TEXT))
+    pieces = explore.cut(cur, tables, RUN, segment, 20_000)
+    assert sum(piece.rows for piece in pieces) == 6
+    assert max(piece.rows for piece in pieces) < 6
+    batches = read_batches(cur, tables, RUN, [segment], columns(t=ColumnType.TEXT))
+    assert [t for batch in batches for t in batch.column("c_t").to_pylist()] == noise
 
-    assert sum(batch.num_rows for batch in batches()) == 6
-    assert max(batch.num_rows for batch in batches()) < 6
-    assert [t for batch in batches() for t in batch.column("c_t").to_pylist()] == noise
+
+def test_rows_that_are_gone_are_not_passed_over(
+    cur: extensions.cursor, tables: names.Tables
+) -> None:
+    writer = explore.RawWriter(cur, RUN)
+    writer.write(tables, [(b'{"n": 1}', NOW), (b'{"n": 2}', NOW)])
+    (segment,) = writer.take().values()
+    explore.remove(cur, tables, RUN, [Segment(segment.first_id, segment.first_id, 1)])
+    with pytest.raises(TerminalError, match="2 rows were read and 1 are there"):
+        explore.cut(cur, tables, RUN, segment, 20_000)

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
-from atlas.layers import chart, explore, marks, names, navigate, staging
+from atlas.layers import chart, explore, filling, marks, names, navigate, staging
 from atlas.model.stream import ColumnType, StreamKey
 
 ROWS = int(os.environ.get("LAYERS_ROWS", "10000"))
@@ -82,14 +82,14 @@ def test_reload_with_one_row_in_a_hundred_changed(cur: Any, masked: bool) -> Non
             writer.write(tables, records[start : start + 10_000])
         (segment,) = writer.take().values()
         at = timed("explore", at)
-        batches = list(explore.read_batches(cur, tables, run, [segment], columns))
+        pieces = explore.cut(cur, tables, run, segment, 20_000)
+        batches = [explore.read(cur, tables, run, piece, columns) for piece in pieces]
         at = timed("read", at)
-        staging.hash_key(cur, b"k")
+        filling.hash_key(cur, b"k")
         staging.create(cur, load, columns, kinds)
-        for batch in batches:
+        for part, batch in zip(pieces, batches, strict=True):
             twins = batch.select(["_atlas_id", *kinds]) if masked else None
-            part = explore.segment_of(batch)
-            staging.write(cur, load, tables, run, columns, part, twins)
+            filling.write(cur, load, tables, run, columns, part, twins)
         at = timed("staging", at)
         marks.mark(cur, load, tables, columns, (("id",),))
         at = timed("mark", at)

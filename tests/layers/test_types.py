@@ -229,3 +229,18 @@ def test_too_wide_streams_are_refused(make: MAKE) -> None:
     stream = make({f"c{n}": TEXT for n in range(1700)}, name="wide")
     with pytest.raises(TerminalError, match="1700 columns"):
         stream.run([{}])
+
+
+@pytest.mark.parametrize("kind", list(T))
+def test_a_type_has_a_schema(kind: T) -> None:
+    assert types.column_type(types.schema_of(kind)) is kind
+
+
+@pytest.mark.parametrize("kind", ["number", "integer"])
+def test_a_number_beyond_numeric_is_quarantined_with_its_reason(make: MAKE, kind: str) -> None:
+    """Explore keeps it as text (the source's digits)."""
+    why = {"number": "out of the range of numeric", "integer": "not a whole number of 64 bits"}
+    stream = make({"id": {"type": "integer"}, "n": {"type": kind}, "t": TEXT})
+    stream.run([{"id": 1, "n": "1e200000"}, {"id": 2, "n": 1, "t": "1e200000"}])
+    assert stream.rows("SELECT id, t FROM {navigate}") == [(2, "1e200000")]
+    assert stream.rows("SELECT _atlas_reasons FROM {quarantine}") == [({"n": why[kind]},)]

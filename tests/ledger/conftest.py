@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -31,7 +33,7 @@ def connection_id(engine: sa.Engine) -> int:
         connections.put(
             conn, SECRET, Connection("shop", connector="source-faker", executable=None, config={})
         )
-        return connections.id_of(conn, "shop")
+        return conn.execute(sa.text("SELECT id FROM pipeline.connection")).scalar_one()
 
 
 @pytest.fixture
@@ -42,7 +44,6 @@ def new_run(engine: sa.Engine, connection_id: int) -> Callable[[], str]:
         with engine.begin() as conn:
             run_id = runs.create(
                 conn,
-                connection_id=connection_id,
                 connection="shop",
                 trigger="cli",
                 selected=None,
@@ -66,3 +67,38 @@ def add_streams(engine: sa.Engine, run_id: str, *names: str) -> list[int]:
         for stream in streams:
             runs.explored(conn, stream.id)
         return [stream.id for stream in streams]
+
+
+def at_once(*work: Callable[[], object]) -> list[object]:
+    """Do these in threads of their own, all begun at one moment; what they return, or raise."""
+    barrier = threading.Barrier(len(work))
+    found: list[object] = [None] * len(work)
+
+    def do(index: int) -> None:
+        barrier.wait()
+        try:
+            found[index] = work[index]()
+        except Exception as error:  # noqa: BLE001 - the test looks at it
+            found[index] = error
+
+    threads = [threading.Thread(target=do, args=(index,)) for index in range(len(work))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return found
+
+
+def wait_until_blocked(engine: sa.Engine, count: int = 1) -> None:
+    """Until so many sessions of this database wait for a lock."""
+    query = sa.text(
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        with engine.connect() as conn:
+            if conn.execute(query).scalar_one() >= count:
+                return
+        time.sleep(0.01)
+    raise AssertionError("nobody waits for a lock")

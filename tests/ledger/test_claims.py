@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from atlas.errors import ActiveRun, LostClaim
-from atlas.ledger import claims, outbox, run_documents, runs
+from atlas.ledger import claims, ends, outbox, run_documents, runs
 from atlas.ledger.claims import Claim, Found
 from atlas.model.stage import Stage, Status
 from tests.ledger.conftest import add_streams
@@ -25,7 +25,7 @@ def take(engine: sa.Engine, stage: Stage, lease: float = 60, **ids: object) -> C
 
 def end(engine: sa.Engine, claim: Claim, status: Status = Status.SUCCEEDED, **more: object) -> None:
     with claims.transaction(engine, claim) as conn:
-        claims.finish(conn, claim, status, **more)  # type: ignore[arg-type]
+        ends.finish(conn, claim, status, **more)  # type: ignore[arg-type]
 
 
 def test_one_holder_at_a_time(engine: sa.Engine, new_run: NewRun) -> None:
@@ -111,7 +111,7 @@ def test_a_retry_waits_for_its_time(engine: sa.Engine, new_run: NewRun) -> None:
     run_id = new_run()
     claim = take(engine, Stage.EXPLORE, run_id=run_id)
     with claims.transaction(engine, claim) as conn:
-        claims.retry_later(conn, claim, delay=60, error="busy")
+        claims.retry_later(conn, claim, delay=60, error="busy", cause="transient")
     later = claims.claim(engine, Stage.EXPLORE, run_id=run_id, holder="x", lease=60)
     assert later is Found.HELD
     with engine.begin() as conn:
@@ -148,7 +148,7 @@ def test_two_streams_that_end_at_one_moment_end_the_run(engine: sa.Engine, new_r
     def fail(claim: Claim) -> None:
         with claims.transaction(engine, claim) as conn:
             barrier.wait()
-            claims.finish(conn, claim, Status.FAILED, error="x")
+            ends.finish(conn, claim, Status.FAILED, error="x")
 
     threads = [threading.Thread(target=fail, args=(claim,)) for claim in held]
     for thread in threads:
@@ -217,7 +217,7 @@ def test_a_stage_that_has_ended_cannot_be_ended_again(engine: sa.Engine, new_run
     end(engine, claim)
     # As after a commit whose acknowledgement was lost.
     with pytest.raises(LostClaim), claims.transaction(engine, claim) as conn:
-        claims.retry_later(conn, claim, delay=0, error="the connection broke")
+        claims.retry_later(conn, claim, delay=0, error="the connection broke", cause="transient")
     with pytest.raises(LostClaim):
         end(engine, claim, Status.FAILED, error="late")
     with pytest.raises(LostClaim), claims.transaction(engine, claim) as conn:
@@ -234,3 +234,52 @@ def test_a_stage_whose_holders_all_died_is_left_to_recovery(
     take(engine, Stage.EXPLORE, lease=-1, run_id=run_id, max_attempts=2)
     third = claims.claim(engine, Stage.EXPLORE, run_id=run_id, holder="x", lease=60, max_attempts=2)
     assert third is Found.HELD
+
+
+def test_who_handed_its_stage_back_does_not_get_on(engine: sa.Engine, new_run: NewRun) -> None:
+    """The thread that renews the lease hands the stage back while another commits."""
+    run_id = new_run()
+    claim = take(engine, Stage.EXPLORE, run_id=run_id)
+    with claims.transaction(engine, claim) as conn:
+        claims.hand_back(conn, claim)
+    with pytest.raises(LostClaim), claims.transaction(engine, claim) as conn:
+        claims.progress(conn, claim)
+    with pytest.raises(LostClaim), claims.transaction(engine, claim) as conn:
+        claims.park(conn, claim, 1)
+
+
+def test_an_attempt_that_was_handed_back_counts_against_nobody(
+    engine: sa.Engine, new_run: NewRun
+) -> None:
+    run_id = new_run()
+    for _ in range(3):
+        claim = take(engine, Stage.EXPLORE, run_id=run_id, max_attempts=2)
+        with claims.transaction(engine, claim) as conn:
+            claims.hand_back(conn, claim)
+    assert take(engine, Stage.EXPLORE, run_id=run_id, max_attempts=2).attempt == 4
+
+
+def test_attempts_before_the_stage_got_on_are_forgiven(engine: sa.Engine, new_run: NewRun) -> None:
+    run_id = new_run()
+    take(engine, Stage.EXPLORE, lease=-1, run_id=run_id, max_attempts=3)
+    second = take(engine, Stage.EXPLORE, lease=-1, run_id=run_id, max_attempts=3)
+    with claims.transaction(engine, second) as conn:
+        claims.progress(conn, second)
+    for _ in range(2):
+        take(engine, Stage.EXPLORE, lease=-1, run_id=run_id, max_attempts=3)
+    fifth = claims.claim(engine, Stage.EXPLORE, run_id=run_id, holder="x", lease=60, max_attempts=3)
+    assert isinstance(fifth, Claim)
+
+
+def test_failures_count_by_their_cause(engine: sa.Engine, new_run: NewRun) -> None:
+    run_id = new_run()
+    for cause in ("source", "database", "source"):
+        claim = take(engine, Stage.EXPLORE, run_id=run_id)
+        with claims.transaction(engine, claim) as conn:
+            claims.retry_later(conn, claim, delay=0, error="x", cause=cause)
+    last = take(engine, Stage.EXPLORE, run_id=run_id)
+    with claims.transaction(engine, last) as conn:
+        assert claims.failures(conn, last, "source") == 2
+        assert claims.failures(conn, last, "database") == 1
+        claims.progress(conn, last)
+        assert claims.failures(conn, last, "source") == 0

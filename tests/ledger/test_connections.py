@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 
-from atlas.errors import NotFound, TerminalError
+from atlas.errors import NotFound, TransientError
 from atlas.ledger import connections, state
+from atlas.ledger.state_documents import Basis, Reading
 from atlas.model.connection import Connection
 from atlas.model.stream import StreamKey, StreamSelection, SyncMode
 from tests.ledger.conftest import SECRET
@@ -56,7 +57,7 @@ def test_a_secret_is_nowhere_in_the_database(engine: sa.Engine) -> None:
 def test_another_secret_key_is_said(engine: sa.Engine) -> None:
     with engine.begin() as conn:
         connections.put(conn, SECRET, SHOP)
-        with pytest.raises(TerminalError, match="ATLAS_SECRET_KEY"):
+        with pytest.raises(TransientError, match="ATLAS_SECRET_KEY"):
             connections.get(conn, b"x" * 32, "shop")
 
 
@@ -68,13 +69,14 @@ def test_an_unknown_name(engine: sa.Engine) -> None:
 def test_state_belongs_to_the_connector(engine: sa.Engine) -> None:
     cursor = '{"stream": {"stream_state": {"cursor": 12345678901234567890123.5}}}'
     kept = state.State("STREAM", StreamKey("users"), cursor)
+    reading = Reading({StreamKey("users"): Basis()})
     run_id = "00000000-0000-0000-0000-000000000000"
     with engine.begin() as conn:
         connections.put(conn, SECRET, SHOP)
-        shop = connections.id_of(conn, "shop")
-        state.put(conn, shop, run_id, kept)
+        shop = conn.execute(sa.text("SELECT id FROM pipeline.connection")).scalar_one()
+        state.put(conn, shop, run_id, kept, reading)
         connections.put(conn, SECRET, replace(SHOP, config={"count": 99}))
         # Another configuration goes on from it, to the last digit.
-        assert state.get(conn, shop) == [kept]
+        assert [each.document for each in state.get(conn, shop)] == [cursor]
         connections.put(conn, SECRET, replace(SHOP, connector="source-file"))
         assert state.get(conn, shop) == []

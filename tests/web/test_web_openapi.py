@@ -52,9 +52,33 @@ def test_every_operation_but_the_open_ones_needs_a_role(document: dict[str, Any]
         for path, method, operation in _operations(document)
     }
     assert roles == {
+        "get /api/v1/connectors": ["viewer"],
+        "get /api/v1/connectors/{connector}": ["viewer"],
+        "get /api/v1/connectors/{connector}/spec": ["viewer"],
+        "post /api/v1/connectors/{connector}/check": ["operator"],
+        "post /api/v1/connectors/{connector}/discover": ["operator"],
+        "post /api/v1/connectors/{connector}/install": ["operator"],
+        "get /api/v1/operations/{operation_id}": ["viewer"],
+        "get /api/v1/connections": ["viewer"],
+        "post /api/v1/connections": ["operator"],
+        "get /api/v1/connections/{name}": ["viewer"],
+        "patch /api/v1/connections/{name}": ["operator"],
+        "delete /api/v1/connections/{name}": ["operator"],
+        "get /api/v1/connections/{name}/changes": ["viewer"],
+        "post /api/v1/connections/{name}/accept": ["operator"],
+        "get /api/v1/connections/{name}/state": ["viewer"],
+        "put /api/v1/connections/{name}/state": ["operator"],
+        "delete /api/v1/connections/{name}/state": ["operator"],
+        "get /api/v1/connections/{name}/state/history": ["viewer"],
+        "post /api/v1/connections/{name}/state/restore": ["operator"],
+        "get /api/v1/connections/{name}/state/{stream}": ["viewer"],
+        "put /api/v1/connections/{name}/state/{stream}": ["operator"],
+        "delete /api/v1/connections/{name}/state/{stream}": ["operator"],
         "post /api/v1/connections/{name}/syncs": ["operator"],
         "get /api/v1/runs": ["viewer"],
         "get /api/v1/runs/{run_id}": ["viewer"],
+        "post /api/v1/runs/{run_id}/cancel": ["operator"],
+        "post /api/v1/runs/{run_id}/retry": ["operator"],
         "get /healthz": [],
         "get /readyz": [],
         "get /api/v1/openapi.json": [],
@@ -66,7 +90,7 @@ def test_a_role_is_asked_for_where_the_document_says_so(
     app: Flask, document: dict[str, Any]
 ) -> None:
     for path, method, operation in _operations(document):
-        url = path.replace("{name}", "shop").replace("{run_id}", "1")
+        url = re.sub(r"{\w+}", "1", path)
         status = app.test_client().open(url, method=method.upper()).status_code
         assert (status == 401) == bool(operation["security"]), path
 
@@ -131,6 +155,13 @@ def test_answers_are_as_documented(
     with engine.begin() as conn:
         users = ConfiguredStream(StreamKey("users"), {}, SyncMode.FULL_REFRESH)
         runs.add_streams(conn, run_id, [(users, True)], list(ORDER))
+    state = "/api/v1/connections/{name}/state"
+    at, one = state.format(name=shop), state + "/{stream}"
+    message = {
+        "type": "STREAM",
+        "stream": {"stream_descriptor": {"name": "users"}, "stream_state": {"at": 1}},
+    }
+    cancel, retry = "/api/v1/runs/{run_id}/cancel", "/api/v1/runs/{run_id}/retry"
     for path, method, answer in [
         (syncs, "post", accepted),
         (syncs, "post", api.post(syncs.format(name=shop))),
@@ -143,6 +174,22 @@ def test_answers_are_as_documented(
         ("/api/v1/runs", "get", api.get("/api/v1/runs?x=1")),
         ("/api/v1/runs/{run_id}", "get", api.get(f"/api/v1/runs/{run_id}")),
         ("/api/v1/runs/{run_id}", "get", api.get("/api/v1/runs/1")),
+        (retry, "post", api.post(retry.format(run_id=run_id))),
+        (cancel, "post", api.post(cancel.format(run_id=run_id))),
+        (cancel, "post", api.post(cancel.format(run_id=run_id))),
+        (cancel, "post", api.post(cancel.format(run_id="1"))),
+        (cancel, "post", api.post(cancel.format(run_id=run_id), json={"x": 1})),
+        (retry, "post", api.post(retry.format(run_id=run_id))),
+        (state, "put", api.call("PUT", at, json={"state": [message]})),
+        (state, "put", api.call("PUT", at, json={})),
+        (state, "get", api.get(at)),
+        (one, "get", api.get(f"{at}/users")),
+        (one, "put", api.call("PUT", f"{at}/users", json={"state": {"at": 2}})),
+        (one, "delete", api.call("DELETE", f"{at}/users")),
+        (one, "delete", api.call("DELETE", f"{at}/users")),
+        (f"{state}/history", "get", api.get(f"{at}/history")),
+        (f"{state}/restore", "post", api.post(f"{at}/restore", json={"id": 1})),
+        (state, "delete", api.call("DELETE", at)),
         ("/healthz", "get", api.get("/healthz", None)),
         ("/readyz", "get", api.get("/readyz", None)),
     ]:

@@ -26,6 +26,7 @@ from atlas.local.postgres import Postgres
 from atlas.local.redis import Redis
 from atlas.model.connection import Connection
 from atlas.process import end, spawn
+from atlas.web.app import operations
 
 SECRET = "s" * 40
 COMMAND = [sys.executable, "-m", "gunicorn", "-c", "python:atlas.web.gunicorn"]
@@ -188,6 +189,47 @@ def test_without_redis_a_request_is_still_accepted(stack: Stack, queue: redis_cl
     stack.end_runs()
     assert stack.call("POST", SYNCS)[0] == 202
     assert stack.waiting() == [accepted["run_id"]]  # the new one was sent
+
+
+def test_without_redis_runs_are_cancelled_and_retried(
+    stack: Stack, queue: redis_client.Redis
+) -> None:
+    _, _, accepted = stack.call("POST", SYNCS)
+    path = f"/api/v1/runs/{accepted['run_id']}"
+    stack.redis.stop()
+    try:
+        cancelled = stack.call("POST", f"{path}/cancel")
+        retried = stack.call("POST", f"{path}/retry")
+    finally:
+        stack.redis.start()
+    assert (cancelled[0], cancelled[2]["status"]) == (200, "cancelled")
+    assert (retried[0], retried[2]) == (202, accepted)
+    assert accepted["run_id"] in stack.waiting()
+
+
+def test_without_postgresql_every_route_says_so(stack: Stack, queue: redis_client.Redis) -> None:
+    status, _, accepted = stack.call("POST", SYNCS)
+    assert status == 202
+    asked = [
+        (each.method, each.path.replace("<name>", "shop").replace("<run_id>", accepted["run_id"]))
+        for each in operations()
+        if each.role is not None
+    ]
+    assert len(asked) >= 5
+    stack.engine.dispose()
+    stack.postgres.stop()
+    try:
+        answers = {" ".join(route): stack.call(*route) for route in asked}
+    finally:
+        stack.postgres.start()
+    for route, (status, headers, problem) in answers.items():
+        assert status == 503, (route, problem)
+        assert headers["Content-Type"] == "application/problem+json", route
+        assert problem["type"] == "/api/docs#unavailable", route
+        assert int(headers["Retry-After"]) > 0, route
+    # The server is back, and nothing was done in between.
+    found = stack.call("GET", f"/api/v1/runs/{accepted['run_id']}")
+    assert (found[0], found[2]["status"]) == (200, "queued")
 
 
 def test_without_postgresql_nothing_is_promised(stack: Stack, queue: redis_client.Redis) -> None:

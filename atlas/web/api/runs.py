@@ -1,18 +1,20 @@
-"""Reading runs."""
+"""Reading runs, ending them before their time, and having them go on."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from flask import Response
 
 from atlas.ledger import run_documents
 from atlas.web.answers import answer
-from atlas.web.database import transaction
-from atlas.web.models import Run, RunFilter, RunPage
+from atlas.web.database import engine, settings, transaction
+from atlas.web.models import NoOptions, Run, RunAccepted, RunFilter, RunPage
 from atlas.web.operations import Operation, Returns
 
 _TIMES = {"started_at": "2025-03-01T09:00:01.5Z", "finished_at": "2025-03-01T09:00:04Z"}
 _STAGE = {"status": "succeeded", "attempt": 1, **_TIMES, "rows": 1000, "error": None}
-_RUN = {
+_RUN: dict[str, Any] = {
     "run_id": "0f8fad5b-d9cb-469f-a165-70867728950e",
     "connection": "shop",
     "trigger": "api",
@@ -38,12 +40,31 @@ _RUN = {
                 "tombstones": 0,
                 "deleted": 0,
             },
+            "estimated_rows": 1000,
+            "percent": 100,
             "versions": {"opened": 998, "closed": 0},
             "error": None,
             "stages": [{"stage": "pii", **_STAGE}],
         }
     ],
+    "changes": [
+        {
+            "stream": "users",
+            "namespace": None,
+            "property": "phone",
+            "change": "added",
+            "detail": {},
+        }
+    ],
 }
+
+_CANCELLED = {
+    **_RUN,
+    "status": "cancelled",
+    "stages": [{"stage": "explore", **_STAGE, "status": "cancelled", "rows": None}],
+    "streams": [],
+}
+_ANY_BODY = ("malformed-request", "too-large", "unsupported-media-type", "invalid-request")
 
 
 def list_runs(query: RunFilter) -> Response:
@@ -63,6 +84,25 @@ def get_run(run_id: str) -> Response:
     """One run."""
     with transaction() as conn:
         return answer(run_documents.document(conn, run_id))
+
+
+def cancel_run(run_id: str, body: NoOptions) -> Response:
+    """End a run now; the answer is what has become of it."""
+    # What brings Celery or the stages' rooms is imported when it is asked for.
+    from atlas.sync.cancel import cancel
+
+    cancel(engine(), settings(), run_id)
+    return get_run(run_id)
+
+
+def retry_run(run_id: str, body: NoOptions) -> Response:
+    """Have a run go on at the first stage that did not succeed."""
+    from atlas.sync.retry import retry
+
+    retry(engine(), settings(), run_id)
+    with transaction() as conn:
+        found = run_documents.document(conn, run_id)["run_id"]
+    return answer({"run_id": found, "status": "queued"}, 202, {"Location": f"/api/v1/runs/{found}"})
 
 
 OPERATIONS = [
@@ -86,5 +126,42 @@ OPERATIONS = [
         handler=get_run,
         returns={200: Returns(Run, "The run.", example=_RUN)},
         problems=("not-found",),
+    ),
+    Operation(
+        method="POST",
+        path="/api/v1/runs/<run_id>/cancel",
+        role="operator",
+        tag="Runs",
+        summary="Cancel a run",
+        about="The run is `cancelled` when the answer comes, and its connection may be synced "
+        "again. What was at work ends within seconds and can commit nothing any more. State and "
+        "layers stay as of the last commit.",
+        handler=cancel_run,
+        body=NoOptions,
+        body_example={},
+        returns={200: Returns(Run, "The run, cancelled.", example=_CANCELLED)},
+        problems=(*_ANY_BODY, "not-found", "run-ended"),
+    ),
+    Operation(
+        method="POST",
+        path="/api/v1/runs/<run_id>/retry",
+        role="operator",
+        tag="Runs",
+        summary="Retry a run",
+        about="For the latest run of a connection, when it has ended `failed`, `blocked` or "
+        "`cancelled`. It keeps its id and goes on at the first stage of each stream that did not "
+        "succeed; the source is asked only for streams that were not read to their end.",
+        handler=retry_run,
+        body=NoOptions,
+        body_example={},
+        returns={
+            202: Returns(
+                RunAccepted,
+                "The run waits for a worker.",
+                headers={"Location": "The run."},
+                example={"run_id": _RUN["run_id"], "status": "queued"},
+            )
+        },
+        problems=(*_ANY_BODY, "not-found", "active-run", "conflict"),
     ),
 ]

@@ -11,8 +11,8 @@ from flask import Response, g, request
 from atlas.errors import NotFound
 from atlas.ledger import idempotency
 from atlas.web.answers import answer
-from atlas.web.database import engine, transaction
-from atlas.web.models import SyncAccepted, SyncRequest
+from atlas.web.database import engine, single, transaction
+from atlas.web.models import RunAccepted, SyncRequest
 from atlas.web.operations import Operation, Returns
 from atlas.web.problems import Problem
 
@@ -22,7 +22,7 @@ _EXAMPLE = {"run_id": "0f8fad5b-d9cb-469f-a165-70867728950e", "status": "queued"
 
 
 def start_sync(name: str, body: SyncRequest) -> Response:
-    """Write run, message and answer in one transaction; then wake a worker."""
+    """Write run and answer in one transaction; then wake a worker."""
     # Brings Celery, which the factory must not wait for; gunicorn's hook has imported it by now.
     from atlas.sync import dispatch
     from atlas.sync.request import record
@@ -30,12 +30,13 @@ def start_sync(name: str, body: SyncRequest) -> Response:
     if not _NAME.fullmatch(name):
         raise NotFound(f"there is no connection {name!r}: names are [a-z][a-z0-9_]{{0,39}}")
     reservation = _reservation()
-    with transaction() as conn:
+    # Without a key to keep it is one statement, which needs no transaction around it.
+    with single() if reservation is None and body.streams is None else transaction() as conn:
         if reservation is not None:
             earlier = idempotency.reserve(conn, reservation, _fingerprint(body))
             if earlier is not None:
                 return _accepted(earlier, {"Idempotency-Replayed": "true"})
-        run_id, message = record(
+        run_id = record(
             conn,
             name,
             trigger="api",
@@ -45,7 +46,7 @@ def start_sync(name: str, body: SyncRequest) -> Response:
         accepted = idempotency.Answer(202, {"run_id": run_id, "status": "queued"})
         if reservation is not None:
             idempotency.keep(conn, reservation, accepted)
-    dispatch.try_deliver(engine(), [message])
+    dispatch.start(engine(), [run_id])
     return _accepted(accepted, {})
 
 
@@ -85,7 +86,7 @@ OPERATIONS = [
         body_example={"streams": ["users"], "full_refresh": False},
         returns={
             202: Returns(
-                SyncAccepted,
+                RunAccepted,
                 "The run waits for a worker.",
                 headers={
                     "Location": "The run.",

@@ -1,0 +1,100 @@
+"""Filling a staging table: rows typed from the raw layer, beside their masked twins."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Mapping
+
+import pyarrow as pa
+from psycopg2 import extensions
+from psycopg2.sql import SQL
+from pyarrow import csv
+
+from atlas.errors import TerminalError
+from atlas.layers import database, staging
+from atlas.layers.names import Tables
+from atlas.layers.typing_step import Twin, insert
+from atlas.model.stream import Column, Segment
+
+_BLOCK = 64
+
+
+def hash_key(cur: extensions.cursor, secret: bytes) -> None:
+    """Set the key of row hashes for the rest of the transaction; :func:`write` needs it.
+
+    Keyed, so that the hash of a masked row cannot be used to guess what it was.
+    """
+    block = (hashlib.sha256(secret).digest() if len(secret) > _BLOCK else secret).ljust(
+        _BLOCK, b"\0"
+    )
+    # HMAC's two paddings, for SQL has no exclusive or of byte strings
+    inner, outer = (bytes(byte ^ pad for byte in block).hex() for pad in (0x36, 0x5C))
+    cur.execute(
+        "SELECT set_config('atlas.row_hash_inner', %s, true),"
+        " set_config('atlas.row_hash_outer', %s, true)",
+        (inner, outer),
+    )
+    cur.execute("SELECT 1")  # so that the key is not what pg_stat_activity shows last
+
+
+def write(
+    cur: extensions.cursor,
+    run_stream_id: int,
+    tables: Tables,
+    run_id: str,
+    columns: tuple[Column, ...],
+    segment: Segment,
+    masked: pa.Table | None = None,
+) -> int:
+    """Type the rows of ``segment`` into the table.
+
+    Args:
+        columns: those the table was created with.
+        masked: ``_atlas_id`` and, as texts, the masked columns, for each row of the segment.
+
+    Returns: the number of rows.
+
+    Raises:
+        TerminalError: the raw rows or the masked ones are not all there.
+    """
+    database.settle(cur)
+    twinned = staging.twins(cur, run_stream_id)
+    if twinned:
+        if masked is None or masked.num_rows != segment.rows:
+            raise TerminalError(
+                f"stream {tables.key}: {0 if masked is None else masked.num_rows} masked rows for "
+                f"{segment.rows} raw ones; nothing is promoted unmasked"
+            )
+        _load_masked(cur, masked, twinned)
+    formerly = {
+        column: now.formerly or now.type
+        for column, now in database.existing(cur, "chart", tables.table).items()
+    }
+    cur.execute(
+        insert(staging.table(run_stream_id), tables, run_id, columns, segment, twinned, formerly)
+    )
+    written = cur.rowcount
+    if twinned:
+        cur.execute("DROP TABLE pg_temp._atlas_masked")
+    if written != segment.rows:
+        raise TerminalError(
+            f"stream {tables.key}: {segment.rows} rows were read and {written} are there; "
+            f"explore.{tables.raw} was changed while the run went on: sync again"
+        )
+    return written
+
+
+def _load_masked(cur: extensions.cursor, masked: pa.Table, twinned: Mapping[str, Twin]) -> None:
+    chosen = masked.select(["_atlas_id", *twinned])
+    cur.execute("DROP TABLE IF EXISTS pg_temp._atlas_masked")
+    cur.execute(
+        SQL("CREATE TEMP TABLE _atlas_masked (_atlas_id bigint NOT NULL{}) ON COMMIT DROP").format(
+            SQL("").join(SQL(", m{} text").format(SQL(str(n))) for n in range(len(twinned)))
+        )
+    )
+    buffer = io.BytesIO()
+    # all strings are quoted and nulls are bare, which is how COPY tells them apart
+    csv.write_csv(chosen, buffer, csv.WriteOptions(include_header=False))
+    buffer.seek(0)
+    cur.copy_expert("COPY pg_temp._atlas_masked FROM STDIN (FORMAT csv)", buffer, size=1 << 20)

@@ -1,0 +1,66 @@
+"""The tables of schema ``pipeline``, as SQLAlchemy Core knows them.
+
+The migrations under alembic/ create them; a test holds the two against each other. The database
+itself enforces what must never be: two active runs of a connection, two stage runs of a kind.
+"""
+
+from __future__ import annotations
+
+from atlas.ledger.tables.access import api_key, idempotency
+from atlas.ledger.tables.base import SCHEMA, metadata
+from atlas.ledger.tables.connections import (
+    connection,
+    connector_state,
+    state_history,
+    stream_column,
+    stream_table,
+)
+from atlas.ledger.tables.operations import operation, secret_slot
+from atlas.ledger.tables.results import (
+    check_result,
+    finding,
+    lineage_event,
+    quality_score,
+    quarantine,
+    schema_change,
+    source_change,
+)
+from atlas.ledger.tables.work import (
+    attempt,
+    outbox,
+    run,
+    run_stream,
+    scan_part,
+    segment,
+    stage_run,
+    tick,
+)
+
+__all__ = [
+    "SCHEMA",
+    "api_key",
+    "attempt",
+    "check_result",
+    "connection",
+    "connector_state",
+    "finding",
+    "idempotency",
+    "lineage_event",
+    "metadata",
+    "operation",
+    "outbox",
+    "quality_score",
+    "quarantine",
+    "run",
+    "run_stream",
+    "scan_part",
+    "schema_change",
+    "secret_slot",
+    "segment",
+    "source_change",
+    "stage_run",
+    "state_history",
+    "stream_column",
+    "stream_table",
+    "tick",
+]

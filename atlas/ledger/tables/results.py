@@ -1,0 +1,142 @@
+"""What the stages found and told: verdicts, checks, scores, changes, lineage events."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB, UUID
+
+from atlas.ledger.tables.base import identity, metadata, now, time
+
+schema_change = sa.Table(
+    "schema_change",
+    metadata,
+    identity(),
+    sa.Column(
+        "run_stream_id",
+        sa.BigInteger,
+        sa.ForeignKey("pipeline.run_stream.id", ondelete="CASCADE"),
+        index=True,
+    ),
+    sa.Column("table_name", sa.Text, nullable=False),
+    sa.Column("column_name", sa.Text, nullable=False),
+    sa.Column("change", sa.Text, nullable=False, comment="added, widened, masked"),
+    sa.Column("detail", JSONB, nullable=False),
+    sa.Column("at", time, nullable=False, server_default=now),
+)
+
+
+source_change = sa.Table(
+    "source_change",
+    metadata,
+    identity(),
+    sa.Column("connection", sa.Text, nullable=False),
+    sa.Column("namespace", sa.Text, nullable=False, server_default=""),
+    sa.Column("stream", sa.Text, nullable=False),
+    sa.Column("property", sa.Text, comment="NULL: the stream as a whole"),
+    sa.Column("change", sa.Text, nullable=False),
+    sa.Column("detail", JSONB, nullable=False),
+    sa.Column(
+        "run_id",
+        UUID(as_uuid=False),
+        sa.ForeignKey("pipeline.run.id", ondelete="SET NULL"),
+        index=True,
+    ),
+    sa.Column("at", time, nullable=False, server_default=now),
+    sa.Index("source_change_of_connection", "connection", "id"),
+    comment="what a run found to be other at its source than before",
+)
+
+
+def _of_stream() -> sa.Column[int]:
+    return sa.Column(
+        "run_stream_id",
+        sa.BigInteger,
+        sa.ForeignKey("pipeline.run_stream.id", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+    )
+
+
+finding = sa.Table(
+    "finding",
+    metadata,
+    identity(),
+    _of_stream(),
+    sa.Column("column_name", sa.Text, nullable=False),
+    sa.Column("path", sa.Text, nullable=False, server_default=""),
+    sa.Column("entity_type", sa.Text, nullable=False),
+    sa.Column("score", sa.Double, nullable=False),
+    sa.Column("scope", sa.Text, nullable=False),
+    sa.Column("operator", sa.Text, nullable=False),
+    sa.Column("share", sa.Double, nullable=False),
+    sa.Column("evidence", JSONB, nullable=False),
+    comment="verdicts of the personal-data scan; never a raw value",
+)
+
+
+check_result = sa.Table(
+    "check_result",
+    metadata,
+    identity(),
+    _of_stream(),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("dimension", sa.Text, nullable=False),
+    sa.Column("column_name", sa.Text),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("score", sa.Double, nullable=False),
+    sa.Column("failed_rows", sa.BigInteger),
+    sa.Column("definition", sa.Text, nullable=False),
+    sa.Column("detail", JSONB, nullable=False),
+    sa.CheckConstraint("score BETWEEN 0 AND 1", name="score"),
+)
+
+
+quality_score = sa.Table(
+    "quality_score",
+    metadata,
+    identity(),
+    _of_stream(),
+    sa.Column("dimension", sa.Text, nullable=False, comment="a dimension, or 'overall'"),
+    sa.Column("score", sa.Double, nullable=False),
+    sa.UniqueConstraint("run_stream_id", "dimension"),
+    sa.CheckConstraint("score BETWEEN 0 AND 1", name="score"),
+)
+
+
+quarantine = sa.Table(
+    "quarantine",
+    metadata,
+    identity(),
+    _of_stream(),
+    sa.Column("check_name", sa.Text, nullable=False),
+    sa.Column("rows", sa.BigInteger, nullable=False),
+    comment="how many rows each check set aside; the rows stand in chart.<stream>_quarantine",
+)
+
+
+lineage_event = sa.Table(
+    "lineage_event",
+    metadata,
+    identity(),
+    sa.Column(
+        "run_id",
+        UUID(as_uuid=False),
+        sa.ForeignKey("pipeline.run.id", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+    ),
+    sa.Column(
+        "key",
+        sa.Text,
+        nullable=False,
+        unique=True,
+        comment="one event once: stage run, fence, type",
+    ),
+    sa.Column("event", JSONB, nullable=False),
+    sa.Column("created_at", time, nullable=False, server_default=now),
+    sa.Column("delivered_at", time),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("next_attempt_at", time, nullable=False, server_default=now),
+    sa.Column("error", sa.Text),
+    sa.Index("lineage_event_waiting", "id", postgresql_where=sa.text("delivered_at IS NULL")),
+)

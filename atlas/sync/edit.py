@@ -1,0 +1,155 @@
+"""Connections that are made, changed and deleted one by one, as over HTTP.
+
+The same checks as for a file, but nothing is installed and no program is run: whoever asks waits
+for the answer. What a configuration must be is known once its connector is installed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from atlas.connectors import catalog, runner
+from atlas.connectors.config import validate
+from atlas.connectors.install import present
+from atlas.connectors.masking import literal, masked, unmasked, within_roots
+from atlas.errors import ActiveRun, NotFound, NotInstalled, UsageError
+from atlas.layers import removal, staging
+from atlas.ledger import connections, runs
+from atlas.ledger.connections import Stored
+from atlas.ledger.database import classified, cursor
+from atlas.model.connection import Connection
+from atlas.settings import Settings, secret_key
+from atlas.sync import connections_file
+
+
+def create(conn: sa.Connection, settings: Settings, document: Mapping[str, Any]) -> None:
+    """Make the connection of ``document`` (:func:`connections_file.from_document`).
+
+    Raises:
+        UsageError: something in it is wrong. NotInstalled: its connector is not.
+        Conflict: its name is in use.
+    """
+    literal(document.get("config") or {})
+    connection = connections_file.from_document(document)
+    _check(settings, connection)
+    connections.create(conn, secret_key(settings), connection)
+
+
+def change(
+    conn: sa.Connection,
+    settings: Settings,
+    name: str,
+    changes: Mapping[str, Any],
+    *,
+    actor: str,
+    reset_state: bool = False,
+) -> None:
+    """Give the connection other values for what ``changes`` names. In its config a mask stands for
+    the value that is stored.
+
+    Args:
+        actor: who does it, such as ``api: nightly``.
+        reset_state: forget the state of streams that are to have another cursor or key.
+
+    Raises:
+        NotFound: there is no such connection. UsageError: something in the changes is wrong, or a
+            stream could not go on from its state. NotInstalled: its connector is not.
+        ActiveRun: it is to have another connector while it is being synced.
+    """
+    secret = secret_key(settings)
+    connections.lock(conn, name)
+    before = connections.get(conn, secret, name).connection
+    wanted = dict(changes)
+    if wanted.get("connector") in (None, before.connector):
+        wanted.pop("connector", None)
+        if "config" in wanted:
+            wanted["config"] = unmasked(wanted["config"] or {}, before.config)
+    elif "config" not in wanted:
+        # What is secret to one connector may be shown by another.
+        raise UsageError("config: another connector needs its own; send it along")
+    else:
+        literal(wanted["config"] or {})
+    after = connections_file.changed(before, wanted)
+    if "config" in wanted or "version" in wanted:
+        if after.connector is None:
+            raise UsageError(
+                f"config: the source of connection {name} is a program, which is configured from "
+                "the command line only (`atlas apply`)"
+            )
+        _check(settings, after)
+    connections.put(conn, secret, after, actor=actor, reset_state=reset_state)
+
+
+def describe(conn: sa.Connection, settings: Settings, name: str) -> dict[str, Any]:
+    """The connection as a document, secrets masked.
+
+    Raises:
+        NotFound: there is no such connection.
+    """
+    stored: Stored = connections.get(conn, secret_key(settings), name)
+    connection = stored.connection
+    return {
+        "name": connection.name,
+        "connector": connection.connector,
+        "executable": connection.executable,
+        # Not what the source has sent since: its own additions no spec knows to be secret.
+        "config": masked(_spec(settings, connection), stored.declared),
+        "version": connection.version,
+        "schema_changes": connection.schema_changes.value,
+        **connection.document(),
+        "created_at": stored.created_at,
+        "updated_at": stored.updated_at,
+    }
+
+
+def delete(engine: sa.Engine, name: str, *, drop_data: bool = False) -> list[str]:
+    """Delete a connection with its schedule and states.
+
+    Args:
+        drop_data: also drop its tables in all layers, and forget their names and its runs.
+
+    Returns:
+        The tables that were dropped, as ``schema.table``.
+
+    Raises:
+        NotFound: there is no such connection. ActiveRun: it is being synced.
+        Conflict: something else in the database depends on one of its tables.
+        TransientError: PostgreSQL cannot do it now.
+    """
+    with classified(engine.url.render_as_string()), engine.begin() as conn:
+        # From here on nobody can start a run of it.
+        connection_id = connections.lock(conn, name)
+        active = runs.active_of(conn, connection_id)
+        if active is not None:
+            raise ActiveRun(name, active)
+        cur = cursor(conn)
+        # Nobody will retry its runs, so nobody needs what they left at work.
+        for run_stream_id in set(staging.left(cur)) & set(connections.streams_read(conn, name)):
+            staging.drop(cur, run_stream_id)
+        connections.delete(conn, connection_id)
+        if not drop_data:
+            return []
+        connections.forget_runs(conn, name)
+        return removal.drop(cur, name)
+
+
+def _check(settings: Settings, connection: Connection) -> None:
+    try:
+        entry = catalog.get(str(connection.connector), settings)
+    except NotFound as error:
+        raise UsageError(f"connector: {error}") from error
+    within_roots(entry.name, connection.config, settings)
+    spec = _spec(settings, connection)
+    if spec is None:
+        raise NotInstalled(entry.name)
+    validate(connection.name, spec, connection.config)
+
+
+def _spec(settings: Settings, connection: Connection) -> dict[str, Any] | None:
+    found = None
+    if connection.connector is not None:
+        found = present(connection.connector, settings, connection.version)
+    return None if found is None else runner.kept_spec(found, settings)

@@ -1,0 +1,265 @@
+"""Connections: made, read, changed and deleted. No secret ever comes back."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+from flask import Response, g
+
+from atlas.connectors.masking import MASK
+from atlas.errors import NotFound, UsageError
+from atlas.ledger import connections as ledger
+from atlas.ledger import source_changes
+from atlas.web.answers import answer
+from atlas.web.database import engine, settings, transaction
+from atlas.web.models import NoOptions
+from atlas.web.operations import Operation, Returns
+from atlas.web.source_models import (
+    ChangesAccepted,
+    Connection,
+    ConnectionChange,
+    ConnectionChangeOptions,
+    ConnectionFilter,
+    ConnectionPage,
+    ConnectionRemoval,
+    ConnectionRemoved,
+    ConnectionRequest,
+    SourceChangePage,
+)
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_SUMMARY = {
+    "name": "shop",
+    "connector": "source-github",
+    "executable": None,
+    "version": None,
+    "schema_changes": "evolve",
+    "streams": {"commits": {"sync_mode": "incremental"}},
+    "schedule": {"cron": "*/15 * * * *", "timezone": "Europe/Copenhagen"},
+    "pii": {"policy": "default"},
+    "quality": {"on_failure": "quarantine", "checks": None},
+    "created_at": "2025-03-01T09:00:01Z",
+    "updated_at": "2025-03-01T09:00:01Z",
+}
+_CHANGE = {
+    "id": 7,
+    "stream": "users",
+    "namespace": None,
+    "property": "age",
+    "change": "type",
+    "detail": {"from": "bigint", "to": "numeric"},
+    "run_id": "0f8fad5b-d9cb-469f-a165-70867728950e",
+    "at": "2025-03-01T09:00:01Z",
+}
+_CONNECTION = {
+    **_SUMMARY,
+    "config": {"repositories": ["an/example"], "credentials": {"personal_access_token": MASK}},
+}
+_BODY = ("malformed-request", "too-large", "unsupported-media-type", "invalid-request")
+
+
+def list_connections(query: ConnectionFilter) -> Response:
+    """A page of connections."""
+    with transaction() as conn:
+        items = ledger.names(conn, after=_after(query.cursor), limit=query.limit + 1)
+    more = len(items) > query.limit
+    items = items[: query.limit]
+    return answer({"items": items, "next_cursor": items[-1]["name"] if more else None})
+
+
+def create_connection(body: ConnectionRequest) -> Response:
+    """Make a connection."""
+    from atlas.sync import edit
+
+    with transaction() as conn:
+        edit.create(conn, settings(), msgspec.to_builtins(body))
+        made = edit.describe(conn, settings(), body.name)
+    return answer(made, 201, {"Location": f"/api/v1/connections/{body.name}"})
+
+
+def get_connection(name: str) -> Response:
+    """One connection."""
+    from atlas.sync import edit
+
+    with transaction() as conn:
+        return answer(edit.describe(conn, settings(), _known(name)))
+
+
+def change_connection(
+    name: str, query: ConnectionChangeOptions, body: ConnectionChange
+) -> Response:
+    """Change a connection."""
+    from atlas.sync import edit
+
+    with transaction() as conn:
+        edit.change(
+            conn,
+            settings(),
+            _known(name),
+            msgspec.to_builtins(body),
+            actor=f"api: {g.key.name}",
+            reset_state=query.reset_state,
+        )
+        return answer(edit.describe(conn, settings(), name))
+
+
+def delete_connection(name: str, query: ConnectionRemoval) -> Response:
+    """Delete a connection."""
+    from atlas.sync import edit
+
+    dropped = edit.delete(engine(), _known(name), drop_data=query.drop_data)
+    return answer({"name": name, "dropped_tables": dropped})
+
+
+def list_changes(name: str, query: ConnectionFilter) -> Response:
+    """What changed at a connection's source."""
+    after = query.cursor
+    if after is not None and not (after.isascii() and after.isdecimal() and len(after) <= 18):
+        raise UsageError("cursor: it must be the next_cursor of the page before")
+    with transaction() as conn:
+        ledger.selects(conn, _known(name))
+        items = source_changes.listed(
+            conn, name, limit=query.limit + 1, after=None if after is None else int(after)
+        )
+    more = len(items) > query.limit
+    items = items[: query.limit]
+    return answer({"items": items, "next_cursor": str(items[-1]["id"]) if more else None})
+
+
+def accept_changes(name: str, body: NoOptions) -> Response:
+    """Have the next run take the source as it is."""
+    with transaction() as conn:
+        source_changes.accept(conn, ledger.lock(conn, _known(name)))
+    return answer({"name": name, "accepted": True})
+
+
+def _known(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise NotFound(f"there is no connection {name[:100]!r}: names are [a-z][a-z0-9_]{{0,39}}")
+    return name
+
+
+def _after(cursor: str | None) -> str:
+    if cursor is not None and not _NAME.fullmatch(cursor):
+        raise UsageError("cursor: it must be the next_cursor of the page before")
+    return cursor or ""
+
+
+OPERATIONS = [
+    Operation(
+        method="GET",
+        path="/api/v1/connections",
+        role="viewer",
+        tag="Connections",
+        summary="List connections by name",
+        handler=list_connections,
+        query=ConnectionFilter,
+        returns={
+            200: Returns(
+                ConnectionPage, "A page.", example={"items": [_SUMMARY], "next_cursor": None}
+            )
+        },
+    ),
+    Operation(
+        method="POST",
+        path="/api/v1/connections",
+        role="operator",
+        tag="Connections",
+        summary="Create a connection",
+        about="Its connector has to be installed, so that the configuration can be checked against "
+        "its spec. Whether the source can be reached with it, a check says.",
+        handler=create_connection,
+        body=ConnectionRequest,
+        body_example={
+            "name": "shop",
+            "connector": "source-faker",
+            "config": {"count": 1000, "seed": 42},
+            "streams": {"users": {"sync_mode": "incremental"}},
+            "schedule": {"every": "10m"},
+        },
+        returns={
+            201: Returns(
+                Connection,
+                "The connection.",
+                headers={"Location": "The connection."},
+                example=_CONNECTION,
+            )
+        },
+        problems=(*_BODY, "not-installed", "conflict"),
+    ),
+    Operation(
+        method="GET",
+        path="/api/v1/connections/<name>",
+        role="viewer",
+        tag="Connections",
+        summary="Get a connection",
+        handler=get_connection,
+        returns={200: Returns(Connection, "The connection.", example=_CONNECTION)},
+        problems=("not-found",),
+    ),
+    Operation(
+        method="PATCH",
+        path="/api/v1/connections/<name>",
+        role="operator",
+        tag="Connections",
+        summary="Change a connection",
+        about=f"What is left out stays. A configuration may be sent back as it was read: `{MASK}` "
+        "keeps the secret that is stored there. A run that is active goes on with "
+        "what it began; the connector cannot be changed meanwhile.",
+        handler=change_connection,
+        query=ConnectionChangeOptions,
+        body=ConnectionChange,
+        body_example={"schedule": {"every": "1h"}},
+        returns={200: Returns(Connection, "The connection, changed.", example=_CONNECTION)},
+        problems=(*_BODY, "not-found", "not-installed", "active-run"),
+    ),
+    Operation(
+        method="GET",
+        path="/api/v1/connections/<name>/changes",
+        role="viewer",
+        tag="Connections",
+        summary="List what changed at a connection's source, newest first",
+        handler=list_changes,
+        query=ConnectionFilter,
+        returns={
+            200: Returns(
+                SourceChangePage, "A page.", example={"items": [_CHANGE], "next_cursor": None}
+            )
+        },
+        problems=("not-found",),
+    ),
+    Operation(
+        method="POST",
+        path="/api/v1/connections/<name>/accept",
+        role="operator",
+        tag="Connections",
+        summary="Accept what changed at a connection's source",
+        about="The next sync takes its source as it is, once, whatever `schema_changes` says.",
+        handler=accept_changes,
+        body=NoOptions,
+        body_example={},
+        returns={
+            200: Returns(ChangesAccepted, "So be it.", example={"name": "shop", "accepted": True})
+        },
+        problems=(*_BODY, "not-found"),
+    ),
+    Operation(
+        method="DELETE",
+        path="/api/v1/connections/<name>",
+        role="operator",
+        tag="Connections",
+        summary="Delete a connection",
+        about="With its schedule and states. Tables and runs stay unless `drop_data` is true.",
+        handler=delete_connection,
+        query=ConnectionRemoval,
+        returns={
+            200: Returns(
+                ConnectionRemoved,
+                "It is gone.",
+                example={"name": "shop", "dropped_tables": ["explore.shop_commits_raw"]},
+            )
+        },
+        problems=("not-found", "active-run", "conflict"),
+    ),
+]

@@ -1,0 +1,50 @@
+"""Other loaders on the same table, each as its own documentation shows it, in their environment.
+
+``python postgres_peers.py sling|dlt SOURCE_URL TARGET_URL`` loads ``orders`` into schema
+``copied`` of the target.
+"""
+
+from __future__ import annotations
+
+import sys
+
+
+def _sling(source: str, target: str) -> None:
+    from sling import Mode, Replication, ReplicationStream
+
+    Replication(
+        source=source,
+        target=target,
+        streams={
+            "public.orders": ReplicationStream(object="copied.orders", mode=Mode.FULL_REFRESH)
+        },
+    ).run()
+
+
+def _dlt(source: str, target: str) -> None:
+    import dlt
+    from dlt.sources.sql_database import sql_database
+    from sqlalchemy import create_engine
+
+    engine = create_engine("postgresql+psycopg2://", creator=lambda: _connect(source))
+    pipeline = dlt.pipeline(
+        "copied", destination=dlt.destinations.postgres(_full(target)), dataset_name="copied"
+    )
+    pipeline.run(sql_database(engine).with_resources("orders"))
+
+
+def _full(url: str) -> str:
+    """dlt wants a host and a password in a URL; libpq prefers the host behind the question mark."""
+    scheme, rest = url.split("://", 1)
+    user, _, place = rest.partition("@")
+    return f"{scheme}://{user if ':' in user else user + ':none'}@localhost:5432{place}"
+
+
+def _connect(url: str) -> object:
+    import psycopg2
+
+    return psycopg2.connect(url)
+
+
+if __name__ == "__main__":
+    {"sling": _sling, "dlt": _dlt}[sys.argv[1]](*sys.argv[2:])

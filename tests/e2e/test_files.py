@@ -1,0 +1,54 @@
+"""Files from `atlas apply` to history: two incremental syncs, a personal column masked in both."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.e2e.conftest import Atlas
+
+
+def test_files_that_change_become_history(atlas: Atlas, tmp_path: Path) -> None:
+    path = tmp_path / "people.csv"
+    path.write_text("id,email,amount\n1,person1@example.org,1.10\n2,person2@example.org,2.20\n")
+    connection = {
+        "name": "from_files",
+        "connector": "source-files",
+        "config": {"path": str(path)},
+        "streams": {"people": {"sync_mode": "incremental", "primary_key": [["id"]]}},
+    }
+    atlas.apply(connection)
+    assert atlas.sync("from_files")["streams"][0]["rows"]["explore"] == 2
+    assert atlas.sync("from_files")["streams"][0]["rows"]["explore"] == 0
+    path.write_text(
+        "id,email,amount\n1,person1@example.org,1.10\n2,person2@example.org,2.25\n"
+        "3,person3@example.org,3.30\n"
+    )
+    assert atlas.sync("from_files")["streams"][0]["rows"]["explore"] == 3
+    # What was read again unchanged is no new version.
+    assert atlas.rows(
+        "SELECT id, amount::text, is_current FROM navigate.from_files_people"
+        " ORDER BY id, valid_from"
+    ) == [(1, "1.10", True), (2, "2.20", False), (2, "2.25", True), (3, "3.30", True)]
+    emails = atlas.rows("SELECT email FROM chart.from_files_people")
+    assert not any("person" in (email or "") for (email,) in emails)
+
+
+def test_what_is_left_out_of_a_file_never_reaches_explore(atlas: Atlas, tmp_path: Path) -> None:
+    path = tmp_path / "staff.csv"
+    path.write_text("id,salary\n1,100\n")
+    connection = {
+        "name": "some_columns",
+        "connector": "source-files",
+        "config": {"path": str(path)},
+        "schema_changes": "freeze",
+        "streams": {
+            "staff": {"sync_mode": "incremental", "primary_key": [["id"]], "exclude": ["salary"]}
+        },
+    }
+    atlas.apply(connection)
+    atlas.sync("some_columns")
+    path.write_text("id,salary,bonus\n1,100,7\n2,200,8\n")  # frozen: bonus is left out, too
+    atlas.sync("some_columns")
+    keys = atlas.rows("SELECT DISTINCT jsonb_object_keys(data) FROM explore.some_columns_staff_raw")
+    assert {key for (key,) in keys if not key.startswith("_ab_source_file_")} == {"id"}
+    assert atlas.rows("SELECT count(*) FROM explore.some_columns_staff_raw") == [(3,)]

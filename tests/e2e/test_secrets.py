@@ -1,0 +1,160 @@
+"""A secret stands in the connector's own file while it runs, and nowhere else: a marker is planted
+in a connection and in an operation, and looked for wherever Atlas leaves anything."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import redis
+import sqlalchemy as sa
+
+from tests.connectors import pretend
+from tests.e2e.conftest import Atlas, source
+from tests.e2e.data import row, write
+from tests.e2e.test_http import Api
+
+MARKER = "pl4nted-s3cret-m4rker"
+NAME = "source-hardcoded-records"
+_BASE64 = re.compile(rb"[A-Za-z0-9+/]{16,}={0,2}")
+
+
+@pytest.fixture
+def operator(atlas: Atlas) -> Iterator[Api]:
+    """A client that may ask connectors."""
+    pretend.install(atlas.home, NAME)
+    yield Api(atlas, "operator")
+    (atlas.home / "connectors" / f"{NAME}.json").unlink()
+
+
+def _processes(atlas: Atlas) -> bytes:
+    """Arguments and environment of everything that the stack runs now."""
+    found = b""
+    for told in atlas.status["processes"]:
+        parent = psutil.Process(told["pid"])
+        for process in [parent, *parent.children(recursive=True)]:
+            for what in ("cmdline", "environ"):
+                try:
+                    found += (Path("/proc") / str(process.pid) / what).read_bytes()
+                except OSError:  # it has ended
+                    continue
+    return found
+
+
+def _redis(atlas: Atlas) -> bytes:
+    """Every key and value, and what is base64 in them."""
+    url = json.loads((atlas.home / "stack.json").read_text())["redis_url"]
+    readers: dict[bytes, Any] = {
+        b"string": lambda c, k: c.get(k),
+        b"list": lambda c, k: c.lrange(k, 0, -1),
+        b"hash": lambda c, k: c.hgetall(k),
+        b"set": lambda c, k: c.smembers(k),
+        b"zset": lambda c, k: c.zrange(k, 0, -1),
+    }
+    found = b""
+    with redis.Redis.from_url(url) as client:
+        for key in client.scan_iter():
+            kind = client.type(key)
+            if kind in readers:  # else it went away meanwhile
+                found += key + str(readers[kind](client, key)).encode()
+    for run in _BASE64.findall(found):
+        try:
+            found += base64.b64decode(run)
+        except binascii.Error:
+            continue
+    return found
+
+
+def _database(atlas: Atlas) -> str:
+    """Every row of every table."""
+    with atlas.engine.connect() as conn:
+        tables = conn.execute(
+            sa.text(
+                "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables"
+                " WHERE schemaname IN ('pipeline', 'explore', 'chart', 'navigate')"
+            )
+        ).scalars()
+        found = ""
+        for table in list(tables):
+            for text in conn.execute(sa.text(f"SELECT CAST(t AS text) FROM {table} t")).scalars():
+                # What is encrypted reads as hexadecimal digits; a secret that is not, too.
+                found += text
+    return found
+
+
+def _files(atlas: Atlas) -> list[str]:
+    """Files under ATLAS_HOME with the marker; among them PostgreSQL's own, its log and its WAL."""
+    found = []
+    for path in atlas.home.rglob("*"):
+        try:
+            if path.is_file() and MARKER.encode() in path.read_bytes():
+                found.append(str(path.relative_to(atlas.home)))
+        except OSError:  # it went away meanwhile
+            continue
+    return found
+
+
+def _nowhere(atlas: Atlas) -> None:
+    text = _database(atlas)
+    for spelt in (MARKER, MARKER.encode().hex(), base64.b64encode(MARKER.encode()).decode()):
+        assert spelt not in text
+    assert MARKER.encode() not in _redis(atlas)
+    assert MARKER.encode() not in _processes(atlas)
+
+
+def test_a_secret_of_a_connection(atlas: Atlas, tmp_path: Path) -> None:
+    rows = write(tmp_path / "rows.json", *(row(n, n) for n in range(1, 5)))
+    options = {"api_key": MARKER, "log_api_key": True, "sleep_per_record": 0.7}
+    told = tmp_path / "environment.json"
+    atlas.apply(source("planted", rows, environment_file=str(told), **options))
+    (atlas.home / "connections.yml").unlink()  # the user's own file
+    run_id = atlas.start("planted")
+    # While the connector reads: its file has the secret, and nothing else.
+    atlas.until(lambda: "read" in told.read_text() if told.exists() else False)
+    assert MARKER not in told.read_text()
+    (config,) = atlas.until(lambda: _files(atlas))
+    assert re.fullmatch(r"tmp/[^/]+/config\.json", config)
+    _nowhere(atlas)
+    assert atlas.wait(run_id)["status"] == "succeeded"
+    _nowhere(atlas)
+    assert _files(atlas) == []
+    # And where it fails, saying it.
+    atlas.apply(source("planted", rows, exit_code=3, api_key=MARKER, log_api_key=True))
+    (atlas.home / "connections.yml").unlink()
+    document = atlas.sync("planted", ok=False)
+    assert document["status"] == "failed"
+    assert MARKER not in json.dumps(document)
+    _nowhere(atlas)
+    assert _files(atlas) == []
+
+
+def test_a_secret_of_an_operation(atlas: Atlas, operator: Api, tmp_path: Path) -> None:
+    told = tmp_path / "environment.json"
+    config = {"api_key": MARKER, "log_api_key": True, "environment_file": str(told)}
+
+    def ask(kind: str, **more: Any) -> Any:
+        path = f"/api/v1/connectors/{NAME}/{kind}"
+        status, accepted = operator("POST", path, {"config": {**config, **more}})
+        assert status == 202
+        where = f"/api/v1/operations/{accepted['operation_id']}"
+        return atlas.until(lambda: (d := operator("GET", where)[1])["finished_at"] and d)
+
+    checked = ask("check")
+    assert checked["status"] == "succeeded", checked
+    assert MARKER not in told.read_text()
+    refused = ask("check", check_error="this key is not known:")
+    assert refused["status"] == "failed"
+    assert "this key is not known: ***" in refused["error"]
+    streams = {f"of {MARKER}": {"records": [{"id": 1}]}}
+    discovered = ask("discover", streams=streams)
+    assert [stream["stream"] for stream in discovered["result"]["streams"]] == ["of ***"]
+    assert MARKER not in json.dumps([checked, refused, discovered])
+    _nowhere(atlas)
+    assert _files(atlas) == []
