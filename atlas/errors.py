@@ -13,6 +13,10 @@ class AtlasError(Exception):
 
     exit_code = 1
 
+    def __str__(self) -> str:
+        # Names that a source chose may have line breaks.
+        return " ".join(super().__str__().split())
+
 
 class UsageError(AtlasError):
     """The request itself is wrong (a misspelt key, an unknown name); nothing was done."""

@@ -52,7 +52,7 @@ class Plan:
     """The checks of one stream.
 
     Attributes:
-        stream: the stream's name, which is the data set's name in SodaCL and in its SQL.
+        stream: the stream's name; :func:`atlas.quality.rules.data_set` is what SodaCL calls it.
         checks: in the order they are shown.
         on_failure: what the gate does when one fails.
     """

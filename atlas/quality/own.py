@@ -19,6 +19,7 @@ from atlas.errors import TerminalError, UsageError
 from atlas.model.checks import Dimension, RowRule
 from atlas.model.stream import Column
 from atlas.quality.check import Check
+from atlas.quality.rules import data_set, identifier
 
 _HEADING = re.compile(
     r"^(?P<kind>checks for|filter) +(?P<name>\"[^\"]+\"|[^\s\"\[\]]+)(?: +\[(?P<filter>[^\]]+)\])?$"
@@ -88,7 +89,9 @@ def own_checks(
     lines = text.splitlines()
     sections = [section for section in _sections(text) if section.stream == stream]
     filters = {
-        section.filter: "\n".join(lines[section.line - 1 : section.body.end_mark.line])
+        section.filter: "\n".join(
+            [f"{_called(section)}:", *lines[section.line : section.body.end_mark.line]]
+        )
         for section in sections
         if section.kind == "filter"
     }
@@ -96,7 +99,7 @@ def own_checks(
     for section in sections:
         if section.kind != "checks for":
             continue
-        header = f"{section.heading}:"
+        header = f"{_called(section)}:"
         if section.filter is not None:
             if section.filter not in filters:
                 raise _error(section.line, f"no filter [{section.filter}] is declared for {stream}")
@@ -124,6 +127,15 @@ def own_checks(
                 )
             )
     return checks
+
+
+def _called(section: _Section) -> str:
+    """The heading as Soda is to read it: a stream's name that it cannot read has another there."""
+    name = data_set(section.stream)
+    if name == section.stream:
+        return section.heading
+    only = "" if section.filter is None else f" [{section.filter}]"
+    return f"{section.kind} {identifier(name)}{only}"
 
 
 def _error(line: int, problem: str) -> TerminalError:

@@ -22,7 +22,7 @@ from atlas.model.stream import Column, ColumnType
 from atlas.quality.check import Check, Effect, Plan
 from atlas.quality.formats import FORMATS, pattern
 from atlas.quality.own import own_checks
-from atlas.quality.rules import EMITTED_AT, ERRORS, failing, identifier
+from atlas.quality.rules import EMITTED_AT, ERRORS, data_set, failing, identifier
 
 DELETED_AT = "_ab_cdc_deleted_at"
 """Column that marks a deletion: such a row has its key and little else."""
@@ -51,8 +51,7 @@ class _Builder:
     """Collects a stream's generated checks under names that are unique and do not change."""
 
     def __init__(self, stream: str, columns: Sequence[Column]) -> None:
-        # SodaCL has no way to write a quote inside a quoted name.
-        self.data_set = identifier(stream.replace('"', "_"))
+        self.data_set = identifier(data_set(stream))
         self.header = f"checks for {self.data_set}:"
         self.deletions = any(column.name == DELETED_AT for column in columns)
         self.checks: list[Check] = []

@@ -25,10 +25,29 @@ A row that marks a deletion says nothing but its key, so only a rule about its k
 
 from __future__ import annotations
 
+import hashlib
+import re
+
 from atlas.model.checks import RowRule
 
 ERRORS = "_atlas_errors"
 EMITTED_AT = "_atlas_emitted_at"
+_LONGEST = 500
+
+
+def data_set(stream: str) -> str:
+    """What a stream is called in SodaCL and in its SQL: its own name, where both can write it.
+
+    SodaCL knows no quote inside a quoted name; a heading is one line with no blank at its ends, and
+    as a key of YAML has up to 1,024 characters, no comment and no value. (PostgreSQL cuts a name at
+    63 bytes wherever it stands, so that it stays the same one.)
+    """
+    name = stream.replace('"', "_")
+    plain = name.isprintable() and not re.search(r"^ | $|: | #|[\[\]]", name)
+    if plain and 0 < len(name) <= _LONGEST:
+        return name
+    digest = hashlib.sha256(stream.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{re.sub(r'[^a-z0-9]+', '_', name.lower())[:40].strip('_') or 'stream'}_{digest}"
 
 
 def identifier(name: str) -> str:

@@ -25,6 +25,7 @@ from atlas.errors import TerminalError, TransientError
 from atlas.ledger.database import limits
 from atlas.model.checks import CheckResult, Outcome
 from atlas.quality.check import Check, Plan
+from atlas.quality.rules import data_set
 
 _START_SECONDS = 120.0
 _SCANS_OF_A_HOST = 500
@@ -103,12 +104,14 @@ class SodaHost:
             TerminalError: a check is no SodaCL (the message names its line), or the table is
                 missing.
         """
-        names = dict.fromkeys([plan.stream.replace('"', "_"), plan.stream.lower()])
+        # A heading of one's own without quotes is SQL's name in lower case.
+        names = [data_set(plan.stream), data_set(plan.stream.lower())]
+        apart = {name.encode()[:63]: name for name in reversed(names)}
         request = {
             "dsn": _connection(database_url, timeout),
             "schema": schema,
             "table": table,
-            "data_sets": [name for name in names if '"' not in name],
+            "data_sets": [*reversed(apart.values())],
             "checks": [f"{check.header}\n{check.sodacl}" for check in plan.checks],
             "timeout": timeout,
         }

@@ -112,6 +112,9 @@ STREAMS: dict[str, tuple[dict[str, Any], list[list[str]], list[str], int]] = {
     'evil"; DROP SCHEMA chart CASCADE; --': ({"id": INT}, [["id"]], ['{"id": 1}'], 0),
     "Größe": ({"id": INT}, [["id"]], ['{"id": 1}'], 0),
     "größe": ({"id": INT}, [["id"]], ['{"id": 2}'], 0),
+    "": ({"id": INT}, [["id"]], ['{"id": 3}'], 0),
+    "two\nlines\u2028of it": ({"id": INT}, [["id"]], ['{"id": 4}'], 0),
+    f"long {LONG}" * 40: ({"id": INT}, [["id"]], ['{"id": 5}'], 0),
     "twice": ({"id": INT, "v": INT}, [["id"]], ['{"id": 1, "v": 1, "v": 2}'], 0),
     "large": ({"id": INT, "t": {}}, [["id"]], [json.dumps({"id": 1, "t": ["y" * 5_000_000]})], 0),
 }
@@ -189,6 +192,9 @@ def test_everything_hostile_in_one_run(atlas: Atlas, tmp_path: Path) -> None:
         assert _rows(atlas, "names", layer, *names) == [tuple(f"<{name}>" for name in names)]
         assert _rows(atlas, "Größe", layer, "id") == [(1,)]
         assert _rows(atlas, "größe", layer, "id") == [(2,)]
+        assert _rows(atlas, "", layer, "id") == [(3,)]
+        assert _rows(atlas, "two\nlines\u2028of it", layer, "id") == [(4,)]
+        assert _rows(atlas, f"long {LONG}" * 40, layer, "id") == [(5,)]
         assert _rows(atlas, "twice", layer, "v") == [(2,)]
         ((large,),) = _rows(atlas, "large", layer, "t")
         assert len(large[0]) == 5_000_000

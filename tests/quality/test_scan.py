@@ -138,6 +138,41 @@ def test_a_deletion_need_not_have_what_is_required_but_its_key(
     assert failed == {"completeness.id": 1, "completeness.email": 1}
 
 
+@pytest.mark.parametrize("name", ["", " ", "two\nlines", "x" * 64 + "Y", "many " * 500, "a[b]: c"])
+def test_a_stream_may_be_called_anything(
+    make_staging: Callable[..., Staging], scan: Scan, name: str
+) -> None:
+    columns = (Column("id", "id", ColumnType.TEXT, format="uuid"),)
+    staging = make_staging(columns)
+    staging.add(id="no uuid")
+    results = scan(staging, plan(name, columns, ("id",), None, on_failure=OnFailure.WARN))
+    assert Outcome.ERROR not in {result.outcome for result in results.values()}
+    assert results["validity.id"].failed_rows == 1
+
+
+def test_checks_of_ones_own_for_a_name_that_sodacl_cannot_write(
+    make_staging: Callable[..., Staging], scan: Scan
+) -> None:
+    name = "orders: 2026 #1"
+    columns = (Column("id", "id", ColumnType.TEXT),)
+    own = f"""
+'filter "{name}" [one]':
+  where: id = '1'
+'checks for "{name}" [one]':
+  - row_count = 1:
+      name: filtered
+'checks for "{name}"':
+  - row_count = 2:
+      name: all
+"""
+    staging = make_staging(columns)
+    staging.add(id="1")
+    staging.add(id="2")
+    planned = plan(name, columns, ("id",), None, on_failure=OnFailure.WARN, extra=own)
+    results = scan(staging, planned)
+    assert {results[n].outcome for n in ("filtered", "all")} == {Outcome.PASS}
+
+
 @pytest.mark.parametrize(
     "name", ["order", "Größe", "with space", 'a"quote', "it's", "${NOW}", "%s", "select", "a.b"]
 )
