@@ -202,6 +202,9 @@ class Settings:
         "Directories whose files may be read by source-files, or source-file with local storage, "
         "when configured over HTTP; none: nothing.",
     )
+    max_upload_bytes: int = _setting(
+        _positive_int, 1024**3, "Largest file that the HTTP interface takes for source-files."
+    )
     checkpoint_rows: int = _setting(
         _positive_int, 10_000, "Rows after which explore commits at the source's next STATE."
     )

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from atlas.connectors import uploads
 from atlas.connectors.config import REFERENCE, secret_paths
 from atlas.errors import UsageError
 from atlas.settings import Settings
@@ -59,7 +60,7 @@ def within_roots(connector: str | None, config: Mapping[str, Any], settings: Set
 
     Raises:
         UsageError: source-files, or Airbyte's source-file, is pointed at something outside of
-            ``ATLAS_FILES_ROOTS``.
+            ``ATLAS_FILES_ROOTS`` and of what was uploaded.
     """
     provider = config.get("provider")
     if connector == "source-files":
@@ -74,12 +75,12 @@ def within_roots(connector: str | None, config: Mapping[str, Any], settings: Set
     given = Path(str(config.get(name, "")))
     path = given.resolve()
     # What is not absolute, or begins with ~, the source may take for another place than this.
-    if not given.is_absolute() or not any(
-        path.is_relative_to(Path(root).resolve()) for root in settings.files_roots
-    ):
+    roots = [uploads.directory(settings), *map(Path, settings.files_roots)]
+    if not given.is_absolute() or not any(path.is_relative_to(root.resolve()) for root in roots):
         raise UsageError(
-            f"config.{name}: over HTTP only files below ATLAS_FILES_ROOTS may be read, and this is "
-            "not; set it where web and workers run, or configure the connection with `atlas apply`"
+            f"config.{name}: over HTTP only uploads and files below ATLAS_FILES_ROOTS may be read, "
+            "and this is neither; send the file (PUT /api/v1/uploads/NAME), set ATLAS_FILES_ROOTS "
+            "where web and workers run, or configure the connection with `atlas apply`"
         )
 
 

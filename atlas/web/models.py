@@ -33,6 +33,14 @@ ConnectorName = Annotated[
         examples=["source-faker"],
     ),
 ]
+UploadName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$",
+        description="Name of a file.",
+        examples=["orders.csv"],
+    ),
+]
 Cursor = Annotated[
     str | None, Meta(description="`next_cursor` of the page before; left out: the first.")
 ]

@@ -15,6 +15,7 @@ from atlas.web.models import (
     ProblemDocument,
     RunId,
     StreamName,
+    UploadName,
     schemas,
 )
 from atlas.web.operations import Operation, Returns
@@ -26,6 +27,7 @@ PATH: dict[str, tuple[Any, str]] = {
     "stream": (StreamName, "Name of the stream, or `namespace.name`."),
     "connector": (ConnectorName, "Name of the connector."),
     "operation_id": (RunId, "Id of the operation."),
+    "upload": (UploadName, "Name of the file."),
 }
 """Parameters of paths: type and meaning."""
 
@@ -93,6 +95,11 @@ def _operation(operation: Operation) -> dict[str, Any]:
                     "example": operation.body_example,
                 }
             },
+        }
+    if operation.receives is not None:
+        result["requestBody"] = {
+            "required": True,
+            "content": {operation.receives: {"schema": {"type": "string", "format": "binary"}}},
         }
     return result
 

@@ -45,6 +45,7 @@ class Operation:
         path: with ``<parameters>``, each of which is explained in :data:`atlas.web.openapi.PATH`.
         role: the least role that may do it; None: open to everybody.
         returns: status to answer, for those of success.
+        receives: media type of a body that is no JSON, which the handler reads itself.
         problems: slugs of the problems that only this kind of operation has.
         headers: request headers that it honours, with their meaning.
     """
@@ -60,6 +61,7 @@ class Operation:
     query: type[msgspec.Struct] | None = None
     body: type[msgspec.Struct] | None = None
     body_example: Any = None
+    receives: str | None = None
     problems: tuple[str, ...] = ()
     headers: dict[str, str] = field(default_factory=dict)
 

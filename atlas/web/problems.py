@@ -98,12 +98,17 @@ _KINDS = (
         "`POST /api/v1/connectors/{connector}/install` installs it; then ask again.",
     ),
     Kind("conflict", 409, "It cannot be done now", "`detail` says what stands in the way."),
-    Kind("too-large", 413, "The body is too large", "The limit is 1 MiB."),
+    Kind(
+        "too-large",
+        413,
+        "The body is too large",
+        "The limit is 1 MiB, of an upload `ATLAS_MAX_UPLOAD_BYTES`.",
+    ),
     Kind(
         "unsupported-media-type",
         415,
-        "The body is not JSON",
-        "Send `application/json`, not encoded.",
+        "The body is of another kind",
+        "Send `application/json`, or the file as it is; neither encoded.",
     ),
     Kind(
         "invalid-request",

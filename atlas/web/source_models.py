@@ -12,7 +12,16 @@ from atlas.connectors.catalog import Entry
 from atlas.connectors.masking import MASK
 from atlas.ledger.operations import Kind
 from atlas.model.evolution import Change, SchemaPolicy
-from atlas.web.models import ConnectionName, ConnectorName, Cursor, Document, NextCursor, Time
+from atlas.web.models import (
+    ConnectionName,
+    ConnectorName,
+    Count,
+    Cursor,
+    Document,
+    NextCursor,
+    Time,
+    UploadName,
+)
 
 
 class OperationStatus(StrEnum):
@@ -59,6 +68,37 @@ class ConnectorPage(msgspec.Struct):
 
     items: list[Connector]
     next_cursor: NextCursor
+
+
+class UploadFilter(msgspec.Struct, forbid_unknown_fields=True):
+    """How many files at once."""
+
+    limit: Annotated[int, Meta(ge=1, le=1000, description="Most files on a page.")] = 100
+    cursor: Cursor = None
+
+
+class Upload(msgspec.Struct):
+    """A file that was sent."""
+
+    name: UploadName
+    path: Annotated[
+        str, Meta(description="Where it is: what the configuration of source-files says.")
+    ]
+    bytes: Count
+    modified_at: Time
+
+
+class UploadPage(msgspec.Struct):
+    """A page of files, by name."""
+
+    items: list[Upload]
+    next_cursor: NextCursor
+
+
+class UploadRemoved(msgspec.Struct):
+    """The file that is gone."""
+
+    name: UploadName
 
 
 class ConnectorSpec(msgspec.Struct):

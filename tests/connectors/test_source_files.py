@@ -255,6 +255,30 @@ def test_a_broken_file_fails_its_stream_only(source: Source, content: bytes, why
     assert why in reader.failures[StreamKey("x")]
 
 
+def test_a_full_refresh_without_a_file_is_not_complete(source: Source) -> None:
+    streams = [{"name": "a", "glob": "*.csv"}]
+    (source.path / "a.csv").write_text("id\n1\n")
+    (found,) = runner.discover(source.connector, source.config(streams=streams), source.settings)
+
+    def status(*states: bytes) -> str:
+        mode = SyncMode.INCREMENTAL if states else SyncMode.FULL_REFRESH
+        configured = [
+            ConfiguredStream(found.key, found.json_schema, mode, found.default_cursor_field)
+        ]
+        config = source.config(streams=streams)
+        with Reader(source.connector, config, configured, states, source.settings) as reader:
+            assert not any(isinstance(part, Records) for part in reader)
+        return reader.statuses[found.key]
+
+    states: dict[Any, bytes] = {}
+    source.read(states, streams=streams)
+    (source.path / "a.csv").write_text("id\n")
+    assert status() == "COMPLETE"
+    (source.path / "a.csv").unlink()
+    assert status() == "INCOMPLETE"
+    assert status(*states.values()) == "COMPLETE"
+
+
 @pytest.mark.parametrize(
     ("config", "why"),
     [

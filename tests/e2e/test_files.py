@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import urllib.request
 from pathlib import Path
+from typing import Any
 
 from tests.e2e.conftest import Atlas
 
@@ -31,6 +34,34 @@ def test_files_that_change_become_history(atlas: Atlas, tmp_path: Path) -> None:
     ) == [(1, "1.10", True), (2, "2.20", False), (2, "2.25", True), (3, "3.30", True)]
     emails = atlas.rows("SELECT email FROM chart.from_files_people")
     assert not any("person" in (email or "") for (email,) in emails)
+
+
+def test_a_file_sent_over_http_is_synced(atlas: Atlas) -> None:
+    """A file, a connection and a run, by nothing but the interface."""
+    key = atlas.json("keys", "create", "--name", "sends", "--role", "operator")["key"]
+
+    def call(method: str, path: str, body: bytes) -> Any:
+        request = urllib.request.Request(f"{atlas.status['api_url']}/api/v1{path}", body)
+        request.method = method
+        request.add_header("Authorization", f"Bearer {key}")
+        request.add_header("Content-Type", "application/json")
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.loads(answer.read())
+
+    sent = call("PUT", "/uploads/goods.csv", b"id,price\n1,1.10\n2,2.20\n")
+    connection = {
+        "name": "sent",
+        "connector": "source-files",
+        "config": {"path": sent["path"]},
+        "streams": {"goods": {"sync_mode": "full_refresh", "primary_key": [["id"]]}},
+    }
+    call("POST", "/connections", json.dumps(connection).encode())
+    run_id = call("POST", "/connections/sent/syncs", b"{}")["run_id"]
+    assert atlas.wait(run_id)["status"] == "succeeded"
+    assert atlas.rows("SELECT id, price::text FROM chart.sent_goods ORDER BY id") == [
+        (1, "1.10"),
+        (2, "2.20"),
+    ]
 
 
 def test_what_is_left_out_of_a_file_never_reaches_explore(atlas: Atlas, tmp_path: Path) -> None:

@@ -215,6 +215,12 @@ class _History:
 def _read(stream: Stream | None, selected: Selected, history: _History) -> None:
     if stream is None:
         raise SourceError(f"stream {selected.name}: no file is there any more")
+    if not stream.files and not history:
+        # Complete, a full refresh would remove every row; a mount that is not there looks just so.
+        raise SourceError(
+            f"stream {selected.name}: no file is there; to have its rows removed, put one without "
+            "rows in their place"
+        )
     out = sys.stdout.buffer
     head = f'{{"type":"RECORD","record":{{"stream":{json.dumps(selected.name)},'
     if selected.namespace:
