@@ -14,17 +14,19 @@ import subprocess
 import sys
 from pathlib import Path
 
-from atlas.errors import TerminalError
+from atlas.errors import TerminalError, TransientError
 
-_GUARD = 'read -r _; exec docker kill "$1" >/dev/null 2>&1'
+_GUARD = 'read -r _; exec docker rm --force "$1" >/dev/null 2>&1'
 _ANSWER_SECONDS = 20
 
 
-def command(name: str, image: str) -> tuple[str, ...]:
-    """The command line that runs ``image``, to which the verb is added.
+def command(name: str, image: str, pull_seconds: float) -> tuple[str, ...]:
+    """The command line that runs ``image``, to which the verb is added; the image is pulled first
+    if the engine has it not, which is no time of the connector's.
 
     Raises:
         TerminalError: no Docker engine answers here.
+        TransientError: the image could not be pulled within ``pull_seconds``.
     """
     found = shutil.which("docker")
     try:
@@ -41,7 +43,26 @@ def command(name: str, image: str) -> tuple[str, ...]:
         raise TerminalError(
             f"connector {name} is {_NEEDS}, and none answers: start it there, or set DOCKER_HOST"
         ) from error
+    if _quiet([found, "image", "inspect", image], _ANSWER_SECONDS) and _quiet(
+        [found, "pull", "--quiet", image], pull_seconds
+    ):
+        raise TransientError(
+            f"connector {name}: its image could not be pulled within {pull_seconds:g} s: try "
+            f"`docker pull {image}` where the connector runs",
+            max_attempts=2,
+        )
     return (*_PROGRAM, image)
+
+
+def _quiet(line: list[str], seconds: float) -> bool:
+    """Whether the client failed. What it says may name users of the engine."""
+    try:
+        subprocess.run(
+            line, stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds, check=True
+        )
+    except (subprocess.SubprocessError, OSError):
+        return True
+    return False
 
 
 _PROGRAM = (sys.executable, "-P", "-m", __name__)

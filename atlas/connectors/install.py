@@ -208,7 +208,9 @@ def resolve(
             return _native(connector)
         case "docker":
             tag = _checked(connector, version) or entry.version or "latest"
-            command = docker.command(connector, f"{entry.image}:{tag}")
+            command = docker.command(
+                connector, f"{entry.image}:{tag}", settings.connector_install_timeout
+            )
             return Connector(connector, command, tag)
         case "none":
             raise UsageError(f"connector {connector} cannot be run: {entry.note}")
@@ -257,7 +259,10 @@ def _module(name: str) -> tuple[str, ...]:
 def _package(name: str, settings: Settings) -> catalog.Entry:
     entry = catalog.get(name, settings)
     if entry.install != "package":
-        how = {"native": "it comes with Atlas", "docker": "its image is pulled when it runs"}
+        how = {
+            "native": "it comes with Atlas",
+            "docker": "its image is pulled when it is first asked",
+        }
         raise UsageError(
             f"connector {name}: nothing is to be installed: {how.get(entry.install, entry.note)}"
         )

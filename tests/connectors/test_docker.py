@@ -19,7 +19,7 @@ import pytest
 
 from atlas.connectors import docker, install, runner, workspace
 from atlas.connectors.reader import Reader
-from atlas.errors import TerminalError
+from atlas.errors import TerminalError, TransientError
 from atlas.model.stream import ConfiguredStream, StreamKey, SyncMode
 from atlas.settings import Settings
 from tests.connectors.conftest import SCRIPTED
@@ -30,7 +30,13 @@ from pathlib import Path
 log = Path({{log!r}})
 with log.open("a") as file:
     file.write(json.dumps({{{{"argv": sys.argv[1:], "environ": dict(os.environ)}}}}) + "\\n")
-if sys.argv[1] == "version":
+if sys.argv[1] == "image":
+    sys.exit(log.with_name("pulled").read_text() != sys.argv[-1])
+if sys.argv[1] == "pull":
+    if sys.argv[-1].endswith(":0"):
+        sys.exit("no such image")
+    log.with_name("pulled").write_text(sys.argv[-1])
+if sys.argv[1] in ("version", "pull"):
     sys.exit(0)
 if sys.argv[1] == "run":
     image = next(i for i, word in enumerate(sys.argv) if word.startswith("airbyte/"))
@@ -42,6 +48,7 @@ if sys.argv[1] == "run":
 def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A client that logs what it is told."""
     log = tmp_path / "docker.log"
+    log.with_name("pulled").write_text("")
     program = tmp_path / "bin" / "docker"
     program.parent.mkdir()
     program.write_text(_ENGINE.format(log=str(log)))
@@ -110,7 +117,19 @@ def test_a_container_ends_with_its_client(settings: Settings, engine: Path) -> N
         call = _until(lambda: [c for c in _calls(engine, "run") if "read" in c["argv"]])[0]
         os.killpg(reader.pid, signal.SIGKILL)
         name = call["argv"][call["argv"].index("--name") + 1]
-        _until(lambda: [c for c in _calls(engine, "kill") if c["argv"] == ["kill", name]])
+        _until(lambda: [c for c in _calls(engine, "rm") if c["argv"] == ["rm", "--force", name]])
+
+
+def test_an_image_is_pulled_once_and_before_the_connector_is_timed(
+    settings: Settings, engine: Path
+) -> None:
+    for _ in range(2):
+        connector = install.resolve("source-mysql", None, settings, version="3.1")
+    (pulled,) = _calls(engine, "pull")
+    assert pulled["argv"] == ["pull", "--quiet", "airbyte/source-mysql:3.1"]
+    runner.spec(connector, settings)
+    with pytest.raises(TransientError, match=r"try `docker pull airbyte/source-mysql:0`"):
+        install.resolve("source-mysql", None, settings, version="0")
 
 
 def test_without_an_engine(settings: Settings, tmp_path: Path, monkeypatch: Any) -> None:
