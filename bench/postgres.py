@@ -37,7 +37,10 @@ ROWS = 1_000_000
 """How many the limits are meant for."""
 _LEAST = 0.5
 _TIMES_DLT = 7.0
-_PEERS = ("sling", "dlt[sql_database,postgres]", "psycopg2-binary")
+_PEERS = {
+    "sling": ["sling==1.4.11", "sling-linux-amd64==1.4.11"],
+    "dlt": ["dlt[sql_database,postgres]", "psycopg2-binary"],
+}
 _TABLE = """
 CREATE TABLE {name} AS
 SELECT g AS id, 'customer with the number ' || g AS name,
@@ -233,15 +236,13 @@ def _environment(atlas: Stack, missing: dict[str, str]) -> Path | None:
     uv = [str(Path(sys.executable).with_name("uv"))]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     if subprocess.run([*uv, "venv", "--python", sys.executable, str(home)], **quiet).returncode:  # type: ignore[call-overload]
-        missing |= dict.fromkeys(("sling", "dlt"), "no environment could be made")
+        missing |= dict.fromkeys(_PEERS, "no environment could be made")
         return None
     python = ["--python", str(home / "bin" / "python")]
-    for name, packages in (("sling", _PEERS[:1]), ("dlt", _PEERS[1:])):
+    for name, packages in _PEERS.items():
         done = subprocess.run([*uv, "pip", "install", *python, *packages], **quiet)  # type: ignore[call-overload]
         if done.returncode:
             missing[name] = "it could not be installed"
-    if "sling" not in missing and _run_peer(home, ["-m", "sling", "--version"], 120.0):
-        missing["sling"] = "its binary could not be downloaded"
     return home
 
 

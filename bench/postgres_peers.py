@@ -6,10 +6,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
 def _sling(source: str, target: str) -> None:
+    # The last version whose program came as a package too; later ones fetch it when first run.
+    from sling_linux_amd64 import SLING_BIN
+
+    os.environ["SLING_BINARY"] = SLING_BIN
     from sling import Mode, Replication, ReplicationStream
 
     Replication(

@@ -75,7 +75,7 @@ spec:
 """
 
 
-class _Shop(BaseHTTPRequestHandler):
+class Shop(BaseHTTPRequestHandler):
     asked: list[dict[str, list[str]]] = []  # noqa: RUF012 - one server at a time
     orders: list[dict[str, Any]] = []  # noqa: RUF012
 
@@ -109,8 +109,8 @@ class _Shop(BaseHTTPRequestHandler):
 @pytest.fixture
 def shop() -> Iterator[str]:
     """The API's URL."""
-    _Shop.asked, _Shop.orders = [], list(ORDERS)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Shop)
+    Shop.asked, Shop.orders = [], list(ORDERS)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Shop)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
@@ -144,7 +144,7 @@ def test_pages_a_secret_and_a_cursor(settings: Settings, shop: str, manifest: Pa
     )
 
     def read(states: list[bytes]) -> tuple[list[Any], list[bytes]]:
-        _Shop.asked.clear()
+        Shop.asked.clear()
         rows, said = [], {}
         with Reader(connector, config, [wanted], states, settings, spec=spec) as reader:
             for message in reader:
@@ -157,11 +157,11 @@ def test_pages_a_secret_and_a_cursor(settings: Settings, shop: str, manifest: Pa
 
     rows, states = read([])
     assert rows == ORDERS
-    assert sorted(int(query.get("page", ["1"])[0]) for query in _Shop.asked) == [1, 2, 3, 4]
-    _Shop.orders.append({"id": 8, "total": "8.10", "updated_at": "2026-01-20T00:00:00Z"})
+    assert sorted(int(query.get("page", ["1"])[0]) for query in Shop.asked) == [1, 2, 3, 4]
+    Shop.orders.append({"id": 8, "total": "8.10", "updated_at": "2026-01-20T00:00:00Z"})
     rows, _ = read(states)
-    assert rows == [ORDERS[-1], _Shop.orders[-1]]
-    assert {query["since"][0] for query in _Shop.asked} == {"2026-01-07T00:00:00Z"}
+    assert rows == [ORDERS[-1], Shop.orders[-1]]
+    assert {query["since"][0] for query in Shop.asked} == {"2026-01-07T00:00:00Z"}
 
 
 def test_a_refused_secret_is_not_told(settings: Settings, shop: str, manifest: Path) -> None:
