@@ -42,6 +42,7 @@ class RunStream:
     run_id: str
     configured: ConfiguredStream
     refreshes: bool
+    status: Status
     explored: bool
     rows_explore: int
     rows_carried: int
@@ -420,6 +421,7 @@ def restore(row: sa.Row[Any]) -> RunStream:
             cut=document.get("cut", False),
         ),
         refreshes=document["refreshes"],
+        status=Status(row.status),
         explored=row.explored_at is not None,
         rows_explore=row.rows_explore,
         rows_carried=row.rows_carried,

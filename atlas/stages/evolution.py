@@ -27,6 +27,29 @@ class Offer:
 
     available: Sequence[AvailableStream]
     configured: Sequence[ConfiguredStream]
+    gone: Sequence[ConfiguredStream] = ()
+
+
+def lost_streams(
+    conn: sa.Connection,
+    connection: Connection,
+    connection_id: int,
+    this: Run,
+    available: Sequence[AvailableStream],
+) -> dict[str, ConfiguredStream]:
+    """Streams that the connection selects by name and its source has no more, as they were read
+    last. One that was never read is not among them: its name is a misspelling."""
+    there = {name for item in available for name in (item.key.name, str(item.key))}
+    lost = [name for name in connection.streams or {} if name not in there]
+    if not lost:
+        return {}
+    before = source_changes.before(conn, connection_id, this.id)
+    return {
+        name: item.configured
+        for key, item in before.items()
+        for name in lost
+        if name in (key.name, str(key))
+    }
 
 
 def settle(
@@ -90,9 +113,15 @@ def _of_streams(
     offer: Offer,
     before: dict[StreamKey, RunStream],
 ) -> tuple[list[SourceChange], set[StreamKey]]:
-    """Streams that are new or gone, where the connection takes whatever there is; and the new."""
-    if connection.streams is not None or this.selected is not None:
+    """Streams that are new or gone: of those that it names, or where it takes whatever there is,
+    of all; and the new ones."""
+    if this.selected is not None:
         return [], set()
+    if connection.streams is not None:
+        named = {item.key for item in offer.configured}
+        back = named & source_changes.gone(conn, connection.name)
+        gone = {item.key for item in offer.gone}
+        return _of_existence(set(), gone, back), set()
     whole = source_changes.whole_before(conn, connection_id, this.id)
     if not whole:
         return [], set()  # only some were asked for so far: the others are not new
@@ -100,10 +129,16 @@ def _of_streams(
     fresh = there - set(before)
     gone = whole - there
     back = there & source_changes.gone(conn, connection.name)
+    return _of_existence(fresh, gone, back), fresh
+
+
+def _of_existence(
+    fresh: set[StreamKey], gone: set[StreamKey], back: set[StreamKey]
+) -> list[SourceChange]:
     changes = [SourceChange(key, Change.STREAM_ADDED) for key in sorted(fresh, key=str)]
     changes += [SourceChange(key, Change.STREAM_REMOVED) for key in sorted(gone, key=str)]
     changes += [SourceChange(key, Change.STREAM_RETURNED) for key in sorted(back, key=str)]
-    return changes, fresh
+    return changes
 
 
 def _of_columns(

@@ -21,21 +21,28 @@ from atlas.connectors.reader import Reader, Records
 from atlas.errors import AtlasError, TerminalError
 from atlas.layers import explore as raw
 from atlas.layers import names
-from atlas.ledger import connections, runs, state
+from atlas.ledger import connections, ends, runs, state
 from atlas.ledger import state_documents as documents
 from atlas.ledger.database import cursor
 from atlas.ledger.runs import RunStream
 from atlas.ledger.state_basis import asks_for_reset
 from atlas.model.connection import Connection
+from atlas.model.stage import Status
 from atlas.model.stream import AvailableStream, StreamKey, SyncMode
 from atlas.settings import secret_key
 from atlas.stages import ORDER
-from atlas.stages.evolution import Offer, settle
+from atlas.stages.evolution import Offer, lost_streams, settle
 from atlas.stages.landing import Landing, Target, reading
 from atlas.stages.rotation import Rotation
 from atlas.stages.work import Work
 
 log = logging.getLogger(__name__)
+
+
+_GONE = (
+    "its source has it no more; what came of it stays: take it from the connection's streams, or "
+    "bring it back"
+)
 
 
 def run(work: Work) -> None:
@@ -63,24 +70,36 @@ def run(work: Work) -> None:
         available = _ask(work, connector, rotation, spec, checked=stored.checked)
         with work.reading() as conn:
             known = _known(conn, connection, available)
-        configured = configure(
-            available, connection.streams, this.selected, this.full_refresh, known
-        )
+            lost = lost_streams(conn, connection, stored.id, this, available)
+        selections = connection.streams and {
+            name: it for name, it in connection.streams.items() if name not in lost
+        }
+        configured = configure(available, selections, this.selected, this.full_refresh, known)
         if not configured:
-            raise TerminalError(f"connection {connection.name}: its source offers no stream")
+            missing = f" of {', '.join(sorted(lost))}" if lost else ""
+            raise TerminalError(
+                f"connection {connection.name}: its source offers no stream{missing}"
+            )
         with work.transaction() as conn:
-            configured = settle(conn, connection, stored.id, this, Offer(available, configured))
+            gone = [] if this.selected else list(lost.values())
+            offer = Offer(available, configured, gone)
+            configured = settle(conn, connection, stored.id, this, offer)
             connections.checked(conn, stored.id)
             runs.stamp_extraction(conn, this.id)
             runs.add_streams(
                 conn,
                 this.id,
-                [(item, item.sync_mode is SyncMode.FULL_REFRESH) for item in configured],
+                [(item, item.sync_mode is SyncMode.FULL_REFRESH) for item in configured + gone],
                 ORDER,
             )
+            for item in runs.streams(conn, this.id):
+                if item.configured in gone:
+                    ends.end_stream(conn, item.id, Status.FAILED, _GONE)
     with work.transaction() as conn:
         streams = [
-            _prepare(conn, connection, this.id, item) for item in runs.streams(conn, this.id)
+            _prepare(conn, connection, this.id, item)
+            for item in runs.streams(conn, this.id)
+            if item.explored or not item.status.ended
         ]
         present = state.get(conn, stored.id)
     pending = [item for item in streams if not item.stream.explored]

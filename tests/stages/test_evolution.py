@@ -73,6 +73,40 @@ def test_changes_are_taken_in_and_told_once(shop: Source) -> None:
     ]
 
 
+def test_a_stream_that_is_named_and_gone_fails_alone(shop: Source) -> None:
+    _offer(shop, users={}, orders={})
+    shop.streams = {"users": StreamSelection(), "orders": StreamSelection()}
+    shop.run()
+    del shop.rows["orders"]
+    for _ in range(2):
+        found = shop.run()
+        assert found["users"].explored
+        assert not found["orders"].explored
+        told = shop.value("SELECT error FROM pipeline.run_stream ORDER BY id DESC LIMIT 1")
+        assert told.startswith("its source has it no more;")
+    assert _told(shop) == [("orders", None, "stream_removed")]
+    assert set(shop.run("users")) == {"users"}
+    assert "none of this name" in str(shop.attempt(shop.begin("orders")))
+    shop.end(shop.value("SELECT id FROM pipeline.run ORDER BY seq DESC LIMIT 1"))
+    _offer(shop, users={}, orders={})
+    assert shop.run()["orders"].explored
+    assert _told(shop) == [("orders", None, "stream_removed"), ("orders", None, "stream_returned")]
+
+
+def test_without_any_of_its_streams_a_run_fails(shop: Source) -> None:
+    _offer(shop, users={}, orders={})
+    shop.streams = {"orders": StreamSelection()}
+    shop.run()
+    del shop.rows["orders"]
+    assert str(shop.attempt(shop.begin())).endswith("its source offers no stream of orders")
+
+
+def test_a_stream_that_was_never_there_is_a_misspelling(shop: Source) -> None:
+    _offer(shop, users={})
+    shop.streams = {"users": StreamSelection(), "user": StreamSelection()}
+    assert "did you mean users?" in str(shop.attempt(shop.begin()))
+
+
 def test_what_is_frozen_leaves_out_what_is_new(shop: Source) -> None:
     _offer(shop, users={"a": "integer", "b": "string"})
     shop.policy = SchemaPolicy.FREEZE
