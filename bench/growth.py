@@ -6,12 +6,15 @@ thousands of *different* notes is another question, which ``memory`` asks. A sma
 that models and libraries are loaded; and what every stage costs whatever its rows (starting a
 connector, a scan of no rows) is taken off, as measured by a sync of a hundred rows.
 
-Growth of a stage is its time per row at the largest size over that at the middle one, both less the
-fixed cost: 1 is linear, and 1.15 the limit. The smallest size is shown: it is mostly fixed cost.
+Growth of a step, from one size to the next, is how many times as long a stage takes over how many
+times as many rows there are: 1 is linear, less is better, and 1.15 the limit of each stage and both
+steps. A fixed cost flatters that, so the last step has the same limit once more for what a row
+takes beyond the fixed cost, where that is enough to be told from noise.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
@@ -25,7 +28,9 @@ _LIMIT = 1.15
 _SOURCE = Path(fast_source.__file__)
 _FEW = 100
 _WORTH = 0.25
-"""Seconds at the middle size below which a stage is shown and not judged: it is all noise."""
+"""Seconds at the middle size below which what a row takes is shown and not judged: it is noise."""
+_SHORTEST = 0.001
+"""Seconds: what the ledger's times can tell apart."""
 
 
 def measure(options: Options) -> Result:
@@ -62,18 +67,23 @@ def _result(sizes: list[int], seconds: dict[int, dict[str, float]], *, binding: 
         row: list[str | float | None] = [stage, fixed[stage]]
         for size in (small, middle, large):
             row += [seconds[size][stage], 1e6 * _each(seconds[size][stage], fixed[stage], size)]
+        for one, other in pairwise(sizes):
+            grown = seconds[other][stage] / max(seconds[one][stage], _SHORTEST) * one / other
+            row.append(grown)
+            what = f"growth of {stage}, {one:,} to {other:,} rows"
+            limits.append(Limit(what, grown, _LIMIT, "x", binding=binding))
         per_row = _each(seconds[middle][stage], fixed[stage], middle)
         growth = _each(seconds[large][stage], fixed[stage], large) / per_row if per_row else None
         rows.append([*row, growth])
         if growth is not None and seconds[middle][stage] >= _WORTH:
-            what = f"growth of {stage}, {middle:,} to {large:,} rows"
+            what = f"growth of {stage} a row, {middle:,} to {large:,} rows"
             limits.append(Limit(what, growth, _LIMIT, "x", binding=binding))
     columns = ["stage", f"{_FEW} rows: s"]
     for size in (small, middle, large):
         columns += [f"{size:,}: s", "µs/row"]
     table = Table(
         "growth: seconds by stage; µs a row beyond the fixed cost; one different note in 100 rows",
-        [*columns, "growth"],
+        [*columns, "first step", "second step", "second, a row"],
         rows,
     )
     figures = {"seconds": {str(size): found for size, found in seconds.items()}}

@@ -101,6 +101,11 @@ def apply(
     cleared = ensure(cur, tables, columns, masked_types, primary_key)
     history = _History(cur, tables, columns, primary_key, runs)
     rekeyed = history.release_key()
+    if history.key and history.empty():
+        # A first load is the largest one, and has nothing to be compared with.
+        opened = history.begin(whole=whole)
+        history.secure_key()
+        return Counts(opened=opened)
     # whatever the history was by the old key, what is open is compared as a whole
     whole = whole or rekeyed
     try:
@@ -258,6 +263,16 @@ class _History:
 
     # -- opening -----------------------------------------------------------------------------
 
+    def empty(self) -> bool:
+        """Whether there is no version yet."""
+        return not database.scalar(
+            self.cur, SQL("SELECT EXISTS (SELECT FROM {})").format(self.table)
+        )
+
+    def begin(self, *, whole: bool) -> int:
+        """Open a version for each row of chart, in chart's own order, which costs no sort."""
+        return self._insert(self._pending(whole=whole))
+
     def open(self, *, whole: bool) -> int:
         """Open a version for each row of chart that has none."""
         if self.key:
@@ -266,12 +281,13 @@ class _History:
             )
         else:
             source = self._missing_copies(whole=whole)
+        return self._insert(SQL("{} ORDER BY c._atlas_id").format(source))
+
+    def _insert(self, source: Composable) -> int:
         names = [Identifier(column.name) for column in self.columns]
         values = [self._value(column.name) for column in self.columns]
         self.cur.execute(
-            SQL(
-                "INSERT INTO {table} ({names}) SELECT {values} FROM {source} ORDER BY c._atlas_id"
-            ).format(
+            SQL("INSERT INTO {table} ({names}) SELECT {values} FROM {source}").format(
                 table=self.table,
                 names=SQL(", ").join(
                     [*names, SQL("valid_from, is_current, _atlas_run_id, _atlas_row_hash")]
