@@ -1,16 +1,19 @@
 """Other loaders on the same table, each as its own documentation shows it, in their environment.
 
-``python postgres_peers.py sling|dlt SOURCE_URL TARGET_URL`` loads ``orders`` into schema
-``copied`` of the target.
+``python postgres_peers.py sling|sling-columns|dlt SOURCE_URL TARGET_URL`` loads ``orders`` into
+schema ``copied`` of the target: sling as JSON, which is what a raw layer holds, or as columns.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 
+_AS_JSON = "SELECT row_to_json(o)::jsonb AS data FROM public.orders o"
 
-def _sling(source: str, target: str) -> None:
+
+def _sling(source: str, target: str, query: str | None = _AS_JSON) -> None:
     # The last version whose program came as a package too; later ones fetch it when first run.
     from sling_linux_amd64 import SLING_BIN
 
@@ -21,7 +24,9 @@ def _sling(source: str, target: str) -> None:
         source=source,
         target=target,
         streams={
-            "public.orders": ReplicationStream(object="copied.orders", mode=Mode.FULL_REFRESH)
+            "public.orders": ReplicationStream(
+                object="copied.orders", mode=Mode.FULL_REFRESH, sql=query
+            )
         },
     ).run()
 
@@ -52,4 +57,6 @@ def _connect(url: str) -> object:
 
 
 if __name__ == "__main__":
-    {"sling": _sling, "dlt": _dlt}[sys.argv[1]](*sys.argv[2:])
+    as_columns = functools.partial(_sling, query=None)
+    loaders = {"sling": _sling, "sling-columns": as_columns, "dlt": _dlt}
+    loaders[sys.argv[1]](*sys.argv[2:])

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import sqlalchemy as sa
 
 from atlas.connectors import runner
+from atlas.connectors.config import secrets
 from atlas.connectors.configure import configure
 from atlas.connectors.install import Connector, resolve
 from atlas.connectors.protocol import Control, State
@@ -134,14 +136,35 @@ def _ask(
 ) -> list[AvailableStream]:
     """What the source offers; and, of a configuration that it has not seen, whether it works.
 
-    One after the other: a token that the first one rotates is the one that the second one needs.
+    One after the other where the configuration has a secret: a token that the first one rotates is
+    the one that the second one needs. Else both at once, for starting a connector takes seconds.
     """
     settings, watch = work.settings, work.when_lost
-    if not checked:
+
+    def check() -> None:
         config = rotation.config
         runner.check(connector, config, settings, spec=spec, watch=watch, changed=rotation)
-    config = rotation.config
-    return runner.discover(connector, config, settings, spec=spec, watch=watch, changed=rotation)
+
+    def discover() -> list[AvailableStream]:
+        config = rotation.config
+        return runner.discover(
+            connector, config, settings, spec=spec, watch=watch, changed=rotation
+        )
+
+    if checked:
+        return discover()
+    if secrets(spec, rotation.config):
+        check()
+        return discover()
+    with ThreadPoolExecutor(1) as pool:
+        checking = pool.submit(check)
+        try:
+            available = discover()
+        except AtlasError:
+            checking.result()  # its own word on the configuration is the better error
+            raise
+        checking.result()
+    return available
 
 
 def _known(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -51,6 +52,7 @@ class Rotation:
         self._settings = settings
         self._stored = stored
         self._spec = spec
+        self._lock = threading.Lock()
         self.config: dict[str, Any] = stored.connection.config
 
     def __call__(self, sent: bytes) -> None:
@@ -59,6 +61,10 @@ class Rotation:
         Raises:
             LostClaim: the run, if it is one, is somebody else's.
         """
+        with self._lock:
+            self._take(sent)
+
+    def _take(self, sent: bytes) -> None:
         name = self._stored.connection.name
         try:
             new = sent_back(self.config, json.loads(sent), self._spec)
