@@ -8,6 +8,7 @@ come out as they went in, and reading costs little. What those bytes may hold th
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -280,11 +281,25 @@ def _interpret(envelope: Envelope) -> Message | None:
             return Spec(wire.SPEC.decode(envelope.spec).connectionSpecification)
         case "CATALOG":
             found = wire.CATALOG.decode(envelope.catalog)
-            return Catalog(tuple(stream.available() for stream in found.streams))
+            streams = tuple(stream.available() for stream in found.streams)
+            _refuse_doubtful(streams)
+            return Catalog(streams)
         case "CONNECTION_STATUS":
             status = wire.CONNECTION_STATUS.decode(envelope.connectionStatus)
             return ConnectionStatus(status.status == "SUCCEEDED", status.message or "")
     return None
+
+
+def _refuse_doubtful(streams: Iterable[AvailableStream]) -> None:
+    seen: set[StreamKey] = set()
+    for stream in streams:
+        if stream.key in seen:
+            raise MalformedError(f"broken CATALOG message: stream {stream.key} is there twice")
+        seen.add(stream.key)
+        if not isinstance(stream.json_schema.get("properties") or {}, dict):
+            raise MalformedError(
+                f"broken CATALOG message: the properties of stream {stream.key} are no object"
+            )
 
 
 def _interpret_trace(trace: wire.Trace) -> Message | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 import psycopg2
@@ -307,6 +308,22 @@ def test_catalog() -> None:
     assert first.default_cursor_field == ("a", "b")
     assert first.source_defined_primary_key == (("id",), ("x", "y"))
     assert second.supported_sync_modes == (SyncMode.FULL_REFRESH,)
+
+
+@pytest.mark.parametrize(
+    ("streams", "why"),
+    [
+        ([{"name": "s", "json_schema": {}}] * 2, "stream s is there twice"),
+        (
+            [{"name": "s", "json_schema": {"properties": ["id"]}}],
+            "the properties of stream s are no object",
+        ),
+    ],
+)
+def test_a_catalog_that_cannot_be_meant(streams: list[Any], why: str) -> None:
+    line = json.dumps({"type": "CATALOG", "catalog": {"streams": streams}}).encode()
+    with pytest.raises(protocol.MalformedError, match=why):
+        protocol.decode(line)
 
 
 def test_a_key_of_no_column_is_none() -> None:
