@@ -14,12 +14,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 from atlas import process
 from atlas.connectors.ahead import Ahead
 from atlas.errors import TerminalError, TransientError
+
+T = TypeVar("T")
 
 _CHUNK = 1 << 20
 _AHEAD = 8 << 20
@@ -109,7 +112,7 @@ class Child:
         self._stderr_cut = False
         self._lock = threading.Lock()
         self._closed = False
-        self._ahead: Ahead | None = None
+        self._ahead: Ahead[Any] | None = None
         self._wanted = True
         self.stopped = False
         self.unfinished = False
@@ -173,23 +176,27 @@ class Child:
                 self.stopped = True
                 process.end(self._process, grace=2.0)
 
-    def chunks(self) -> Iterator[bytes]:
-        """Yield standard output in pieces of whole lines; the last may lack its newline.
+    def chunks(self, prepare: Callable[[bytes], T]) -> Iterator[T]:
+        """Yield what ``prepare`` makes of standard output in pieces of whole lines; the last may
+        lack its newline.
 
-        It is read ahead in a thread of its own. Ends when the process has ended. What its orphans
-        print later is not read.
+        It is read ahead and prepared in a thread of its own. Ends when the process has ended. What
+        its orphans print later is not read.
 
         Raises:
             TerminalError: a line is longer than the setting allows.
             TransientError: no output for the idle timeout, or the deadline is over.
         """
-        self._ahead = Ahead(self._chunks(), _AHEAD)
-        for chunk in self._ahead:
-            self.unfinished = not chunk.endswith(b"\n")
+
+        def both(chunk: bytes) -> tuple[bool, T]:
+            return not chunk.endswith(b"\n"), prepare(chunk)
+
+        self._ahead = ahead = Ahead(self._chunks(), _AHEAD, both)
+        for self.unfinished, prepared in ahead:
             self._wanted = False
-            yield chunk
+            yield prepared
             self._wanted = True
-            del chunk
+            del prepared
 
     def _chunks(self) -> Iterator[bytes]:
         assert self._process.stdout is not None  # noqa: S101 - made with PIPE

@@ -8,6 +8,7 @@ come out as they went in, and reading costs little. What those bytes may hold th
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -122,6 +123,11 @@ class ConnectionStatus:
     message: str
 
 
+class Batch(dict[tuple[str, str | None], tuple[list[bytes], list[int]]]):
+    """RECORDs with no STATE or TRACE between them: by stream name and namespace their ``data``,
+    each a JSON object as printed, and their ``emitted_at`` in milliseconds of Unix time."""
+
+
 Message = (
     Record | State | Status | Failure | Estimate | Analytics | Log | Control | Spec | Catalog
     | ConnectionStatus
@@ -161,6 +167,44 @@ def decode_chunk(chunk: bytes) -> tuple[list[Envelope | bytes | MalformedError],
                 decoded.append(found)
                 repairs += mended
     return decoded, repairs
+
+
+def gather(
+    decoded: Iterable[Envelope | bytes | MalformedError],
+) -> list[Batch | Envelope | bytes | MalformedError]:
+    """What :func:`decode_chunk` gave, with its RECORDs in batches before what came after them.
+
+    Nothing follows an error.
+    """
+    gathered: list[Batch | Envelope | bytes | MalformedError] = []
+    batch = Batch()
+    for item in decoded:
+        if isinstance(item, Envelope):
+            record = item.record
+            if record is not None and item.type == "RECORD":
+                data = bytes(record.data)
+                if data[0] != 0x7B:  # "{"
+                    item = MalformedError("broken RECORD message: its data is no object")
+                else:
+                    name = (record.stream, record.namespace)
+                    found = batch.get(name)
+                    if found is None:
+                        found = batch[name] = ([], [])
+                    found[0].append(data)
+                    found[1].append(int(record.emitted_at) or time.time_ns() // 1_000_000)
+                    continue
+            elif item.type == "LOG":
+                gathered.append(item)
+                continue
+        if batch and not isinstance(item, bytes):
+            gathered.append(batch)
+            batch = Batch()
+        gathered.append(item)
+        if isinstance(item, MalformedError):
+            return gathered
+    if batch:
+        gathered.append(batch)
+    return gathered
 
 
 def decode(line: bytes) -> Message | None:

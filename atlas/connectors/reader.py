@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +11,7 @@ import msgspec
 from atlas.connectors import protocol
 from atlas.connectors.config import Redactor
 from atlas.connectors.install import Connector
-from atlas.connectors.protocol import Control, Failure, State, Status
+from atlas.connectors.protocol import Batch, Control, Failure, State, Status
 from atlas.connectors.runner import learn, prepare
 from atlas.connectors.session import OnLog, Session, to_json
 from atlas.connectors.wire import Envelope
@@ -150,43 +149,31 @@ class Reader:
             self._note(failure)
         self._session.raise_for_end()
 
-    def _chunk(self, envelopes: list[Envelope]) -> Iterator[Records | State | Status | Control]:
-        keys = self._keys
-        batches: dict[tuple[str, str | None], Records] = {}
-        kept = self._kept
+    def _chunk(
+        self, envelopes: list[Batch | Envelope]
+    ) -> Iterator[Records | State | Status | Control]:
         for envelope in envelopes:
-            record = envelope.record
-            if record is not None and envelope.type == "RECORD":
-                name = (record.stream, record.namespace)
-                batch = batches.get(name)
-                if batch is None:
-                    key = keys.get(name)
-                    if key is None:
-                        self.ignored += 1
-                        continue
-                    batch = batches[name] = Records(key, [], [])
-                data = bytes(record.data)
-                if data[0] != 0x7B:  # "{"
-                    yield from batches.values()
-                    raise self._session.malformed(
-                        protocol.MalformedError("broken RECORD message: its data is no object")
-                    )
-                if batch.stream in kept:
-                    data = _cut(data, kept[batch.stream])
-                batch.data.append(data)
-                batch.emitted_at.append(int(record.emitted_at) or time.time_ns() // 1_000_000)
+            if isinstance(envelope, Batch):
+                yield from self._batch(envelope)
                 continue
             message = self._session.take(envelope)
             if isinstance(message, Control):
                 learn(self._redactor, self._spec, message)
                 yield message
             if isinstance(message, State | Status):
-                yield from batches.values()
-                batches.clear()
                 if isinstance(message, Status):
                     self.statuses[message.stream] = message.status
                 yield message
-        yield from batches.values()
+
+    def _batch(self, batch: Batch) -> Iterator[Records]:
+        for name, (data, emitted_at) in batch.items():
+            key = self._keys.get(name)
+            if key is None:
+                self.ignored += len(data)
+                continue
+            if key in self._kept:
+                data = [_cut(one, self._kept[key]) for one in data]
+            yield Records(key, data, emitted_at)
 
     def _note(self, failure: Failure) -> None:
         if failure.stream is not None:

@@ -13,6 +13,7 @@ from atlas.connectors import docker, protocol, workspace
 from atlas.connectors.child import Child, describe_exit
 from atlas.connectors.config import Redactor, one_line
 from atlas.connectors.install import Connector
+from atlas.connectors.protocol import Batch, MalformedError
 from atlas.connectors.wire import Envelope
 from atlas.errors import TerminalError, TransientError
 from atlas.model.stream import StreamKey
@@ -95,19 +96,18 @@ class Session:
         """End the process group; from any thread."""
         self._child.stop()
 
-    def chunks(self) -> Iterator[list[Envelope]]:
-        """Yield the messages as they come, in lists (a chunk of output each).
+    def chunks(self) -> Iterator[list[Batch | Envelope]]:
+        """Yield the messages as they come, in lists (a chunk of output each), RECORDs in batches.
 
         Raises:
             TransientError, TerminalError: as :meth:`atlas.connectors.child.Child.chunks`; and a
                 broken message, which is worth one more attempt.
         """
-        for chunk in self._child.chunks():
-            decoded, repairs = protocol.decode_chunk(chunk)
+        for found, repairs in self._child.chunks(_taken_apart):
             self.repaired += repairs
-            envelopes: list[Envelope] = []
-            for item in decoded:
-                if isinstance(item, Envelope):
+            envelopes: list[Batch | Envelope] = []
+            for item in found:
+                if isinstance(item, Batch | Envelope):
                     envelopes.append(item)
                 elif isinstance(item, bytes):
                     self.garbage += 1
@@ -145,7 +145,9 @@ class Session:
         """Yield every message that is not the session's own business; for short answers."""
         for envelopes in self.chunks():
             for envelope in envelopes:
-                if envelope.type != "RECORD" and (message := self.take(envelope)) is not None:
+                if isinstance(envelope, Batch) or envelope.type == "RECORD":
+                    continue
+                if (message := self.take(envelope)) is not None:
                     yield message
 
     def malformed(self, error: protocol.MalformedError) -> TransientError:
@@ -225,6 +227,13 @@ class Session:
                 if lines:
                     return one_line(lines[-1])
         return ""
+
+
+def _taken_apart(
+    chunk: bytes,
+) -> tuple[list[Batch | Envelope | bytes | MalformedError], int]:
+    decoded, repairs = protocol.decode_chunk(chunk)
+    return protocol.gather(decoded), repairs
 
 
 def to_json(value: Any) -> bytes:
