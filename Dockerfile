@@ -35,7 +35,7 @@ FROM python:3.11-slim
 RUN pip uninstall --yes --root-user-action=ignore setuptools wheel pip \
     && groupadd --gid 10001 atlas \
     && useradd --uid 10001 --gid 10001 --home-dir /var/lib/atlas --no-create-home --shell /usr/sbin/nologin atlas \
-    && install --directory --owner=atlas --group=atlas --mode=0700 /var/lib/atlas /var/lib/atlas/tmp
+    && install --directory --owner=atlas --group=atlas --mode=0700 /var/lib/atlas /var/lib/atlas/tmp /var/lib/atlas-uploads
 
 COPY --from=build /opt/atlas /opt/atlas
 COPY --from=build /app /app
@@ -43,6 +43,7 @@ COPY --from=build /app /app
 ENV PATH=/opt/atlas/bin:$PATH \
     HOME=/var/lib/atlas \
     ATLAS_HOME=/var/lib/atlas \
+    ATLAS_UPLOADS=/var/lib/atlas-uploads \
     DO_NOT_TRACK=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1

@@ -202,6 +202,9 @@ class Settings:
         "Directories whose files may be read by source-files, or source-file with local storage, "
         "when configured over HTTP; none: nothing.",
     )
+    uploads: Path | None = _setting(
+        _path, None, "Where files that were sent are kept; unset: `uploads` below ATLAS_HOME."
+    )
     max_upload_bytes: int = _setting(
         _positive_int, 1024**3, "Largest file that the HTTP interface takes for source-files."
     )

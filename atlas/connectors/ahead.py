@@ -17,13 +17,15 @@ T = TypeVar("T")
 
 class Ahead(Generic[T]):
     """Runs an iterator in a thread, so far ahead that ``most`` bytes wait, and one piece more;
-    gives what ``prepare`` makes of each piece, in the same thread.
+    gives what ``prepare`` makes of each piece, in the same thread, with the bytes that it takes.
 
     Iterate it once; what the iterator raises comes after the pieces before it. :meth:`close` it
     before whatever the iterator reads from is closed.
     """
 
-    def __init__(self, pieces: Iterator[bytes], most: int, prepare: Callable[[bytes], T]) -> None:
+    def __init__(
+        self, pieces: Iterator[bytes], most: int, prepare: Callable[[bytes], tuple[int, T]]
+    ) -> None:
         self._pieces = pieces
         self._most = most
         self._prepare = prepare
@@ -61,7 +63,7 @@ class Ahead(Generic[T]):
     def _run(self) -> None:
         try:
             for piece in self._pieces:
-                size, prepared = len(piece), self._prepare(piece)
+                size, prepared = self._prepare(piece)
                 del piece
                 with self._changed:
                     self._changed.wait_for(lambda: self._closed or self._size < self._most)

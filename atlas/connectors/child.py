@@ -176,9 +176,9 @@ class Child:
                 self.stopped = True
                 process.end(self._process, grace=2.0)
 
-    def chunks(self, prepare: Callable[[bytes], T]) -> Iterator[T]:
-        """Yield what ``prepare`` makes of standard output in pieces of whole lines; the last may
-        lack its newline.
+    def chunks(self, prepare: Callable[[bytes], tuple[int, T]]) -> Iterator[T]:
+        """Yield what ``prepare`` makes of standard output in pieces of whole lines (the last may
+        lack its newline); it also says how many bytes that takes.
 
         It is read ahead and prepared in a thread of its own. Ends when the process has ended. What
         its orphans print later is not read.
@@ -188,8 +188,9 @@ class Child:
             TransientError: no output for the idle timeout, or the deadline is over.
         """
 
-        def both(chunk: bytes) -> tuple[bool, T]:
-            return not chunk.endswith(b"\n"), prepare(chunk)
+        def both(chunk: bytes) -> tuple[int, tuple[bool, T]]:
+            size, prepared = prepare(chunk)
+            return size, (not chunk.endswith(b"\n"), prepared)
 
         self._ahead = ahead = Ahead(self._chunks(), _AHEAD, both)
         for self.unfinished, prepared in ahead:

@@ -138,6 +138,14 @@ class MalformedError(ValueError):
     """A line says that it is a RECORD, STATE, … and is not one; ``str()`` quotes nothing of it."""
 
 
+class BrokenRecord(MalformedError):
+    """A RECORD whose ``data`` is no object; ``stream`` is its stream's name and namespace."""
+
+    def __init__(self, stream: tuple[str, str | None]) -> None:
+        super().__init__("broken RECORD message: its data is no object")
+        self.stream = stream
+
+
 _CLAIMS = re.compile(
     rb'\s*\{\s*"type"\s*:\s*"(?:RECORD|STATE|TRACE|CONTROL|SPEC|CATALOG|CONNECTION_STATUS)"'
 )
@@ -174,7 +182,8 @@ def gather(
 ) -> list[Batch | Envelope | bytes | MalformedError]:
     """What :func:`decode_chunk` gave, with its RECORDs in batches before what came after them.
 
-    Nothing follows an error.
+    Nothing follows an error, unless it is a record's own: its stream may be none that was asked
+    for.
     """
     gathered: list[Batch | Envelope | bytes | MalformedError] = []
     batch = Batch()
@@ -183,10 +192,10 @@ def gather(
             record = item.record
             if record is not None and item.type == "RECORD":
                 data = bytes(record.data)
+                name = (record.stream, record.namespace)
                 if data[0] != 0x7B:  # "{"
-                    item = MalformedError("broken RECORD message: its data is no object")
+                    item = BrokenRecord(name)
                 else:
-                    name = (record.stream, record.namespace)
                     found = batch.get(name)
                     if found is None:
                         found = batch[name] = ([], [])
@@ -200,7 +209,7 @@ def gather(
             gathered.append(batch)
             batch = Batch()
         gathered.append(item)
-        if isinstance(item, MalformedError):
+        if isinstance(item, MalformedError) and not isinstance(item, BrokenRecord):
             return gathered
     if batch:
         gathered.append(batch)

@@ -11,7 +11,7 @@ import msgspec
 from atlas.connectors import protocol
 from atlas.connectors.config import Redactor
 from atlas.connectors.install import Connector
-from atlas.connectors.protocol import Batch, Control, Failure, State, Status
+from atlas.connectors.protocol import Batch, BrokenRecord, Control, Failure, State, Status
 from atlas.connectors.runner import learn, prepare
 from atlas.connectors.session import OnLog, Session, to_json
 from atlas.connectors.wire import Envelope
@@ -150,11 +150,16 @@ class Reader:
         self._session.raise_for_end()
 
     def _chunk(
-        self, envelopes: list[Batch | Envelope]
+        self, envelopes: list[Batch | Envelope | BrokenRecord]
     ) -> Iterator[Records | State | Status | Control]:
         for envelope in envelopes:
             if isinstance(envelope, Batch):
                 yield from self._batch(envelope)
+                continue
+            if isinstance(envelope, BrokenRecord):
+                if envelope.stream in self._keys:
+                    raise self._session.malformed(envelope)
+                self.ignored += 1
                 continue
             message = self._session.take(envelope)
             if isinstance(message, Control):

@@ -13,7 +13,7 @@ from atlas.connectors import docker, protocol, workspace
 from atlas.connectors.child import Child, describe_exit
 from atlas.connectors.config import Redactor, one_line
 from atlas.connectors.install import Connector
-from atlas.connectors.protocol import Batch, MalformedError
+from atlas.connectors.protocol import Batch, BrokenRecord, MalformedError
 from atlas.connectors.wire import Envelope
 from atlas.errors import TerminalError, TransientError
 from atlas.model.stream import StreamKey
@@ -96,7 +96,7 @@ class Session:
         """End the process group; from any thread."""
         self._child.stop()
 
-    def chunks(self) -> Iterator[list[Batch | Envelope]]:
+    def chunks(self) -> Iterator[list[Batch | Envelope | BrokenRecord]]:
         """Yield the messages as they come, in lists (a chunk of output each), RECORDs in batches.
 
         Raises:
@@ -105,9 +105,9 @@ class Session:
         """
         for found, repairs in self._child.chunks(_taken_apart):
             self.repaired += repairs
-            envelopes: list[Batch | Envelope] = []
+            envelopes: list[Batch | Envelope | BrokenRecord] = []
             for item in found:
-                if isinstance(item, Batch | Envelope):
+                if isinstance(item, Batch | Envelope | BrokenRecord):
                     envelopes.append(item)
                 elif isinstance(item, bytes):
                     self.garbage += 1
@@ -145,7 +145,7 @@ class Session:
         """Yield every message that is not the session's own business; for short answers."""
         for envelopes in self.chunks():
             for envelope in envelopes:
-                if isinstance(envelope, Batch) or envelope.type == "RECORD":
+                if not isinstance(envelope, Envelope) or envelope.type == "RECORD":
                     continue
                 if (message := self.take(envelope)) is not None:
                     yield message
@@ -229,11 +229,17 @@ class Session:
         return ""
 
 
+_OBJECT_BYTES = 200
+"""About what a message takes in memory beside its own bytes, and a record half of it."""
+
+
 def _taken_apart(
     chunk: bytes,
-) -> tuple[list[Batch | Envelope | bytes | MalformedError], int]:
+) -> tuple[int, tuple[list[Batch | Envelope | bytes | MalformedError], int]]:
     decoded, repairs = protocol.decode_chunk(chunk)
-    return protocol.gather(decoded), repairs
+    gathered = protocol.gather(decoded)
+    size = len(chunk) + (len(gathered) + len(decoded)) * _OBJECT_BYTES // 2
+    return size, (gathered, repairs)
 
 
 def to_json(value: Any) -> bytes:

@@ -15,12 +15,13 @@ from atlas.model.stage import Status
 @dataclass(frozen=True, slots=True)
 class Progress:
     """How far a stream of a run came; ``first_open``: position of its first stage that did not
-    succeed."""
+    succeed; ``gone``: its source had it no more, so that there is nothing to go on with."""
 
     id: int
     status: Status
     explored: bool
     first_open: int
+    gone: bool
 
 
 def retriable(conn: sa.Connection, run_id: str) -> None:
@@ -80,8 +81,14 @@ def progress(conn: sa.Connection, run_id: str) -> list[Progress]:
         .scalar_subquery()
     )
     rows = conn.execute(
-        sa.select(run_stream.c.id, run_stream.c.status, run_stream.c.explored_at, first)
+        sa.select(
+            run_stream.c.id,
+            run_stream.c.status,
+            run_stream.c.explored_at,
+            first,
+            sa.func.coalesce(run_stream.c.configured["gone"].as_boolean(), sa.false()),
+        )
         .where(run_stream.c.run_id == run_id)
         .order_by(run_stream.c.id)
     )
-    return [Progress(row[0], Status(row[1]), row[2] is not None, row[3]) for row in rows]
+    return [Progress(row[0], Status(row[1]), row[2] is not None, row[3], row[4]) for row in rows]

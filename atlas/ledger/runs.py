@@ -42,7 +42,7 @@ class RunStream:
     run_id: str
     configured: ConfiguredStream
     refreshes: bool
-    status: Status
+    gone: bool
     explored: bool
     rows_explore: int
     rows_carried: int
@@ -135,12 +135,15 @@ def add_streams(
     run_id: str,
     streams: list[tuple[ConfiguredStream, bool]],
     stages: list[Stage],
+    *,
+    gone: bool = False,
 ) -> None:
     """The streams of a run with their stages after explore; those already there stay as they are.
 
     Args:
         streams: each with whether it is read from its start (and so replaces what is gone).
         stages: the order of the pipeline, explore first.
+        gone: whether they are streams that the source has no more, and is not asked for.
     """
     for configured, refreshes in streams:
         new = conn.execute(
@@ -149,7 +152,7 @@ def add_streams(
                 run_id=run_id,
                 namespace=configured.key.namespace or "",
                 stream=configured.key.name,
-                configured=_document(configured, refreshes),
+                configured=_document(configured, refreshes=refreshes, gone=gone),
             )
             .on_conflict_do_nothing()
             .returning(run_stream.c.id)
@@ -395,7 +398,7 @@ def row_of(conn: sa.Connection, run_id: str) -> sa.Row[Any]:
     return row
 
 
-def _document(configured: ConfiguredStream, refreshes: bool) -> dict[str, Any]:
+def _document(configured: ConfiguredStream, *, refreshes: bool, gone: bool) -> dict[str, Any]:
     return {
         "json_schema": configured.json_schema,
         "sync_mode": configured.sync_mode.value,
@@ -403,6 +406,7 @@ def _document(configured: ConfiguredStream, refreshes: bool) -> dict[str, Any]:
         "primary_key": [list(path) for path in configured.primary_key],
         "refreshes": refreshes,
         "cut": configured.cut,
+        "gone": gone,
     }
 
 
@@ -421,7 +425,7 @@ def restore(row: sa.Row[Any]) -> RunStream:
             cut=document.get("cut", False),
         ),
         refreshes=document["refreshes"],
-        status=Status(row.status),
+        gone=document.get("gone", False),
         explored=row.explored_at is not None,
         rows_explore=row.rows_explore,
         rows_carried=row.rows_carried,

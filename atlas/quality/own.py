@@ -171,6 +171,8 @@ def _section(key: yaml.Node, body: yaml.Node) -> _Section:
         )
     if match["kind"] == "filter" and match["filter"] is None:
         raise _error(line, f"`{heading}` needs a name in brackets")
+    if match["kind"] == "filter" and isinstance(body, yaml.MappingNode) and body.flow_style:
+        raise _error(line, f"below `{heading}:` stands `where: …`, on a line of its own")
     return _Section(line, match["kind"], match["name"].strip('"'), match["filter"], heading, body)
 
 

@@ -106,7 +106,7 @@ class SodaHost:
         """
         # A heading of one's own without quotes is SQL's name in lower case.
         names = [data_set(plan.stream), data_set(plan.stream.lower())]
-        apart = {name.encode()[:63]: name for name in reversed(names)}
+        apart = {name.encode()[:63].decode(errors="ignore"): name for name in reversed(names)}
         request = {
             "dsn": _connection(database_url, timeout),
             "schema": schema,

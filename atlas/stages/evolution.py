@@ -119,9 +119,10 @@ def _of_streams(
         return [], set()
     if connection.streams is not None:
         named = {item.key for item in offer.configured}
-        back = named & source_changes.gone(conn, connection.name)
-        gone = {item.key for item in offer.gone}
-        return _of_existence(set(), gone, back), set()
+        # Each is gone in every run; it is news, and has to be accepted, once.
+        told = source_changes.gone(conn, connection.name)
+        gone = {item.key for item in offer.gone} - told
+        return _of_existence(set(), gone, named & told), set()
     whole = source_changes.whole_before(conn, connection_id, this.id)
     if not whole:
         return [], set()  # only some were asked for so far: the others are not new

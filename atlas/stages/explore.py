@@ -7,6 +7,8 @@ states are committed is :mod:`atlas.stages.landing`'s.
 
 from __future__ import annotations
 
+import contextlib
+import json
 import logging
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +17,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from atlas.connectors import runner
-from atlas.connectors.config import secrets
+from atlas.connectors.config import REFERENCE, secrets
 from atlas.connectors.configure import configure
 from atlas.connectors.install import Connector, resolve
 from atlas.connectors.protocol import Control, State
@@ -91,17 +93,18 @@ def run(work: Work) -> None:
             runs.add_streams(
                 conn,
                 this.id,
-                [(item, item.sync_mode is SyncMode.FULL_REFRESH) for item in configured + gone],
+                [(item, item.sync_mode is SyncMode.FULL_REFRESH) for item in configured],
                 ORDER,
             )
+            runs.add_streams(conn, this.id, [(item, False) for item in gone], ORDER, gone=True)
             for item in runs.streams(conn, this.id):
-                if item.configured in gone:
+                if item.gone:
                     ends.end_stream(conn, item.id, Status.FAILED, _GONE)
     with work.transaction() as conn:
         streams = [
             _prepare(conn, connection, this.id, item)
             for item in runs.streams(conn, this.id)
-            if item.explored or not item.status.ended
+            if not item.gone
         ]
         present = state.get(conn, stored.id)
     pending = [item for item in streams if not item.stream.explored]
@@ -136,8 +139,8 @@ def _ask(
 ) -> list[AvailableStream]:
     """What the source offers; and, of a configuration that it has not seen, whether it works.
 
-    One after the other where the configuration has a secret: a token that the first one rotates is
-    the one that the second one needs. Else both at once, for starting a connector takes seconds.
+    One after the other where the configuration may hold a token: if the first one rotates it, the
+    second one needs the new one. Else both at once, for starting a connector takes seconds.
     """
     settings, watch = work.settings, work.when_lost
 
@@ -153,18 +156,16 @@ def _ask(
 
     if checked:
         return discover()
-    if secrets(spec, rotation.config):
-        check()
-        return discover()
-    with ThreadPoolExecutor(1) as pool:
-        checking = pool.submit(check)
-        try:
-            available = discover()
-        except AtlasError:
-            checking.result()  # its own word on the configuration is the better error
-            raise
-        checking.result()
-    return available
+    if not secrets(spec, rotation.config) and not REFERENCE.search(json.dumps(rotation.config)):
+        with ThreadPoolExecutor(1) as pool:
+            checking = pool.submit(check)
+            with contextlib.suppress(AtlasError):
+                available = discover()
+                checking.result()
+                return available
+        # One may not have borne the other: now alone, for an answer that can be relied on.
+    check()
+    return discover()
 
 
 def _known(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from atlas.errors import ActiveRun
+from atlas.errors import ActiveRun, Conflict
 from atlas.layers import staging
 from atlas.ledger import ends, outbox, retries, runs
 from atlas.ledger.database import classified, cursor
@@ -49,7 +49,7 @@ def _record(conn: sa.Connection, run_id: str) -> list[int]:
     explore = retries.explore_status(conn, run_id) is not Status.SUCCEEDED
     read = []
     for progress in retries.progress(conn, run_id):
-        if progress.status is Status.SUCCEEDED:
+        if progress.status is Status.SUCCEEDED or progress.gone:
             continue
         first = progress.first_open
         if not progress.explored:
@@ -61,6 +61,11 @@ def _record(conn: sa.Connection, run_id: str) -> list[int]:
             if progress.id not in staged and first <= ORDER.index(Stage.CHART):
                 first = ORDER.index(Stage.PII)
         keep[progress.id] = first
+    if not keep and not explore:
+        raise Conflict(
+            f"run {run_id}: nothing failed in it but streams that its source has no more: take "
+            "them from the connection's streams, or bring them back and sync"
+        )
     ends.reopen(conn, run_id, explore=explore, keep=keep)
     messages = [outbox.put(conn, "stream", str(item)) for item in read]
     if explore:

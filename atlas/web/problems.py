@@ -128,6 +128,12 @@ _KINDS = (
         "Too many operations have not ended",
         "Wait for those that this key has asked for; ask again after `Retry-After` seconds.",
     ),
+    Kind(
+        "too-many-uploads",
+        429,
+        "Too many files are being received",
+        "Send it again after `Retry-After` seconds.",
+    ),
     Kind("internal-error", 500, "Atlas failed", "The log tells why, under the `request_id`."),
     Kind(
         "unavailable",

@@ -10,6 +10,10 @@ import pytest
 from atlas.connectors.ahead import Ahead
 
 
+def _counted(piece: bytes) -> tuple[int, bytes]:
+    return len(piece), piece
+
+
 def test_pieces_come_in_order_and_then_the_error() -> None:
     def pieces() -> Iterator[bytes]:
         for number in range(1000):
@@ -17,7 +21,7 @@ def test_pieces_come_in_order_and_then_the_error() -> None:
         raise OSError("broke off")
 
     found = []
-    ahead = Ahead(pieces(), 10, bytes)
+    ahead = Ahead(pieces(), 10, _counted)
     with pytest.raises(OSError, match="broke off"):
         found.extend(ahead)
     assert found == [b"%d" % number for number in range(1000)]
@@ -35,7 +39,7 @@ def test_it_works_while_nobody_takes_and_stops_at_its_bound() -> None:
                 full.set()
             yield b"x" * 10
 
-    ahead = Ahead(pieces(), 50, bytes)
+    ahead = Ahead(pieces(), 50, _counted)
     # five wait, and the sixth is at hand; nobody has taken one yet
     assert full.wait(20)
     taken = iter(ahead)
@@ -57,7 +61,7 @@ def test_closing_ends_an_iterator_that_waits_for_room() -> None:
         finally:
             ended.set()
 
-    ahead = Ahead(pieces(), 1, bytes)
+    ahead = Ahead(pieces(), 1, _counted)
     ahead.close()
     del ahead
     assert ended.wait(20)

@@ -341,3 +341,26 @@ def test_utf16_is_no_noise(encoding: str) -> None:
     found, _ = protocol.decode_chunk(lines.encode(encoding))
     assert isinstance(found[0], MalformedError)
     assert "UTF-16" in str(found[0])
+
+
+def test_records_are_gathered_by_stream_up_to_what_is_no_record() -> None:
+    lines = [
+        b'{"type":"RECORD","record":{"stream":"a","data":{"n":1},"emitted_at":1}}',
+        b'{"type":"RECORD","record":{"stream":"b","data":{"n":2},"emitted_at":2}}',
+        b"a log line",
+        b'{"type":"RECORD","record":{"stream":"a","data":{"n":3},"emitted_at":3}}',
+        b'{"type":"STATE","state":{"type":"LEGACY","data":{}}}',
+        b'{"type":"RECORD","record":{"stream":"c","data":[4],"emitted_at":4}}',
+        b'{"type":"RECORD","record":{"stream":"a","data":{"n":5},"emitted_at":5}}',
+    ]
+    decoded, _ = protocol.decode_chunk(b"\n".join(lines) + b"\n")
+    log, first, state, broken, last = protocol.gather(decoded)
+    assert log == b"a log line"
+    assert first == {
+        ("a", None): ([b'{"n":1}', b'{"n":3}'], [1, 3]),
+        ("b", None): ([b'{"n":2}'], [2]),
+    }
+    assert isinstance(state, protocol.Envelope)
+    assert isinstance(broken, protocol.BrokenRecord)
+    assert broken.stream == ("c", None)
+    assert last == {("a", None): ([b'{"n":5}'], [5])}

@@ -6,10 +6,13 @@ import json
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
+from atlas.errors import Conflict
 from atlas.ledger import source_changes
 from atlas.model.evolution import SchemaPolicy
 from atlas.model.stream import StreamSelection
+from atlas.sync.retry import _record, retry
 from tests.stages.conftest import Source, row
 
 
@@ -91,6 +94,60 @@ def test_a_stream_that_is_named_and_gone_fails_alone(shop: Source) -> None:
     _offer(shop, users={}, orders={})
     assert shop.run()["orders"].explored
     assert _told(shop) == [("orders", None, "stream_removed"), ("orders", None, "stream_returned")]
+
+
+def test_a_stream_that_is_gone_is_refused_until_it_is_accepted_and_then_no_more(
+    shop: Source,
+) -> None:
+    _offer(shop, users={}, orders={})
+    shop.streams = {"users": StreamSelection(), "orders": StreamSelection()}
+    shop.policy = SchemaPolicy.FAIL
+    shop.run()
+    del shop.rows["orders"]
+    run_id = shop.begin()
+    assert "orders" in str(shop.attempt(run_id))
+    shop.end(run_id)
+    with shop.engine.begin() as conn:
+        source_changes.accept(conn, shop.id)
+    for _ in range(2):
+        assert not shop.run()["orders"].explored
+    assert _told(shop) == [("orders", None, "stream_removed")]
+
+
+def test_a_stream_that_is_gone_is_not_asked_for_by_a_retry(shop: Source) -> None:
+    """A source that passes over it without a word would be taken to say that it has no rows."""
+    _offer(shop, users={}, orders={})
+    shop.streams = {"users": StreamSelection(), "orders": StreamSelection()}
+    shop.run()
+    del shop.rows["orders"]
+    run_id = shop.begin()
+    assert shop.attempt(run_id) is None
+    with shop.engine.begin() as conn:
+        conn.execute(
+            sa.text(
+                "UPDATE pipeline.stage_run SET status = 'succeeded' WHERE run_id = :r;"
+                "UPDATE pipeline.run_stream SET status = 'succeeded'"
+                " WHERE run_id = :r AND stream = 'users';"
+                "UPDATE pipeline.run SET status = 'failed' WHERE id = :r"
+            ),
+            {"r": run_id},
+        )
+    with pytest.raises(Conflict, match="nothing failed in it but streams that its source has no"):
+        retry(shop.engine, shop.settings, run_id)
+    with shop.engine.begin() as conn:
+        conn.execute(
+            sa.text(
+                "UPDATE pipeline.stage_run SET status = 'failed'"
+                " WHERE run_id = :r AND stage = 'explore';"
+                "UPDATE pipeline.run_stream SET status = 'failed', explored_at = NULL"
+                " WHERE run_id = :r;"
+            ),
+            {"r": run_id},
+        )
+        _record(conn, run_id)
+    assert shop.attempt(run_id) is None
+    found = shop.end(run_id)
+    assert (found["users"].explored, found["orders"].explored) == (True, False)
 
 
 def test_without_any_of_its_streams_a_run_fails(shop: Source) -> None:

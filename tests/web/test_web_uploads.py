@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import stat
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,6 +19,12 @@ from atlas.settings import Settings
 
 BASE = "/api/v1/uploads"
 CONTENT = b"id,amount\n1,2.50\n"
+
+
+def _left(settings: Settings) -> list[str]:
+    """Names of all files, of whole ones and of parts."""
+    root = uploads.directory(settings).parent
+    return sorted(path.name for path in root.rglob("*") if path.is_file())
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +49,7 @@ def test_what_was_sent_may_be_read_over_http(api: Any, settings: Settings) -> No
     config = {"config": {"path": sent.json["path"]}}
     asked = api.post("/api/v1/connectors/source-files/check", json=config)
     assert asked.status_code == 202
-    beside = {"config": {"path": str(path.parent.parent)}}
+    beside = {"config": {"path": str(path.parent.parent)}}  # where parts are
     assert api.post("/api/v1/connectors/source-files/check", json=beside).status_code == 422
 
 
@@ -79,9 +86,8 @@ def test_one_that_is_too_large_leaves_what_was_there(
         environ = {"wsgi.input_terminated": True, "wsgi.input": io.BytesIO(b"y" * 101)}
         refused = api.call("PUT", f"{BASE}/a.csv", environ_overrides=environ)
     assert (refused.status_code, "100 bytes" in refused.json["detail"]) == (413, True)
-    folder = uploads.directory(settings)
-    assert (folder / "a.csv").read_bytes() == b"x" * 100
-    assert [path.name for path in folder.iterdir()] == ["a.csv"]
+    assert (uploads.directory(settings) / "a.csv").read_bytes() == b"x" * 100
+    assert _left(settings) == ["a.csv"]
 
 
 def test_one_that_breaks_off_leaves_nothing(settings: Settings) -> None:
@@ -91,13 +97,47 @@ def test_one_that_breaks_off_leaves_nothing(settings: Settings) -> None:
 
     with pytest.raises(ConnectionResetError):
         uploads.save("a.csv", broken(), settings)
-    assert list(uploads.directory(settings).iterdir()) == []
+    assert _left(settings) == []
+
+
+@pytest.mark.parametrize("terminated", [True, False])
+def test_a_client_that_goes_away_leaves_what_was_there(
+    api: Any, settings: Settings, terminated: bool
+) -> None:
+    """As gunicorn hands such a body over: what came of it, and then nothing, without an error."""
+    assert _put(api, "a.csv").status_code == 200
+    environ = {
+        "wsgi.input_terminated": terminated,
+        "wsgi.input": io.BytesIO(b"12345"),
+        "CONTENT_LENGTH": "1000",
+    }
+    broken = api.call("PUT", f"{BASE}/a.csv", environ_overrides=environ)
+    assert (broken.status_code, "broke off" in broken.json["detail"]) == (400, True)
+    assert (uploads.directory(settings) / "a.csv").read_bytes() == CONTENT
+    assert _left(settings) == ["a.csv"]
+
+
+def test_a_process_receives_two_at_a_time(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from atlas.web.api import uploads as routes
+
+    monkeypatch.setattr(routes, "_places", threading.BoundedSemaphore(1))
+    with routes._places:
+        refused = _put(api, "a.csv")
+    assert (refused.status_code, "Retry-After" in refused.headers) == (429, True)
+    assert _put(api, "a.csv").status_code == 200
+
+
+def test_where_nothing_can_be_kept(api: Any, app: Flask, settings: Settings, tmp_path: Any) -> None:
+    (tmp_path / "file").write_text("no directory")
+    app.config["ATLAS_SETTINGS"] = replace(settings, uploads=tmp_path / "file")
+    refused = _put(api, "a.csv")
+    assert (refused.status_code, "cannot be kept" in refused.json["detail"]) == (500, True)
 
 
 def test_what_a_killed_process_left_is_removed_after_a_day(settings: Settings) -> None:
     uploads.save("a.csv", [CONTENT], settings)
-    folder = uploads.directory(settings)
-    old, young = folder / ".old.part", folder / ".young.part"
+    folder = uploads.directory(settings).with_name("parts")
+    old, young = folder / "old", folder / "young"
     for part in (old, young):
         part.write_bytes(b"x")
     os.utime(old, (time.time() - 90_000,) * 2)

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import threading
 from collections.abc import Iterator
+from typing import IO
 
 import msgspec
 from flask import Response, request
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 from atlas.connectors import uploads
 from atlas.web.answers import answer
 from atlas.web.database import settings
 from atlas.web.operations import Operation, Returns
-from atlas.web.problems import Problem
+from atlas.web.problems import RETRY_AFTER, Problem
 from atlas.web.source_models import Upload, UploadFilter, UploadPage, UploadRemoved
 
 _PIECE = 256 * 1024
+_SILENCE = 30.0
+"""Seconds without a byte after which a body has broken off."""
+_AT_ONCE = 2
+"""Uploads that a process receives at a time: each holds a thread; the others answer the rest."""
+_places = threading.BoundedSemaphore(_AT_ONCE)
+log = logging.getLogger(__name__)
+
 _EXAMPLE = {
     "name": "orders.csv",
-    "path": "/srv/atlas/uploads/orders.csv",
+    "path": "/srv/atlas/uploads/files/orders.csv",
     "bytes": 52731,
     "modified_at": "2025-03-01T09:00:01Z",
 }
@@ -38,8 +49,22 @@ def put_upload(upload: str) -> Response:
         raise Problem("unsupported-media-type", "send the file as it is, not encoded")
     if request.content_length is None and not _ends_itself():
         raise Problem("malformed-request", "the body's length is missing: send Content-Length")
-    limit = settings().max_upload_bytes
-    return answer(_document(uploads.save(upload, _body(limit), settings())))
+    if not _places.acquire(blocking=False):
+        raise Problem(
+            "too-many-uploads",
+            f"{_AT_ONCE} files are being received here; wait for one of them to end",
+            headers={"Retry-After": str(RETRY_AFTER)},
+        )
+    try:
+        kept = uploads.save(upload, _body(settings().max_upload_bytes), settings())
+    except OSError as error:
+        log.error("an upload cannot be kept: %s", error)
+        raise Problem(
+            "internal-error", f"the file cannot be kept: {error.strerror}; the log tells where"
+        ) from error
+    finally:
+        _places.release()
+    return answer(_document(kept))
 
 
 def delete_upload(upload: str) -> Response:
@@ -61,11 +86,40 @@ def _body(limit: int) -> Iterator[bytes]:
     unannounced = request.content_length is None
     stream = request.environ["wsgi.input"] if unannounced else request.stream
     received = 0
-    while piece := stream.read(_PIECE):
-        received += len(piece)
-        if received > limit:
-            raise RequestEntityTooLarge
-        yield piece
+    with _patience():
+        while piece := _read(stream):
+            received += len(piece)
+            if received > limit:
+                raise RequestEntityTooLarge
+            yield piece
+    # The server gives what came of a body whose client went away, and no error.
+    if not unannounced and received != request.content_length:
+        raise _BROKEN
+
+
+def _read(stream: IO[bytes]) -> bytes:
+    try:
+        return stream.read(_PIECE)
+    except (OSError, ClientDisconnected) as error:
+        raise _BROKEN from error
+
+
+_BROKEN = Problem("malformed-request", "the body broke off; nothing was kept, send it again")
+
+
+@contextlib.contextmanager
+def _patience() -> Iterator[None]:
+    """While this lasts, a client that is silent for long has gone."""
+    connection = request.environ.get("gunicorn.socket")
+    if connection is None:
+        yield
+        return
+    before = connection.gettimeout()
+    connection.settimeout(_SILENCE)
+    try:
+        yield
+    finally:
+        connection.settimeout(before)
 
 
 def _document(upload: uploads.Upload) -> dict[str, object]:
@@ -98,7 +152,13 @@ OPERATIONS = [
         handler=put_upload,
         receives="application/octet-stream",
         returns={200: Returns(Upload, "The file.", example=_EXAMPLE)},
-        problems=("malformed-request", "too-large", "unsupported-media-type", "invalid-request"),
+        problems=(
+            "malformed-request",
+            "too-large",
+            "too-many-uploads",
+            "unsupported-media-type",
+            "invalid-request",
+        ),
     ),
     Operation(
         method="DELETE",
