@@ -14,6 +14,7 @@ from atlas.cli.connections import apply, connections
 from atlas.cli.connectors import connectors
 from atlas.cli.demo import demo
 from atlas.cli.keys import keys
+from atlas.cli.pii import pii
 from atlas.cli.runs import runs, sync
 from atlas.cli.stack import down, migrate, status, up
 from atlas.cli.state import state
@@ -46,6 +47,7 @@ _COMMANDS = (
     sync,
     runs,
     state,
+    pii,
     keys,
     demo,
 )

@@ -16,7 +16,7 @@ from atlas.ledger.secrets import encrypt, fingerprint, hold, reader
 from atlas.ledger.state_basis import chosen_anew, reset_command
 from atlas.ledger.state_changes import Change
 from atlas.ledger.tables import connection as table
-from atlas.ledger.tables import run, run_stream, source_change
+from atlas.ledger.tables import pii_override, run, run_stream, source_change
 from atlas.model.connection import Connection, selection
 from atlas.model.evolution import SchemaPolicy
 
@@ -161,6 +161,7 @@ def streams_read(conn: sa.Connection, name: str) -> list[int]:
 def forget_runs(conn: sa.Connection, name: str) -> None:
     """Delete all runs of connections of this name, with all that is written about them."""
     conn.execute(source_change.delete().where(source_change.c.connection == name))
+    conn.execute(pii_override.delete().where(pii_override.c.connection == name))
     conn.execute(run.delete().where(run.c.connection == name))
 
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
@@ -50,34 +51,51 @@ def put_findings(conn: sa.Connection, run_stream_id: int, verdicts: list[Verdict
     )
 
 
-def findings(conn: sa.Connection, run_stream_id: int) -> list[Verdict]:
-    """What :func:`put_findings` was given."""
-    return _verdicts(conn, finding.c.run_stream_id == run_stream_id)
-
-
 def findings_before(
     conn: sa.Connection, connection: str, key: StreamKey, run_stream_id: int
-) -> list[Verdict]:
-    """The verdicts of the last scan of this stream before this one."""
-    last = (
-        sa.select(sa.func.max(run_stream.c.id))
+) -> list[Verdict] | None:
+    """The verdicts of the last scan of this stream before this one; None: it is the first."""
+    scan = last_scan(conn, connection, key, before=run_stream_id)
+    return None if scan is None else findings(conn, scan.run_stream_id)
+
+
+class Scan(NamedTuple):
+    """A scan for personal data that was done."""
+
+    run_stream_id: int
+    run_id: str
+    at: datetime
+
+
+def last_scan(
+    conn: sa.Connection, connection: str, key: StreamKey, before: int | None = None
+) -> Scan | None:
+    """The last scan of a stream, or the last before that of run stream ``before``."""
+    query = (
+        sa.select(run_stream.c.id, run_stream.c.run_id, stage_run.c.finished_at)
         .join(run, run.c.id == run_stream.c.run_id)
         .join(stage_run, stage_run.c.run_stream_id == run_stream.c.id)
         .where(
             run.c.connection == connection,
             run_stream.c.stream == key.name,
             run_stream.c.namespace == (key.namespace or ""),
-            run_stream.c.id < run_stream_id,
             stage_run.c.stage == Stage.PII.value,
             stage_run.c.status == Status.SUCCEEDED.value,
         )
-        .scalar_subquery()
+        .order_by(run_stream.c.id.desc())
+        .limit(1)
     )
-    return _verdicts(conn, finding.c.run_stream_id == last)
+    if before is not None:
+        query = query.where(run_stream.c.id < before)
+    row = conn.execute(query).one_or_none()
+    return None if row is None else Scan(*row)
 
 
-def _verdicts(conn: sa.Connection, which: sa.ColumnElement[bool]) -> list[Verdict]:
-    rows = conn.execute(sa.select(finding).where(which).order_by(finding.c.id))
+def findings(conn: sa.Connection, run_stream_id: int) -> list[Verdict]:
+    """What :func:`put_findings` was given."""
+    rows = conn.execute(
+        sa.select(finding).where(finding.c.run_stream_id == run_stream_id).order_by(finding.c.id)
+    )
     return [
         Verdict(
             column=row.column_name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -23,6 +24,40 @@ class Scope(StrEnum):
 
     VALUE = "value"
     SPAN = "span"
+
+
+class Says(StrEnum):
+    """What a person says of a column or leaf, against the scanner or instead of it."""
+
+    IS = "is"
+    IS_NOT = "is_not"
+    OPERATOR = "operator"
+    WITHDRAWN = "withdrawn"
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """A person's word on a column, or on one leaf of a nested column. It wins, in every run.
+
+    Attributes:
+        column: the column's name in the typed table.
+        path: JSON path of the leaf, "" for the column with all of its leaves.
+        says: ``is``: every value is ``entity_type``; ``is_not``: none is, or, without an entity
+            type, nothing in it is personal; ``operator``: it gets ``operator``, as if the
+            connection's policy named it; ``withdrawn``: what was said before holds no more.
+        actor: who said it.
+        why: the reason that was given.
+        at: when, in UTC.
+    """
+
+    column: str
+    path: str
+    says: Says
+    entity_type: str | None
+    operator: Operator | None
+    actor: str
+    why: str
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,24 +91,29 @@ def company(leaves: Iterable[Leaf]) -> Company:
     return Company(people=people, contact=contact, street=street)
 
 
-def decide(leaf: Leaf, company: Company) -> list[Finding]:
-    """The findings of one leaf: one of scope VALUE, or any number of scope SPAN, or none."""
+def decide(leaf: Leaf, company: Company, denied: frozenset[str] = frozenset()) -> list[Finding]:
+    """The findings of one leaf: one of scope VALUE, or any number of scope SPAN, or none.
+
+    Args:
+        denied: entity types that it is not, whatever speaks for them: what else is in it is then
+            found beside them.
+    """
     evidence = leaf.evidence
     if not evidence.sampled or leaf.type is ColumnType.BOOLEAN:
         return []
     if leaf.type in TIMES:
-        return _by(_birth(leaf, 1.0))
+        return _by(_birth(leaf, 1.0), denied)
     if leaf.type in _NUMBERS:
-        return _by(_number(leaf))
+        return _by(_number(leaf), denied)
     for rule in (_patterns, _claimed, _person, _place, _sticky):
         found = rule(leaf, company)
-        if found is not None:
-            return [found]
-    return _spans(leaf)
+        if left := _by(found, denied):
+            return left
+    return [found for found in _spans(leaf) if found.entity_type not in denied]
 
 
-def _by(found: Finding | None) -> list[Finding]:
-    return [] if found is None else [found]
+def _by(found: Finding | None, denied: frozenset[str]) -> list[Finding]:
+    return [] if found is None or found.entity_type in denied else [found]
 
 
 def _value(entity: str, score: float, share: float, reason: str) -> Finding:

@@ -89,6 +89,16 @@ def policy(name: str) -> Policy:
         raise UsageError(f"unknown pii policy {name!r}: {_near(name, POLICIES)}") from None
 
 
+def known_entity(name: str) -> None:
+    """See that there is such an entity type.
+
+    Raises:
+        UsageError: there is none; the message has the nearest name.
+    """
+    if name not in ENTITIES:
+        raise UsageError(f"pii: unknown entity type {name!r}: {_near(name, ENTITIES)}")
+
+
 def _operator(value: object, where: str) -> Operator:
     try:
         return Operator(str(value))
@@ -123,8 +133,7 @@ def parse(document: Mapping[str, Any] | None) -> Policy:
     base = policy(str(document.get("policy", "default")))
     entities = dict(base.entities)
     for entity, value in _mapping(document.get("entities") or {}, "entities").items():
-        if entity not in ENTITIES:
-            raise UsageError(f"pii: unknown entity type {entity!r}: {_near(entity, ENTITIES)}")
+        known_entity(entity)
         entities[entity] = _operator(value, f"entity type {entity}")
     columns = dict(base.columns)
     for column, value in _mapping(document.get("columns") or {}, "columns").items():

@@ -35,12 +35,15 @@ class Scanner:
         columns: Sequence[Column],
         keys: frozenset[str],
         first: Sequence[Mapping[str, Any]] = (),
+        searched: frozenset[str] = frozenset(),
     ) -> Study:
         """A study of a stream with ``columns``, or of a part of one.
 
         Args:
             keys: names of the primary key's columns.
             first: evidence of the stream's first part, to begin with what it showed.
+            searched: columns of which every value is searched, however clear it seems what they
+                are.
         """
         return Study(
             self.finder,
@@ -49,4 +52,5 @@ class Scanner:
             self._settings.pii_sample,
             self._settings.pii_threshold,
             first,
+            searched,
         )

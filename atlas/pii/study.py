@@ -46,6 +46,14 @@ _TRAITS: dict[str, Callable[[str], bool]] = {
 _NUMERIC = (ColumnType.BIGINT, ColumnType.NUMERIC)
 
 
+Denied = Callable[[str, str], frozenset[str]]
+"""Entity types that a column (path "") or the leaf at a path is not."""
+
+
+def _nothing_denied(_column: str, _path: str) -> frozenset[str]:
+    return frozenset()
+
+
 class Study:
     """Gathers evidence on the columns of one stream, batch by batch, in bounded memory.
 
@@ -61,12 +69,14 @@ class Study:
         sample: int,
         threshold: float,
         first: Sequence[Mapping[str, Any]] = (),
+        searched: frozenset[str] = frozenset(),
     ) -> None:
         self._finder = finder
         self._columns = {column.name: column for column in columns}
         self._keys = keys
         self._sample = sample
         self._threshold = threshold
+        self._searched = searched
         self._leaves: dict[tuple[str, str], Leaf] = {}
         self._roots: dict[str, Node] = {}
         self._first = {
@@ -132,11 +142,13 @@ class Study:
         evidence.values += len(values)
         distinct = values.unique()
         evidence.distinct += len(distinct)
-        if evidence.settled or prior.settled:
+        whole = column not in self._searched
+        if whole and (evidence.settled or prior.settled):
             return
         picked = self._pick(distinct, prior.sampled + evidence.sampled)
         self._observe_sample(leaf, picked)
-        evidence.settled |= settled(leaf)
+        if whole:
+            evidence.settled |= settled(leaf)
         if leaf.type is not ColumnType.TEXT:
             return
         evidence.read_all |= evidence.trait("prose") >= _READ_ALL
@@ -213,10 +225,13 @@ class Study:
             )
             leaf.evidence.add(Evidence.from_json(each["evidence"]))
 
-    def verdicts(self, policy: Policy) -> list[Verdict]:
+    def verdicts(self, policy: Policy, denied: Denied = _nothing_denied) -> list[Verdict]:
         """What each column and leaf is, and what ``policy`` does to it; in order of the columns.
 
         A primary key is tokenized where the policy would make different keys equal.
+
+        Args:
+            denied: entity types that a column, or a leaf at its path, is not.
 
         Raises:
             UsageError: the policy names a key column and asks for just that.
@@ -236,7 +251,8 @@ class Study:
                 continue
             for (column, path), leaf in sorted(self._leaves.items()):
                 if column == name:
-                    verdicts.extend(self._of_leaf(name, path, leaf, around, policy))
+                    not_it = denied(name, path.removesuffix("#"))
+                    verdicts.extend(self._of_leaf(name, path, leaf, around, policy, not_it))
             known = {verdict.path for verdict in verdicts if verdict.column == name}
             for place, operator in sorted(policy.columns.items()):
                 path = "$" + place.removeprefix(name)
@@ -246,14 +262,20 @@ class Study:
         return verdicts
 
     def _of_leaf(
-        self, column: str, path: str, leaf: Leaf, around: Company, policy: Policy
+        self,
+        column: str,
+        path: str,
+        leaf: Leaf,
+        around: Company,
+        policy: Policy,
+        denied: frozenset[str],
     ) -> list[Verdict]:
         place = path.removesuffix("#")
         explicit = policy.explicit(column, place)
         if place and explicit is not None and explicit is not Operator.KEEP:
             return [] if place != path else [self._imposed(column, place, explicit, around)]
         verdicts = []
-        for found in decide(leaf, around):
+        for found in decide(leaf, around, denied):
             if found.score < self._threshold:
                 continue
             operator = policy.operator(found.entity_type, column, place)

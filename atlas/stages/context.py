@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from atlas.layers import names
-from atlas.ledger import connections, runs
+from atlas.ledger import connections, overrides, runs
 from atlas.ledger.database import cursor
 from atlas.ledger.runs import Run, RunStream
 from atlas.ledger.secrets import keys
 from atlas.model.connection import Connection
+from atlas.model.personal import Override
 from atlas.model.stream import Column
 from atlas.settings import secret_key
 from atlas.stages.work import Held
@@ -23,6 +24,7 @@ class Context:
         columns: all that its tables have, also those that the present schema no longer names.
         key: names of the primary key's columns, in order; empty: it has none.
         cursor: name of the cursor's column, or None.
+        overrides: what people had said of its columns when the run was made.
         identity: what tokens and row hashes are derived from.
     """
 
@@ -33,6 +35,7 @@ class Context:
     columns: tuple[Column, ...]
     key: tuple[str, ...]
     cursor: str | None
+    overrides: tuple[Override, ...]
     identity: bytes = field(repr=False)
 
 
@@ -60,6 +63,7 @@ def load(work: Held) -> Context:
             tables=names.tables(cur, connection.name, stream.key),
             columns=columns,
             key=tuple(by_property.get(path[0], path[0]) for path in configured.primary_key),
+            overrides=tuple(overrides.of_stream(conn, connection.name, stream.key, run.created_at)),
             cursor=by_property.get(configured.cursor_field[0]) if configured.cursor_field else None,
             identity=keys(conn, secret).identity,
         )

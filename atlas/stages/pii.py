@@ -12,14 +12,16 @@ does not depend on who gathers it, nor on where the source's checkpoints fell.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from functools import cache
+from typing import Any
 
 import pyarrow as pa
 import sqlalchemy as sa
 
 from atlas.layers import explore as raw
 from atlas.layers import filling, staging
-from atlas.ledger import backlog, claims, outbox, parts, results, runs
+from atlas.ledger import backlog, claims, outbox, overrides, parts, results, runs
 from atlas.ledger.backlog import Carried
 from atlas.ledger.database import cursor
 from atlas.ledger.parts import Part, PartStatus
@@ -27,6 +29,7 @@ from atlas.ledger.secrets import derive
 from atlas.model.personal import Operator, Scope, Verdict
 from atlas.model.stream import Segment
 from atlas.pii.masker import Masker
+from atlas.pii.overrides import asked_for, denied, overridden, searched
 from atlas.pii.policy import MERGING, Policy, parse
 from atlas.pii.scanner import Scanner
 from atlas.pii.study import Study
@@ -73,7 +76,7 @@ def run(work: Work) -> None:
         with work.reading() as conn:
             planned = parts.of_stream(conn, stream.id)
     if planned[0].status is PartStatus.TO_STUDY:
-        study = _scanner(work.settings).study(context.columns, frozenset(context.key))
+        study = _study(work.settings, context)
         study.observe(_read(work, context, planned[0].run_id, planned[0].segment))
         with work.transaction() as conn:
             parts.own(conn, planned[0], study.evidence(), work.claim.holder)
@@ -98,12 +101,11 @@ def run_part(work: PartWork) -> None:
     """
     context = load(work)
     part, settings = work.part, work.settings
-    scanner, keys = _scanner(settings), frozenset(context.key)
     batch = _read(work, context, part.run_id, part.segment)
     if part.status is PartStatus.TO_STUDY:
         with work.reading() as conn:
             first = parts.first_evidence(conn, part.run_stream_id)
-        study = scanner.study(context.columns, keys, first)
+        study = _study(settings, context, first)
         study.observe(batch)
         with work.transaction() as conn:
             messages = parts.done(conn, part, evidence=study.evidence(), holder=work.holder)
@@ -147,7 +149,7 @@ def _at_once(
     work: Work, context: Context, carried: Carried, pieces: list[tuple[str, Segment]]
 ) -> None:
     """Few rows need no parts: they are studied and masked here."""
-    study = _scanner(work.settings).study(context.columns, frozenset(context.key))
+    study = _study(work.settings, context)
     batches = [(run_id, piece, _read(work, context, run_id, piece)) for run_id, piece in pieces]
     for _, _, batch in batches:
         study.observe(batch)
@@ -158,14 +160,14 @@ def _at_once(
         staging.create(cursor(conn), context.stream.id, context.columns, masker.columns)
         for (run_id, piece, _), twins in zip(batches, masked, strict=True):
             _write(conn, context, run_id, piece, twins)
-        results.put_findings(conn, context.stream.id, verdicts)
+        _keep(conn, context, verdicts)
         _count(conn, context, carried)
         work.finish(conn, rows=sum(piece.rows for _, piece in pieces))
 
 
 def _decide(work: Work, context: Context) -> None:
     """All parts are studied: make the verdicts, and the staging table by them."""
-    study = _scanner(work.settings).study(context.columns, frozenset(context.key))
+    study = _study(work.settings, context)
     with work.reading() as conn:
         for part in parts.of_stream(conn, context.stream.id):
             study.merge(part.evidence or ())
@@ -173,7 +175,7 @@ def _decide(work: Work, context: Context) -> None:
     masker = _masker(work.settings, context, verdicts)
     with work.transaction() as conn:
         staging.create(cursor(conn), context.stream.id, context.columns, masker.columns)
-        results.put_findings(conn, context.stream.id, verdicts)
+        _keep(conn, context, verdicts)
         parts.to_mask(conn, context.stream.id)
 
 
@@ -215,12 +217,30 @@ def _masker(settings: Settings, context: Context, verdicts: list[Verdict]) -> Ma
     return Masker(_scanner(settings), context.columns, verdicts, frozenset(context.key), tokens)
 
 
+def _study(settings: Settings, context: Context, first: Sequence[Mapping[str, Any]] = ()) -> Study:
+    return _scanner(settings).study(
+        context.columns, frozenset(context.key), first, searched(context.overrides)
+    )
+
+
 def _verdicts(work: Work, context: Context, study: Study) -> list[Verdict]:
-    stream = context.stream
+    stream, keys = context.stream, frozenset(context.key)
     with work.reading() as conn:
-        before = results.findings_before(conn, context.run.connection, stream.key, stream.id)
-    policy = parse(context.connection.pii)
-    return _with_earlier(study.verdicts(policy), before, policy, frozenset(context.key))
+        before = results.findings_before(conn, context.run.connection, stream.key, stream.id) or []
+    policy = asked_for(parse(context.connection.pii), context.overrides)
+    # What people deny must not hold on, nor keep this run's own verdicts out.
+    before = overridden(before, context.overrides, policy, keys)
+    now = study.verdicts(policy, denied(context.overrides))
+    found = _with_earlier(now, before, policy, keys)
+    return overridden(found, context.overrides, policy, keys)
+
+
+def _keep(conn: sa.Connection, context: Context, verdicts: list[Verdict]) -> None:
+    stream = context.stream
+    results.put_findings(conn, stream.id, verdicts)
+    before = results.findings_before(conn, context.run.connection, stream.key, stream.id)
+    if before is not None:
+        overrides.put_changes(conn, stream.id, before, verdicts)
 
 
 def _with_earlier(

@@ -33,6 +33,16 @@ ConnectorName = Annotated[
         examples=["source-faker"],
     ),
 ]
+DatasetName = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=63,
+        pattern=_STORABLE,
+        description="Name of a dataset: of its table in chart and navigate.",
+        examples=["shop_users"],
+    ),
+]
 UploadName = Annotated[
     str,
     Meta(

@@ -12,6 +12,7 @@ from atlas import __version__
 from atlas.web.models import (
     ConnectionName,
     ConnectorName,
+    DatasetName,
     ProblemDocument,
     RunId,
     StreamName,
@@ -27,6 +28,7 @@ PATH: dict[str, tuple[Any, str]] = {
     "stream": (StreamName, "Name of the stream, or `namespace.name`."),
     "connector": (ConnectorName, "Name of the connector."),
     "operation_id": (RunId, "Id of the operation."),
+    "dataset": (DatasetName, "Name of the dataset."),
     "upload": (UploadName, "Name of the file."),
 }
 """Parameters of paths: type and meaning."""

@@ -81,3 +81,62 @@ def test_a_person_may_say_otherwise(atlas: Atlas, tmp_path: Path) -> None:
     assert [name for name, _ in shown] == NAMES
     assert len({email for _, email in shown}) == len(NAMES)
     assert all("@" not in email for _, email in shown)
+
+
+def _shown(atlas: Atlas, column: str) -> set[str]:
+    return {v for (v,) in atlas.rows(f"SELECT {column} FROM chart.words_orders")}
+
+
+def test_what_people_say_wins_in_every_run_after(atlas: Atlas, tmp_path: Path) -> None:
+    people = [person(n, n, name, "call 5") for n, name in enumerate(NAMES, 1)]
+    rows = write(tmp_path / "rows.json", *people, schema=SCHEMA)
+    atlas.apply(source("words", rows))
+    atlas.sync("words", "--full-refresh")
+    assert not _shown(atlas, "first_name") & set(NAMES)
+    assert _shown(atlas, "remark") == {"call 5"}
+    say = ("pii", "override", "words_orders")
+    why = ("--why", "the officer knows")
+    atlas.json(*say, "remark", "--is", "PERSON", *why)
+    atlas.json(*say, "first_name", "--is-not", "any", *why)
+    entry = atlas.json(*say, "email", "--operator", "redact", *why)
+    assert (entry["column"], entry["says"], entry["operator"]) == ("email", "operator", "redact")
+    late = person(50, 50, "Zoe", "call 7")
+    write(rows, *people, late, schema=SCHEMA)
+    atlas.sync("words", "--full-refresh")
+    assert atlas.rows("SELECT first_name, email FROM chart.words_orders WHERE id = 50") == [
+        ("Zoe", "")
+    ]
+    assert not _shown(atlas, "remark") & {"call 5", "call 7"}
+    shown = atlas.json("pii", "show", "words_orders")
+    by_column = {each["column"]: each for each in shown["findings"]}
+    assert set(by_column) == {"email", "remark"}
+    assert by_column["remark"]["evidence"]["override"]["why"] == "the officer knows"
+    assert {word["says"] for word in shown["overrides"]} == {"is", "is_not", "operator"}
+    changes = atlas.json("pii", "changes", "words_orders")
+    assert {(each["column"], each["change"]) for each in changes} == {
+        ("email", "changed"),
+        ("first_name", "gone"),
+        ("remark", "found"),
+    }
+    atlas.json(*say, "first_name", "--withdraw", *why)
+    atlas.sync("words", "--full-refresh")
+    assert not _shown(atlas, "first_name") & {*NAMES, "Zoe"}
+    assert len(atlas.json("pii", "overrides", "words_orders")) == 4
+
+
+def test_what_cannot_be_said(atlas: Atlas, tmp_path: Path) -> None:
+    rows = write(tmp_path / "rows.json", person(1, 1, "Alice"), schema=SCHEMA)
+    atlas.apply(source("unsaid", rows))
+    atlas.sync("unsaid")
+    say = ("pii", "override", "unsaid_orders")
+    for arguments, told in (
+        (("email", "--is", "EMAIL", "--why", "x"), "did you mean EMAIL_ADDRESS?"),
+        (("mail", "--is", "PERSON", "--why", "x"), "has no column 'mail'"),
+        (("email", "--is", "PERSON", "--why", " "), "say why"),
+        (("email", "--withdraw", "--why", "x"), "nothing was said of it"),
+        (("email", "--why", "x"), "say one of"),
+    ):
+        refused = atlas.run(*say, *arguments, check=False)
+        assert (refused.returncode, told in refused.stderr) == (2, True), refused.stderr
+    nowhere = atlas.run("pii", "show", "nowhere", check=False)
+    assert (nowhere.returncode, "there is no dataset" in nowhere.stderr) == (2, True)

@@ -74,6 +74,48 @@ finding = sa.Table(
 )
 
 
+pii_override = sa.Table(
+    "pii_override",
+    metadata,
+    identity(),
+    sa.Column("connection", sa.Text, nullable=False),
+    sa.Column("namespace", sa.Text, nullable=False, server_default=""),
+    sa.Column("stream", sa.Text, nullable=False),
+    sa.Column("column_name", sa.Text, nullable=False),
+    sa.Column("path", sa.Text, nullable=False, server_default=""),
+    sa.Column("says", sa.Text, nullable=False),
+    sa.Column("entity_type", sa.Text),
+    sa.Column("operator", sa.Text),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("why", sa.Text, nullable=False),
+    sa.Column("at", time, nullable=False, server_default=now),
+    sa.CheckConstraint("says IN ('is', 'is_not', 'operator', 'withdrawn')", name="says"),
+    sa.CheckConstraint(
+        "(says = 'operator') = (operator IS NOT NULL)"
+        " AND (says <> 'is' OR entity_type IS NOT NULL)",
+        name="said",
+    ),
+    sa.Index("pii_override_of_stream", "connection", "namespace", "stream", "id"),
+    comment="what people said of columns; only ever added to, the last word on a place holds",
+)
+
+
+pii_change = sa.Table(
+    "pii_change",
+    metadata,
+    identity(),
+    _of_stream(),
+    sa.Column("column_name", sa.Text, nullable=False),
+    sa.Column("path", sa.Text, nullable=False, server_default=""),
+    sa.Column("entity_type", sa.Text, nullable=False),
+    sa.Column("change", sa.Text, nullable=False),
+    sa.Column("detail", JSONB, nullable=False),
+    sa.Column("at", time, nullable=False, server_default=now),
+    sa.CheckConstraint("change IN ('found', 'gone', 'changed')", name="change"),
+    comment="where the verdicts of a scan are other than those of the scan before",
+)
+
+
 check_result = sa.Table(
     "check_result",
     metadata,

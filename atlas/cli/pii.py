@@ -1,0 +1,174 @@
+"""``atlas pii``: what was found to be personal, and what people say against it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from atlas.cli.output import emit, json_option, note, table
+from atlas.cli.state import who
+from atlas.errors import UsageError
+from atlas.model.personal import Operator, Says
+
+_limit_option = click.option(
+    "--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="How many."
+)
+
+
+@click.group()
+def pii() -> None:
+    """Look at what was found to be personal, and say what is and what is not.
+
+    NAME is a dataset: a table's name in chart and navigate, such as shop_users.
+    """
+
+
+@pii.command()
+@click.argument("name")
+@json_option
+def show(name: str, as_json: bool) -> None:
+    """Show the verdicts on the columns of dataset NAME, and what people say of them."""
+    from atlas.cli.database import begin
+    from atlas.sync import personal
+
+    with begin() as conn:
+        found = personal.show(conn, name)
+    if as_json:
+        emit(found)
+        return
+    if found["scanned_at"] is None:
+        note(f"dataset {name} has not been scanned yet")
+    rows = [
+        [
+            each["column"],
+            each["entity_type"],
+            each["score"],
+            each["scope"],
+            each["operator"],
+            each["share"],
+            _by(each["evidence"].get("override")),
+        ]
+        for each in found["findings"]
+    ]
+    table(["column", "entity type", "score", "scope", "operator", "share", "said by"], rows)
+    _words(found["overrides"])
+
+
+@pii.command()
+@click.argument("name")
+@click.argument("column")
+@click.option("--is", "is_", metavar="TYPE", help="All of it is of this entity type.")
+@click.option(
+    "--is-not", metavar="TYPE", help="Nothing in it is of this entity type; `any`: of any."
+)
+@click.option(
+    "--operator",
+    type=click.Choice([each.value for each in Operator]),
+    help="It gets this operator.",
+)
+@click.option("--withdraw", is_flag=True, help="What was said before holds no more.")
+@click.option("--why", required=True, help="The reason, for others to read.")
+@json_option
+def override(
+    name: str,
+    column: str,
+    is_: str | None,
+    is_not: str | None,
+    operator: str | None,
+    withdraw: bool,
+    why: str,
+    as_json: bool,
+) -> None:
+    """Say what COLUMN of dataset NAME is; from the next run on that wins over every verdict.
+
+    COLUMN is a column of the table, or a leaf of a JSON column: address.city, tags[*].
+    """
+    from atlas.cli.database import begin
+    from atlas.sync import personal
+
+    given = [is_ is not None, is_not is not None, operator is not None, withdraw]
+    if sum(given) != 1:
+        raise UsageError("say one of --is, --is-not, --operator and --withdraw")
+    says = (Says.IS, Says.IS_NOT, Says.OPERATOR, Says.WITHDRAWN)[given.index(True)]
+    with begin() as conn:
+        entry = personal.say(
+            conn,
+            name,
+            column,
+            says,
+            entity_type=is_ or (None if is_not == "any" else is_not),
+            operator=None if operator is None else Operator(operator),
+            actor=who(),
+            why=why,
+        )
+    if as_json:
+        emit(entry)
+        return
+    note(f"column {entry['column']} of dataset {name}: said; it holds from the next run on")
+
+
+@pii.command()
+@click.argument("name")
+@_limit_option
+@json_option
+def overrides(name: str, limit: int, as_json: bool) -> None:
+    """List all that was ever said of the columns of dataset NAME, newest first."""
+    from atlas.cli.database import begin
+    from atlas.sync import personal
+
+    with begin() as conn:
+        found = personal.said(conn, name, limit=limit)
+    if as_json:
+        emit(found)
+        return
+    _words(found)
+
+
+@pii.command()
+@click.argument("name")
+@_limit_option
+@json_option
+def changes(name: str, limit: int, as_json: bool) -> None:
+    """List how the verdicts on dataset NAME changed from scan to scan, newest first."""
+    from atlas.cli.database import begin
+    from atlas.sync import personal
+
+    with begin() as conn:
+        found = personal.changes(conn, name, limit=limit)
+    if as_json:
+        emit(found)
+        return
+    rows = [
+        [
+            each["at"],
+            each["column"],
+            each["entity_type"],
+            each["change"],
+            *(_shortly(each["detail"][side]) for side in ("from", "to")),
+        ]
+        for each in found
+    ]
+    table(["at", "column", "entity type", "change", "from", "to"], rows)
+
+
+def _words(entries: list[dict[str, Any]]) -> None:
+    rows = [
+        [
+            each["at"],
+            each["column"],
+            " ".join(filter(None, (each["says"], each["entity_type"], each["operator"]))),
+            each["actor"],
+            each["why"],
+        ]
+        for each in entries
+    ]
+    table(["at", "column", "says", "who", "why"], rows)
+
+
+def _by(said: dict[str, Any] | None) -> str | None:
+    return None if said is None else str(said["actor"])
+
+
+def _shortly(verdict: dict[str, Any] | None) -> str | None:
+    return None if verdict is None else f"{verdict['operator']} ({verdict['scope']})"

@@ -1,0 +1,240 @@
+"""What people say of columns, and how the verdicts of scans change.
+
+What was said is never altered: a later word on the same place takes its place, and all of them stay
+to be read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from atlas.errors import NotFound, UsageError
+from atlas.ledger.tables import (
+    pii_change,
+    pii_override,
+    run,
+    run_stream,
+    stream_column,
+    stream_table,
+)
+from atlas.model.personal import Operator, Override, Says, Verdict
+from atlas.model.stream import StreamKey
+
+_PLACE = re.compile(r"([^.\[]*)(.*)", re.DOTALL)
+
+
+def dataset(conn: sa.Connection, name: str) -> tuple[str, StreamKey]:
+    """Connection and stream of the table ``name`` of chart and navigate.
+
+    Raises:
+        NotFound: no stream has it.
+    """
+    row = conn.execute(
+        sa.select(stream_table).where(stream_table.c.table_name == name)
+    ).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no dataset {name[:100]!r}: it is a table's name in chart")
+    return row.connection, StreamKey(row.stream, row.namespace or None)
+
+
+def put(
+    conn: sa.Connection,
+    connection: str,
+    stream: StreamKey,
+    place: str,
+    says: Says,
+    *,
+    entity_type: str | None,
+    operator: Operator | None,
+    actor: str,
+    why: str,
+) -> dict[str, Any]:
+    """Write down what somebody says of a place: a column, or a leaf of it (``column.leaf.of.it``,
+    ``column[*]``). The connection
+    must be locked, so that a run is made before it or after it.
+
+    Returns: the entry, as :func:`listed` has it.
+
+    Raises:
+        NotFound: the stream has no such column.
+        UsageError: nothing was said there that could be withdrawn.
+    """
+    column, rest = _PLACE.fullmatch(place).groups()  # type: ignore[union-attr] # takes any text
+    known = conn.execute(
+        sa.select(stream_column.c.column_name).where(
+            *_is(stream_column, connection, stream), stream_column.c.column_name == column
+        )
+    ).one_or_none()
+    if known is None:
+        raise NotFound(f"stream {stream} of connection {connection} has no column {column[:100]!r}")
+    path = f"${rest}" if rest else ""
+    if says is Says.WITHDRAWN and not any(
+        (item.column, item.path) == (column, path) for item in of_stream(conn, connection, stream)
+    ):
+        raise UsageError(f"column {place[:100]}: nothing was said of it that could be withdrawn")
+    row = conn.execute(
+        pii_override.insert()
+        .values(
+            connection=connection,
+            namespace=stream.namespace or "",
+            stream=stream.name,
+            column_name=column,
+            path=path,
+            says=says.value,
+            entity_type=entity_type,
+            operator=None if operator is None else operator.value,
+            actor=actor,
+            why=why,
+        )
+        .returning(pii_override)
+    ).one()
+    return _document(row)
+
+
+def of_stream(
+    conn: sa.Connection, connection: str, stream: StreamKey, until: datetime | None = None
+) -> list[Override]:
+    """What holds of a stream's columns: the last word on each place, in their order.
+
+    Args:
+        until: only what had been said by then. A run goes by what was said before it was made, in
+            all of its parts and attempts: what one of them searched, another relies on.
+    """
+    query = (
+        sa.select(pii_override)
+        .distinct(pii_override.c.column_name, pii_override.c.path)
+        .where(*_is(pii_override, connection, stream))
+        .order_by(pii_override.c.column_name, pii_override.c.path, pii_override.c.id.desc())
+    )
+    if until is not None:
+        query = query.where(pii_override.c.at <= until)
+    rows = conn.execute(query)
+    return [
+        Override(
+            column=row.column_name,
+            path=row.path,
+            says=Says(row.says),
+            entity_type=row.entity_type,
+            operator=None if row.operator is None else Operator(row.operator),
+            actor=row.actor,
+            why=row.why,
+            at=row.at,
+        )
+        for row in rows
+        if row.says != Says.WITHDRAWN.value
+    ]
+
+
+def listed(
+    conn: sa.Connection,
+    connection: str,
+    stream: StreamKey,
+    *,
+    limit: int,
+    after: int | None = None,
+) -> list[dict[str, Any]]:
+    """All that was said of a stream's columns, newest first; ``after``: with a smaller id."""
+    query = sa.select(pii_override).where(*_is(pii_override, connection, stream))
+    if after is not None:
+        query = query.where(pii_override.c.id < after)
+    rows = conn.execute(query.order_by(pii_override.c.id.desc()).limit(limit))
+    return [_document(row) for row in rows]
+
+
+def _document(row: sa.Row[Any]) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "column": row.column_name + row.path[1:],
+        "says": row.says,
+        "entity_type": row.entity_type,
+        "operator": row.operator,
+        "actor": row.actor,
+        "why": row.why,
+        "at": row.at,
+    }
+
+
+def _is(table: sa.Table, connection: str, stream: StreamKey) -> list[sa.ColumnElement[bool]]:
+    return [
+        table.c.connection == connection,
+        table.c.namespace == (stream.namespace or ""),
+        table.c.stream == stream.name,
+    ]
+
+
+def put_changes(
+    conn: sa.Connection, run_stream_id: int, before: Iterable[Verdict], now: Iterable[Verdict]
+) -> None:
+    """Write down where the verdicts ``now`` are other than those ``before``; a repeated attempt
+    replaces what an earlier one wrote."""
+    old = {(item.column, item.path, item.entity_type): item for item in before}
+    new = {(item.column, item.path, item.entity_type): item for item in now}
+    changes = []
+    for place in sorted(old.keys() | new.keys()):
+        was, became = old.get(place), new.get(place)
+        said = [None if it is None else _told(it) for it in (was, became)]
+        if said[0] == said[1]:
+            continue
+        change = "found" if was is None else "gone" if became is None else "changed"
+        column, path, entity_type = place
+        changes.append(
+            {
+                "run_stream_id": run_stream_id,
+                "column_name": column,
+                "path": path,
+                "entity_type": entity_type,
+                "change": change,
+                "detail": {"from": said[0], "to": said[1]},
+            }
+        )
+    conn.execute(pii_change.delete().where(pii_change.c.run_stream_id == run_stream_id))
+    if changes:
+        conn.execute(pii_change.insert(), changes)
+
+
+def _told(verdict: Verdict) -> dict[str, Any]:
+    """What of a verdict is news when it changes; scores and shares move with every row."""
+    return {"scope": verdict.scope.value, "operator": verdict.operator.value}
+
+
+def changes(
+    conn: sa.Connection,
+    connection: str,
+    stream: StreamKey,
+    *,
+    limit: int,
+    after: int | None = None,
+) -> list[dict[str, Any]]:
+    """How a stream's verdicts changed, newest first; ``after``: with a smaller id."""
+    query = (
+        sa.select(pii_change, run_stream.c.run_id)
+        .join(run_stream, run_stream.c.id == pii_change.c.run_stream_id)
+        .join(run, run.c.id == run_stream.c.run_id)
+        .where(run.c.connection == connection, *_is_stream(stream))
+    )
+    if after is not None:
+        query = query.where(pii_change.c.id < after)
+    return [
+        {
+            "id": row.id,
+            "column": row.column_name + row.path[1:],
+            "entity_type": row.entity_type,
+            "change": row.change,
+            "detail": row.detail,
+            "run_id": row.run_id,
+            "at": row.at,
+        }
+        for row in conn.execute(query.order_by(pii_change.c.id.desc()).limit(limit))
+    ]
+
+
+def _is_stream(stream: StreamKey) -> list[sa.ColumnElement[bool]]:
+    return [
+        run_stream.c.namespace == (stream.namespace or ""),
+        run_stream.c.stream == stream.name,
+    ]

@@ -1,0 +1,183 @@
+"""What was found to be personal in a dataset, and what people say against it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from flask import Response, g
+
+from atlas.errors import UsageError
+from atlas.sync import personal
+from atlas.web.answers import answer
+from atlas.web.database import transaction
+from atlas.web.operations import Operation, Returns
+from atlas.web.pii_models import (
+    PiiChangePage,
+    PiiDataset,
+    PiiFilter,
+    PiiOverride,
+    PiiOverridePage,
+    PiiOverrideRequest,
+)
+
+_WORD: dict[str, Any] = {
+    "column": "nickname",
+    "says": "is",
+    "entity_type": "PERSON",
+    "operator": None,
+    "actor": "api: privacy officer",
+    "why": "people write their names here",
+    "at": "2025-03-01T09:00:01Z",
+}
+_OVERRIDE = {"id": 3, **_WORD}
+_FINDING = {
+    "column": "email",
+    "entity_type": "EMAIL_ADDRESS",
+    "score": 1.0,
+    "scope": "value",
+    "operator": "mask",
+    "share": 1.0,
+    "evidence": {"reason": "its values are", "found": 1000, "distinct": 1000},
+}
+_CHANGE = {
+    "id": 5,
+    "column": "remark",
+    "entity_type": "EMAIL_ADDRESS",
+    "change": "found",
+    "detail": {"from": None, "to": {"scope": "span", "operator": "mask"}},
+    "run_id": "0192f5a2-1111-7111-8111-123456789abc",
+    "at": "2025-03-01T09:00:01Z",
+}
+
+
+def get_pii_dataset(dataset: str) -> Response:
+    """What the last scan found, and what people say of it."""
+    with transaction() as conn:
+        return answer(personal.show(conn, dataset))
+
+
+def list_pii_overrides(dataset: str, query: PiiFilter) -> Response:
+    """All that was ever said of a dataset's columns."""
+    return _page(personal.said, dataset, query)
+
+
+def list_pii_changes(dataset: str, query: PiiFilter) -> Response:
+    """How the verdicts on a dataset changed."""
+    return _page(personal.changes, dataset, query)
+
+
+def override_pii(body: PiiOverrideRequest) -> Response:
+    """Say what a column is."""
+    with transaction() as conn:
+        entry = personal.say(
+            conn,
+            body.dataset,
+            body.column,
+            body.says,
+            entity_type=body.entity_type,
+            operator=body.operator,
+            actor=f"api: {g.key.name}",
+            why=body.why,
+        )
+    return answer(entry, 201)
+
+
+def _page(of: Callable[..., list[dict[str, Any]]], dataset: str, query: PiiFilter) -> Response:
+    after = query.cursor
+    if after is not None and not (after.isascii() and after.isdecimal() and len(after) <= 18):
+        raise UsageError("cursor: it must be the next_cursor of the page before")
+    with transaction() as conn:
+        items = of(
+            conn, dataset, limit=query.limit + 1, after=None if after is None else int(after)
+        )
+    more = len(items) > query.limit
+    items = items[: query.limit]
+    return answer({"items": items, "next_cursor": str(items[-1]["id"]) if more else None})
+
+
+OPERATIONS = [
+    Operation(
+        method="GET",
+        path="/api/v1/pii/datasets/<dataset>",
+        role="viewer",
+        tag="Personal data",
+        summary="Get what was found to be personal in a dataset",
+        about="The verdicts of its last scan with their evidence, and what people say of its "
+        "columns. A dataset is called as its table in chart and navigate.",
+        handler=get_pii_dataset,
+        returns={
+            200: Returns(
+                PiiDataset,
+                "The dataset.",
+                example={
+                    "dataset": "shop_users",
+                    "connection": "shop",
+                    "stream": "users",
+                    "namespace": None,
+                    "run_id": _CHANGE["run_id"],
+                    "scanned_at": "2025-03-01T09:00:01Z",
+                    "findings": [_FINDING],
+                    "overrides": [_WORD],
+                },
+            )
+        },
+        problems=("not-found",),
+    ),
+    Operation(
+        method="GET",
+        path="/api/v1/pii/datasets/<dataset>/overrides",
+        role="viewer",
+        tag="Personal data",
+        summary="List all that was said of a dataset's columns",
+        handler=list_pii_overrides,
+        query=PiiFilter,
+        returns={
+            200: Returns(
+                PiiOverridePage, "A page.", example={"items": [_OVERRIDE], "next_cursor": None}
+            )
+        },
+        problems=("not-found",),
+    ),
+    Operation(
+        method="GET",
+        path="/api/v1/pii/datasets/<dataset>/changes",
+        role="viewer",
+        tag="Personal data",
+        summary="List how the verdicts on a dataset changed",
+        handler=list_pii_changes,
+        query=PiiFilter,
+        returns={
+            200: Returns(
+                PiiChangePage, "A page.", example={"items": [_CHANGE], "next_cursor": None}
+            )
+        },
+        problems=("not-found",),
+    ),
+    Operation(
+        method="POST",
+        path="/api/v1/pii/overrides",
+        role="privacy",
+        tag="Personal data",
+        summary="Say what a column is",
+        about="It wins over every verdict, in every run that is made from now on, until it is "
+        "withdrawn or something else is said. Nothing that was said is ever changed.",
+        handler=override_pii,
+        body=PiiOverrideRequest,
+        body_example={
+            "dataset": "shop_users",
+            "column": "nickname",
+            "says": "is",
+            "entity_type": "PERSON",
+            "why": "people write their names here",
+        },
+        returns={201: Returns(PiiOverride, "The entry.", example=_OVERRIDE)},
+        problems=(
+            "malformed-request",
+            "too-large",
+            "unsupported-media-type",
+            "invalid-request",
+            "not-found",
+        ),
+    ),
+]
