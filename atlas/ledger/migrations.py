@@ -11,6 +11,7 @@ from alembic.script import ScriptDirectory
 
 from alembic import command
 from atlas.errors import AtlasError
+from atlas.ledger import readers
 from atlas.ledger.database import OLDEST, classified
 
 _LOCK = 0x41544C4153  # "ATLAS": one migration at a time in a database
@@ -42,7 +43,8 @@ def current(engine: sa.Engine) -> str | None:
 
 
 def upgrade(engine: sa.Engine, revision: str = "head") -> bool:
-    """Migrate up to ``revision`` under an advisory lock. Returns whether anything changed.
+    """Migrate up to ``revision`` under an advisory lock, and see that :mod:`readers
+    <atlas.ledger.readers>` have their role. Returns whether the revision changed.
 
     Raises:
         AtlasError: the server is too old, or the database belongs to a newer Atlas.
@@ -72,6 +74,8 @@ def upgrade(engine: sa.Engine, revision: str = "head") -> bool:
             cfg = config()
             cfg.attributes["connection"] = conn
             command.upgrade(cfg, revision)
+            if revision == "head":
+                readers.ensure(conn)
             conn.commit()
         finally:
             conn.rollback()
