@@ -43,7 +43,9 @@ class Names:
             words = words[1:]
         if not 2 <= len(words) <= 5 or any(char.isdigit() for char in text):
             return False
-        first = words[1] if "," in text else words[0]
+        _, comma, behind = text.partition(",")
+        given = _PART.search(behind) if comma else None
+        first = given.group().lower() if given is not None else words[0]
         return first in self.given and len(first) > 2
 
     @staticmethod

@@ -91,7 +91,8 @@ _CLAIMED: dict[str, tuple[re.Pattern[str], re.Pattern[str]]] = {
 _PHONE_LIKE = re.compile(
     r"\+?[\d(][\d\s().\-/+]{5,}(?:\s*(?:x|ext\.?|#)\s*\d{1,6})?", re.IGNORECASE
 )
-_NAME_LIKE = re.compile(r"[^\W\d_][^\W\d_'\u2019`.\-]*(?:[ ,]+[^\W\d_][^\W\d_'\u2019`.\-]*){0,4}")
+_WORD_OF_A_NAME = r"[^\W\d_](?:[^\W\d_]|['\u2019`.\-])*"
+_NAME_LIKE = re.compile(rf"{_WORD_OF_A_NAME}(?:[ ,]+{_WORD_OF_A_NAME}){{0,4}}")
 _DATE_LIKE = re.compile(r"\d{4}-\d{2}-\d{2}|\d{1,2}[./-]\d{1,2}[./-]\d{2,4}")
 _ID_LIKE = re.compile(r"(?=.*\d)[A-Za-z0-9][A-Za-z0-9 .\-/]{4,24}")
 CARD_LIKE = re.compile(r"\d{12,19}")
@@ -107,7 +108,8 @@ def phone_like(text: str) -> bool:
 
 
 def name_like(text: str) -> bool:
-    """Whether all of ``text`` is one to five words that begin with letters, and no digit."""
+    """Whether all of ``text`` is one to five words of letters, with the marks that names
+    have in them (O'Brien, Jean-Luc, J. R.)."""
     return _NAME_LIKE.fullmatch(text.strip()) is not None
 
 

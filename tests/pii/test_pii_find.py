@@ -55,6 +55,17 @@ PHONES = [
         ("surname", "PERSON", FAMILY),
         ("c4", "PERSON", full_names(60)),
         ("c5", "PERSON", [f"{name.split()[1]}, {name.split()[0]}" for name in full_names(60)]),
+        (
+            "c5",
+            "PERSON",
+            [f"{a}-{b} O'{c}" for a, b, c in zip(GIVEN, GIVEN[1:], FAMILY * 2, strict=False)],
+        ),
+        (
+            "c5",
+            "PERSON",
+            [f"{a} {b[0]}. {c}" for a, b, c in zip(GIVEN, GIVEN[1:], FAMILY * 2, strict=False)],
+        ),
+        ("full_name", "PERSON", [f"{c} {c}, {a}" for a, c in zip(GIVEN, FAMILY * 2, strict=False)]),
         ("c6", "CREDIT_CARD", ["4111111111111111", "5500005555555559", "4012-8888-8888-1881"]),
         ("c7", "IBAN_CODE", ["DE89370400440532013000", "GB82 WEST 1234 5698 7654 32"]),
         ("c8", "CRYPTO", ["1BoatSLRHtKNngkdXEeobR76b53LETtpyT"]),
