@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: demo test up lint types format bench chaos connectors-check clean help lock setup
+.PHONY: demo test up lint types format bench bench-pii chaos connectors-check clean help lock setup
 
 $(READY): requirements/lock.txt requirements/bootstrap.txt setup.cfg pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "Atlas needs Python 3.11: install it, or say make PYTHON=/path/to/python3.11" >&2; exit 2; }
@@ -40,6 +40,9 @@ format: $(READY) ## rewrite the sources in the one style
 
 bench: $(READY) ## measure Atlas against its peers; prints tables of ratios
 	@$(BIN)/python -m bench $(ARGS)
+
+bench-pii: $(READY) ## measure the scanner for personal data against Presidio's; ARGS="--half dev --part leak --details"
+	@$(BIN)/python -m bench.pii $(ARGS)
 
 chaos: $(READY) ## break running stacks at random moments: TRIALS=50 JOBS=3 SEED=n CELL=fault:stage
 	@$(BIN)/python -m tests.chaos --trials $(or $(TRIALS),50) --jobs $(or $(JOBS),3) $(if $(SEED),--seed $(SEED)) $(if $(CELL),--cell $(CELL)) $(ARGS)
