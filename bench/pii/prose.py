@@ -7,6 +7,7 @@ fragment somewhere in it or none, and the carelessness of people who type.
 from __future__ import annotations
 
 import re
+import uuid
 from datetime import date, datetime, timedelta
 from random import Random
 
@@ -35,9 +36,9 @@ def text(
         fragment = rng.choice(fragments(half, language, kind))
         parts.insert(rng.randint(0, len(parts)), _personal(rng, half, language, fragment))
     if rng.random() < 0.3:
-        parts.insert(0, (rng.choice(fragments(half, language, "open")), ()))
+        parts.insert(0, (_plain(rng, half, language, "open"), ()))
     if rng.random() < 0.3:
-        parts.append((rng.choice(fragments(half, language, "close")), ()))
+        parts.append((_plain(rng, half, language, "close"), ()))
     by = rng.choices((" ", "\n", " - ", "  "), weights=(12, 2, 1, 1))[0]
     return Text(by.join(part for part, _ in parts), tuple(piece for _, own in parts for piece in own))
 
@@ -106,6 +107,10 @@ def sku(rng: Random) -> str:
     return f"{letters}-{rng.randint(100, 99999)}" + rng.choice(("", "-B", "/2", "-XL"))
 
 
+def _plain(rng: Random, half: Half, language: str, kind: str) -> str:
+    return _filled(rng, half, language, rng.choice(fragments(half, language, kind)))
+
+
 def _filled(rng: Random, half: Half, language: str, fragment: str) -> str:
     return _SLOT.sub(lambda slot: _thing(rng, half, language, slot[1]), fragment)
 
@@ -121,6 +126,11 @@ def _thing(rng: Random, half: Half, language: str, slot: str) -> str:
         return str(rng.randint(2, 60))
     if slot == "version":
         return ".".join(str(rng.randint(0, 14)) for _ in range(rng.choice((2, 3, 3, 4))))
+    if slot in ("uuid", "hex"):
+        text = f"{rng.getrandbits(128):032x}"
+        return str(uuid.UUID(text)) if slot == "uuid" else text[: rng.choice((8, 12, 32))]
+    if slot in ("notcard", "ean"):
+        return numbers.not_card(rng) if slot == "notcard" else numbers.ean(rng)
     if slot == "weekday_de":
         return rng.choice(_WEEKDAYS_DE)
     if slot == "weekday":

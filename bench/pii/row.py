@@ -9,11 +9,23 @@ from random import Random
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from bench.pii import numbers, people, prose
+from bench.pii import people, prose
 from bench.pii.model import Builder, Table, Text, mine
 from bench.pii.words import LOCALES, Half, words
 
 T = TypeVar("T")
+ALL = {
+    "person": 4.0,
+    "email": 2.0,
+    "phone": 2.0,
+    "address": 1.5,
+    "card": 0.6,
+    "iban": 0.8,
+    "ip": 0.5,
+    "nid": 0.5,
+    "dob": 0.4,
+}
+"""Kinds of personal fragments of free texts, by weight."""
 _HEX = "0123456789abcdef"
 _WIDE = {ord(plain): chr(ord(plain) + 0xFEE0) for plain in "0123456789@.+-()"}
 
@@ -151,5 +163,3 @@ def later(row: Row, days: int) -> str:
     moment = prose.moment(row.rng) + timedelta(seconds=row.rng.randrange(days * 86_400))
     return moment.strftime("%Y-%m-%d %H:%M:%S")
 
-
-__all__ = ["Row", "html", "later", "numbers", "table", "wide"]

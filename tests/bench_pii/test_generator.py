@@ -173,6 +173,12 @@ def test_free_texts_are_of_great_variety(half: Half) -> None:
     assert len(set(texts)) > len(texts) / 3
 
 
+def test_no_slot_of_a_fragment_is_left_open(half: Half) -> None:
+    for table in sparse.build(half, 1, 0.1).values():
+        for row in table.leaves["comment", ""]:
+            assert "{" not in row[0], row
+
+
 @pytest.mark.parametrize(("name", "one_in"), [("1 %", 100), ("0.1 %", 1_000), ("0.02 %", 5_000)])
 def test_sparse_texts_are_as_sparse_as_they_say(name: str, one_in: int) -> None:
     table = sparse.build("dev", 1, 0.25)[name]
