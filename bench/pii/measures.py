@@ -229,4 +229,3 @@ def _must(table: Table, unit: Unit) -> frozenset[str]:
 
 def _f1(right: int, wrong: int, missed: int) -> float:
     return 2 * right / (2 * right + wrong + missed) if right + wrong + missed else 1.0
-

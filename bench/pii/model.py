@@ -197,7 +197,10 @@ class Builder:
                         pieces[key] = [()] * nothing
                     leaves[key][number] = tuple(shown(text.value) for text in texts)
                     pieces[key][number] = tuple(piece for text in texts for piece in text.pieces)
-        units = [Unit(*key, *_truth(leaves[key], pieces[key])) for key in leaves]
+        units = [
+            Unit(column, path, *_truth(texts, pieces[column, path]))
+            for (column, path), texts in leaves.items()
+        ]
         return Table(self.name, self.key, dict(self.types), cells, units, leaves, pieces)
 
 
@@ -209,7 +212,9 @@ def flat(document: Any) -> dict[str, tuple[str, ...]]:
     return {path: tuple(texts) for path, texts in found.items()}
 
 
-def _truth(leaves: Leaves, pieces: Sequence[tuple[Piece, ...]]) -> tuple[frozenset[str], bool, bool]:
+def _truth(
+    leaves: Leaves, pieces: Sequence[tuple[Piece, ...]]
+) -> tuple[frozenset[str], bool, bool]:
     """Entities, whether almost every cell is a piece as a whole, whether nobody disputes it."""
     counted = Counter(piece.entity for row in pieces for piece in row)
     full = [(texts, row) for texts, row in zip(leaves, pieces, strict=True) if texts]

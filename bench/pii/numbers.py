@@ -160,8 +160,9 @@ def ssn(rng: Random) -> str:
 
 def itin(rng: Random) -> str:
     """A US individual taxpayer identification number."""
-    return f"9{rng.randint(0, 99):02d}-{rng.choice((*range(70, 89), 90, 91, 92, 94, 99))}-" + digits(
-        rng, 4
+    return (
+        f"9{rng.randint(0, 99):02d}-{rng.choice((*range(70, 89), 90, 91, 92, 94, 99))}-"
+        + digits(rng, 4)
     )
 
 
@@ -205,8 +206,8 @@ def fiscal(rng: Random) -> str:
     place = rng.choice(("H501", "F205", "L219", "F839", "A944"))
     body = f"{names}{day:%y}{'ABCDEHLMPRST'[day.month - 1]}{day.day + 40 * rng.randint(0, 1):02d}"
     body += place
-    odd = (1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 2, 4, 18, 20, 11, 3, 6, 8, 12, 14, 16, 10, 22, 25)
-    odd += (24, 23)
+    odd = [1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 2, 4, 18, 20, 11, 3, 6, 8, 12, 14, 16, 10]
+    odd += [22, 25, 24, 23]
     values = [int(letter) if letter.isdigit() else ord(letter) - 65 for letter in body]
     total = sum(value if at % 2 else odd[value] for at, value in enumerate(values))
     return body + chr(65 + total % 26)

@@ -174,7 +174,26 @@ def phone(rng: Random, locale: str) -> str:
     """A telephone number, national or international, as it is written."""
     number = numbers.digits
     if locale == "us":
-        area = rng.choice("205 206 212 303 305 312 404 415 503 512 515 602 617 702 713 801".split())
+        area = rng.choice(
+            [
+                "205",
+                "206",
+                "212",
+                "303",
+                "305",
+                "312",
+                "404",
+                "415",
+                "503",
+                "512",
+                "515",
+                "602",
+                "617",
+                "702",
+                "713",
+                "801",
+            ]
+        )
         one, two = str(rng.randint(2, 9)) + number(rng, 2), number(rng, 4)
         return rng.choice(
             (

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from random import Random
 
@@ -28,7 +29,7 @@ def text(
 ) -> Text:
     """A text of at most ``facts`` facts with a fragment of each kind in ``personal``."""
     known = fragments(half, language, "fact")
-    parts = [
+    parts: list[tuple[str, tuple[Piece, ...]]] = [
         (_careless(rng, _filled(rng, half, language, fact)), ())
         for fact in rng.sample(known, rng.randint(1, facts))
     ]
@@ -40,7 +41,9 @@ def text(
     if rng.random() < 0.3:
         parts.append((_plain(rng, half, language, "close"), ()))
     by = rng.choices((" ", "\n", " - ", "  "), weights=(12, 2, 1, 1))[0]
-    return Text(by.join(part for part, _ in parts), tuple(piece for _, own in parts for piece in own))
+    return Text(
+        by.join(part for part, _ in parts), tuple(piece for _, own in parts for piece in own)
+    )
 
 
 def some_kinds(rng: Random, language: str, weights: dict[str, float]) -> tuple[str, ...]:
@@ -53,7 +56,7 @@ def some_kinds(rng: Random, language: str, weights: dict[str, float]) -> tuple[s
 
 def long_text(rng: Random, half: Half, language: str, size: int, personal: tuple[str, ...]) -> Text:
     """A text of at least ``size`` characters with the ``personal`` fragments spread over it."""
-    done, pieces, length = [], [], 0
+    done, length, pieces = list[str](), 0, list[Piece]()
     waiting = list(personal)
     while length < size or waiting:
         kind = (waiting.pop(),) if waiting and rng.random() < 0.05 + (length >= size) else ()
@@ -147,7 +150,7 @@ def _personal(
 ) -> tuple[str, tuple[Piece, ...]]:
     abroad = rng.random() < 0.15
     who = person(rng, half, LOCALES if abroad else LOCALES_OF[language])
-    done, at, pieces = "", 0, []
+    done, at, pieces = "", 0, list[Piece]()
     for slot in _SLOT.finditer(fragment):
         done += fragment[at : slot.start()]
         at = slot.end()
@@ -177,7 +180,7 @@ def _own(rng: Random, who: Person, language: str, slot: str) -> tuple[str, str, 
     if slot == "dob":
         form = _DATES.get(language, rng.choice(("%m/%d/%Y", "%d %B %Y", "%Y-%m-%d")))
         return "BIRTH_DATE", "", who.born.strftime(form)
-    made = {
+    made: dict[str, tuple[str, Callable[[], str]]] = {
         "email": ("EMAIL", lambda: who.email),
         "phone": ("PHONE", lambda: who.phone),
         "address": ("LOCATION", lambda: who.address),

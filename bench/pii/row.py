@@ -94,7 +94,7 @@ class Row:
 
     def text(self, language: str, share: float, weights: dict[str, float]) -> Text:
         """Free text, ``share`` of it with something personal, of kinds by weight."""
-        kinds = ()
+        kinds: tuple[str, ...] = ()
         if self.rng.random() < share:
             kinds = prose.some_kinds(self.rng, language, weights)
         return prose.text(self.rng, self.half, language, kinds)
@@ -146,7 +146,7 @@ def table(
         row = Row(rng, half, number, tuple(locales))
         found = {_column(row, spec): value for spec, value in make(row).items()}
         if builder is None:
-            types = {column: kind for column, kind in found}
+            types = dict(found.keys())
             builder = Builder(name, next(iter(types)), types)
         builder.add({column: value for (column, _), value in found.items()})
     assert builder is not None
@@ -162,4 +162,3 @@ def later(row: Row, days: int) -> str:
     """A timestamp up to ``days`` after some moment, as logs write it."""
     moment = prose.moment(row.rng) + timedelta(seconds=row.rng.randrange(days * 86_400))
     return moment.strftime("%Y-%m-%d %H:%M:%S")
-

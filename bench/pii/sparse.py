@@ -12,6 +12,7 @@ from random import Random
 from bench.pii import prose
 from bench.pii.model import Builder, Table
 from bench.pii.words import Half
+from bench.pii.words import kinds as spoken
 
 SIZES = {"1 %": (100, 12_000), "0.1 %": (1_000, 20_000), "0.02 %": (5_000, 40_000)}
 """Rows in how many of which one is personal, by the rate's name."""
@@ -38,9 +39,9 @@ def build(half: Half, seed: int, scale: float = 1.0) -> dict[str, Table]:
         builder = Builder(f"sparse {name}", "id", {"id": "bigint", "comment": "text"})
         for number in range(count):
             language = rng.choices(_LANGUAGES, (6, 2, 2))[0]
-            kinds = ()
+            kinds: tuple[str, ...] = ()
             if number in personal:
-                known = [kind for kind in _KINDS if kind in prose.kinds(language)]
+                known = [kind for kind in _KINDS if kind in spoken(language)]
                 kinds = tuple(rng.choices(known, [_KINDS[kind] for kind in known]))
             cell = prose.text(rng, half, language, kinds, 1 if one_in == 5_000 else 2)
             builder.add({"id": number + 1, "comment": cell})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from random import Random
 
 import pytest
@@ -41,8 +41,7 @@ def test_the_same_seed_gives_the_same_tables_and_another_one_others(
 ) -> None:
     assert [table.cells for table in tables.build(half, 3, 60)] == [one.cells for one in made]
     assert all(
-        one.cells != other.cells
-        for one, other in zip(tables.build(half, 4, 60), made, strict=True)
+        one.cells != other.cells for one, other in zip(tables.build(half, 4, 60), made, strict=True)
     )
 
 
@@ -121,7 +120,7 @@ def test_national_numbers_pass_their_checks() -> None:
     for _ in range(200):
         assert numbers.nhs_valid(numbers.nhs(rng))
         cpr = numbers.cpr(rng)
-        datetime.datetime.strptime(cpr[:6], "%d%m%y")  # noqa: DTZ007 - it is a day
+        dt.datetime.strptime(cpr[:6], "%d%m%y")  # noqa: DTZ007 - it is a day
         nif = numbers.nif(rng)
         digits = int(nif[:-1].replace("X", "0"))
         assert nif[-1] == "TRWAGMYFPDXBNJZSQVHLCKE"[digits % 23]
