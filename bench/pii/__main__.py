@@ -21,7 +21,7 @@ from bench.report import Table as Shown
 
 ROWS = 1_000
 """Rows of a table that the limits are meant for."""
-SAMPLE = 40
+SAMPLE = 25
 """Rows of a table that the peers read."""
 _ROUNDS = 3
 
@@ -226,7 +226,7 @@ def fast(bench: Bench) -> Result:
     texts = [one.text for one in sentences.load(bench.half)]
     speed.texts(bench.atlas, bench.batches, texts[:20], 1)  # models are loaded before
     prose = speed.texts(bench.atlas, bench.batches, texts, _ROUNDS)
-    whole = speed.tables(bench.atlas, bench.batches, bench.tables, SAMPLE // 2, _ROUNDS)
+    whole = speed.tables(bench.atlas, bench.batches, bench.tables, SAMPLE, _ROUNDS)
     rows: list[list[Cell]] = []
     limits = []
     for what, rounds, bound in (("tables", whole, 50), ("free text", prose, 3)):
@@ -237,7 +237,7 @@ def fast(bench: Bench) -> Result:
         limits.append(bench.limit(f"speed, {what}", middle, bound, "x"))
     title = (
         f"speed: values per CPU second, {bench.rows:,} rows a table (BatchAnalyzerEngine: the "
-        f"first {SAMPLE // 2}), {len(texts)} sentences; median of {_ROUNDS} pairs"
+        f"first {SAMPLE}), {len(texts)} sentences; median of {_ROUNDS} pairs"
     )
     heads = ["", "Atlas", "BatchAnalyzerEngine", "times as fast", "from", "to"]
     return Result("speed", [Shown(title, heads, rows)], limits)

