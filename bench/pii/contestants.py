@@ -198,7 +198,9 @@ class Structured:
             }
         )
         mapping: dict[Any, str] = dict(
-            PandasAnalysisBuilder(_analyzer()).generate_analysis(frame).entity_mapping
+            PandasAnalysisBuilder(_analyzer(), batch_size=_BATCH)
+            .generate_analysis(frame)
+            .entity_mapping
         )
         verdicts, masked = {}, {}
         for number, unit in enumerate(table.units):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -79,7 +79,7 @@ class Unit:
 
     Attributes:
         truth: entities of its pieces; empty: nothing personal.
-        plain: almost all of its cells are one piece each; else it is free text, or mixed.
+        plain: almost all of its cells are nothing but pieces; else it is free text, or mixed.
         judged: False where people would not agree (the city of a company).
     """
 
@@ -215,12 +215,17 @@ def flat(document: Any) -> dict[str, tuple[str, ...]]:
 def _truth(
     leaves: Leaves, pieces: Sequence[tuple[Piece, ...]]
 ) -> tuple[frozenset[str], bool, bool]:
-    """Entities, whether almost every cell is a piece as a whole, whether nobody disputes it."""
+    """Entities, whether almost every cell is nothing but pieces, whether nobody disputes it."""
     counted = Counter(piece.entity for row in pieces for piece in row)
     full = [(texts, row) for texts, row in zip(leaves, pieces, strict=True) if texts]
-    whole = sum(texts == tuple(piece.text for piece in row) for texts, row in full)
+    whole = sum(_size(texts) == _size(piece.text for piece in row) for texts, row in full)
     plain = bool(counted) and whole >= 0.9 * len(full)
     return frozenset(counted), plain, "?" not in counted
+
+
+def _size(texts: Iterable[str]) -> int:
+    """Letters and digits of all of them."""
+    return sum(letter.isalnum() for text in texts for letter in text)
 
 
 def _flat(value: Any, path: str) -> Iterator[tuple[str, Text]]:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from bench.pii.words import DATA, Half
@@ -49,11 +49,16 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A sentence and its true spans."""
+    """A sentence and its true spans; ``regions`` are those that are a city or country (GPE)."""
 
     text: str
     template: int
     spans: tuple[Span, ...]
+    regions: tuple[Span, ...] = ()
+
+    def without_regions(self) -> Sentence:
+        """The sentence with neither cities nor countries wanted; :func:`outside` goes with it."""
+        return replace(self, spans=tuple(one for one in self.spans if one not in self.regions))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +78,13 @@ def load(half: Half) -> list[Sentence]:
     templates = sorted({one["template_id"] for one in given})[half == "held" :: 2]
     for one in given:
         if one["template_id"] in templates:
-            spans = tuple(
-                Span(span["start"], span["end"], _TYPES[span["entity_type"]])
-                for span in one["spans"]
-                if span["entity_type"] in _TYPES
-            )
-            found.setdefault(one["text"], Sentence(one["text"], one["template_id"], spans))
+            spans, regions = list[Span](), list[Span]()
+            for span in one["spans"]:
+                if known := _TYPES.get(span["entity_type"]):
+                    spans.append(Span(span["start"], span["end"], known))
+                    regions += spans[-1:] if span["entity_type"] == "GPE" else []
+            sentence = Sentence(one["text"], one["template_id"], tuple(spans), tuple(regions))
+            found.setdefault(sentence.text, sentence)
     return list(found.values())
 
 
@@ -102,8 +108,20 @@ def score(
     return Score(precision, recall, f1, covered / wanted if wanted else 1.0)
 
 
+def outside(sentences: Sequence[Sentence], found: Sequence[Sequence[Span]]) -> list[list[Span]]:
+    """``found`` without what overlaps a city or country."""
+    return [
+        [span for span in spans if not any(_overlap(span, region) for region in sentence.regions)]
+        for sentence, spans in zip(sentences, found, strict=True)
+    ]
+
+
 def _meet(one: Span, other: Span) -> bool:
-    return one.entity == other.entity and one.start < other.end and other.start < one.end
+    return one.entity == other.entity and _overlap(one, other)
+
+
+def _overlap(one: Span, other: Span) -> bool:
+    return one.start < other.end and other.start < one.end
 
 
 def _covered(text: str, true: Span, found: Sequence[Span]) -> bool:

@@ -6,7 +6,7 @@ import pytest
 
 from bench.pii import measures
 from bench.pii.model import Builder, Outcome, Piece, Table, Text, disputed, mine
-from bench.pii.sentences import Sentence, Span, score
+from bench.pii.sentences import Sentence, Span, outside, score
 
 
 def _table() -> Table:
@@ -138,6 +138,15 @@ def test_spans_are_scored_by_overlap_and_type() -> None:
     assert result.f1 == pytest.approx(2 / 3)
     assert result.covered == pytest.approx(2 / 3)  # of the name three letters of eight
     assert score([Sentence(text, 1, true)], [found], "EMAIL").f1 == 1
+
+
+def test_cities_and_countries_can_be_left_aside() -> None:
+    true = (Span(0, 3, "PERSON"), Span(7, 10, "LOCATION"))
+    sentence = Sentence("Ann of Ulm, Bo", 1, true, regions=true[1:])
+    found = outside([sentence], [[Span(7, 10, "PERSON"), Span(12, 14, "PERSON")]])
+    assert found == [[Span(12, 14, "PERSON")]]
+    result = score([sentence.without_regions()], found)
+    assert (result.precision, result.recall) == (0, 0)
 
 
 def test_the_renamed_table_has_the_same_cells_and_truth() -> None:
