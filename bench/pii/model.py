@@ -129,12 +129,15 @@ class Table:
         return sum(len(found) for unit in self.units for found in self.leaves[unit.key])
 
     def head(self, rows: int) -> Table:
-        """The first ``rows`` rows, with the same units."""
+        """The first ``rows`` rows, with the same units; true of them is what stands in these."""
+        pieces = {key: found[:rows] for key, found in self.pieces.items()}
+        there = {key: {one.entity for row in found for one in row} for key, found in pieces.items()}
         return replace(
             self,
             cells={name: cells[:rows] for name, cells in self.cells.items()},
+            units=[replace(unit, truth=unit.truth & there[unit.key]) for unit in self.units],
             leaves={key: found[:rows] for key, found in self.leaves.items()},
-            pieces={key: found[:rows] for key, found in self.pieces.items()},
+            pieces=pieces,
         )
 
     def renamed(self) -> Table:

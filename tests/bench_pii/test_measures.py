@@ -140,6 +140,15 @@ def test_spans_are_scored_by_overlap_and_type() -> None:
     assert score([Sentence(text, 1, true)], [found], "EMAIL").f1 == 1
 
 
+def test_of_the_first_rows_only_what_they_hold_is_true() -> None:
+    head = _table().head(2)
+    units = {str(unit): unit for unit in head.units}
+    assert head.rows == 2
+    assert units["note"].truth == {"PERSON"}  # the e-mail stands in the third
+    assert units["mail"].truth == {"EMAIL"}
+    assert [len(found) for found in head.leaves.values()] == [2] * len(head.units)
+
+
 def test_cities_and_countries_can_be_left_aside() -> None:
     true = (Span(0, 3, "PERSON"), Span(7, 10, "LOCATION"))
     sentence = Sentence("Ann of Ulm, Bo", 1, true, regions=true[1:])
