@@ -23,23 +23,26 @@ ROWS = 1_000
 """Rows of a table that the limits are meant for."""
 SAMPLE = 20
 """Rows of a table that the peers read."""
-_ROUNDS = 3
+SPEED_SAMPLE = 50
+"""The same where speed is measured."""
+ROUNDS = 3
 
 
 class Bench:
     """The data of one half and seed, and what the contestants make of it, each done once."""
 
-    def __init__(self, half: Half, seed: int, rows: int, *, peers: bool, details: bool) -> None:
-        self.half: Half = half
-        self.seed = seed
-        self.rows = rows
-        self.details = details
-        self.binding = rows == ROWS
+    def __init__(self, given: argparse.Namespace) -> None:
+        self.half: Half = given.half
+        self.seed: int = given.seed
+        self.rows: int = given.rows
+        self.rounds: int = given.rounds
+        self.details: bool = given.details
+        self.binding = self.rows == ROWS
         self.atlas = Atlas()
         self.cells = Presidio("AnalyzerEngine", batches=False)
         self.batches = Presidio("BatchAnalyzerEngine", batches=True)
         self.peers: list[Contestant] = []
-        if peers:
+        if given.peers:
             self.peers = [self.cells, self.batches, Structured()]
 
     @cached_property
@@ -171,9 +174,11 @@ def sparse_text(bench: Bench) -> Result:
         rows.append([f"found: {name}", share.total, share.percent, *by_rate])
     by_rate = (one.precision.percent for one in found.values())
     flagged = total.precision
+    sizes = (f"{table.rows:,}" for table, _ in bench.sparse.values())
     rows.append(["precision of flagged cells", flagged.total, flagged.percent, *by_rate])
     shown = Shown(
-        bench.title("sparse: cells of free text found and flagged by Atlas, in percent"),
+        f"sparse: cells of free text found and flagged by Atlas, in percent ({bench.half}, seed "
+        f"{bench.seed}; rows: {', '.join(sizes)})",
         ["", "cells", "all", *found],
         rows,
     )
@@ -230,8 +235,8 @@ def fast(bench: Bench) -> Result:
     """Values per second of CPU time."""
     texts = [one.text for one in sentences.load(bench.half)]
     speed.texts(bench.atlas, bench.batches, texts[:20], 1)  # models are loaded before
-    prose = speed.texts(bench.atlas, bench.batches, texts, _ROUNDS)
-    whole = speed.tables(bench.atlas, bench.batches, bench.tables, SAMPLE, _ROUNDS)
+    prose = speed.texts(bench.atlas, bench.batches, texts, bench.rounds)
+    whole = speed.tables(bench.atlas, bench.batches, bench.tables, SPEED_SAMPLE, bench.rounds)
     rows: list[list[Cell]] = []
     limits = []
     for what, rounds, bound in (("tables", whole, 50), ("free text", prose, 3)):
@@ -242,7 +247,7 @@ def fast(bench: Bench) -> Result:
         limits.append(bench.limit(f"speed, {what}", middle, bound, "x"))
     title = (
         f"speed: values per CPU second, {bench.rows:,} rows a table (BatchAnalyzerEngine: the "
-        f"first {SAMPLE}), {len(texts)} sentences; median of {_ROUNDS} pairs"
+        f"first {SPEED_SAMPLE}), {len(texts)} sentences; median of {bench.rounds} pairs"
     )
     heads = ["", "Atlas", "BatchAnalyzerEngine", "times as fast", "from", "to"]
     return Result("speed", [Shown(title, heads, rows)], limits)
@@ -299,17 +304,18 @@ def main() -> int:
     parser.add_argument("--half", choices=("dev", "held"), default="held", help="default: held")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rows", type=int, default=ROWS, help=f"of a table (default {ROWS:,})")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"of speed (default {ROUNDS})")
     parser.add_argument(
         "--peers",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="measure Presidio's ways on the tables as well",
+        help="Presidio on the tables as well (columns, leak); it takes half of the time",
     )
     parser.add_argument("--details", action="store_true", help="what is wrong, column by column")
     given = parser.parse_args()
-    if given.rows < SAMPLE:
-        parser.error(f"--rows must be at least {SAMPLE}")
-    bench = Bench(given.half, given.seed, given.rows, peers=given.peers, details=given.details)
+    if given.rows < SPEED_SAMPLE or given.rounds < 1:
+        parser.error(f"--rows must be at least {SPEED_SAMPLE}, --rounds at least 1")
+    bench = Bench(given)
     out, missed = console(), list[Limit]()
     for name in given.part or PARTS:
         result = PARTS[name](bench)
