@@ -78,7 +78,7 @@ def test_leaves_of_json_are_those_of_the_cell(made: list[Table]) -> None:
 
 
 def test_some_columns_are_almost_all_null_and_some_cells_are_long(half: Half) -> None:
-    made = tables.build(half, 3, 500)
+    made = tables.build(half, 3, 210)
     nulls = [cells.count(None) / len(cells) for table in made for cells in table.cells.values()]
     assert sum(share > 0.9 for share in nulls) >= 2
     lengths = [
