@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from atlas.errors import UsageError
+from atlas.ledger import paging
 from atlas.ledger.runs import row_of
 from atlas.ledger.tables import attempt, run, run_stream, source_change, stage_run
 
@@ -114,11 +114,9 @@ def page(
         UsageError: the cursor is not one of ours.
     """
     query = sa.select(run).order_by(run.c.seq.desc()).limit(limit + 1)
-    if cursor is not None:
-        # ASCII digits of a bigint: anything longer would be PostgreSQL's to refuse.
-        if not (cursor.isascii() and cursor.isdecimal() and len(cursor) <= 18):
-            raise UsageError("cursor: not one that a list returned; leave it out to begin anew")
-        query = query.where(run.c.seq < int(cursor))
+    after = paging.before(cursor)
+    if after is not None:
+        query = query.where(run.c.seq < after)
     if connection is not None:
         query = query.where(run.c.connection == connection)
     if status is not None:

@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from atlas.errors import ActiveRun, Conflict, NotFound, UsageError
-from atlas.ledger import runs
+from atlas.ledger import paging, runs
 from atlas.ledger import state_documents as documents
 from atlas.ledger.state import (
     State,
@@ -312,11 +312,9 @@ def history(
                 ),
             )
         )
-    if cursor is not None:
-        if not (cursor.isascii() and cursor.isdecimal() and len(cursor) <= 18):
-            raise UsageError("cursor: not one that a list returned; leave it out to begin anew")
-        query = query.where(table.id < int(cursor))
-    found = conn.execute(query).all()
+    after = paging.before(cursor)
+    if after is not None:
+        query = query.where(table.id < after)
     items = [
         {
             "id": row.id,
@@ -329,9 +327,6 @@ def history(
             "changed_at": row.changed_at,
             "state": row.document,
         }
-        for row in found[:limit]
+        for row in conn.execute(query)
     ]
-    return {
-        "items": items,
-        "next_cursor": str(found[limit - 1].id) if len(found) > limit else None,
-    }
+    return paging.page(items, limit)

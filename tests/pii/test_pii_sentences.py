@@ -9,11 +9,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from atlas.pii.scanner import Scanner
 
-SENTENCES = Path(__file__).parents[3] / "shared" / "data" / "pii_sentences_dev.json"
+SENTENCES = Path(__file__).parents[2] / "bench" / "pii" / "data" / "sentences.json"
 LEAST = {
     "EMAIL_ADDRESS": 1.0,
     "IBAN_CODE": 1.0,
@@ -25,7 +23,6 @@ LEAST = {
 }
 
 
-@pytest.mark.skipif(not SENTENCES.exists(), reason="the labelled sentences are not beside this")
 def test_recall_on_labelled_sentences(scanner: Scanner) -> None:
     sentences: list[dict[str, Any]] = json.loads(SENTENCES.read_text())[::2]
     texts = [each["text"] for each in sentences]

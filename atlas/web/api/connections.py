@@ -10,7 +10,7 @@ from flask import Response, g
 from atlas.connectors.masking import MASK
 from atlas.errors import NotFound, UsageError
 from atlas.ledger import connections as ledger
-from atlas.ledger import source_changes
+from atlas.ledger import paging, source_changes
 from atlas.web.answers import answer
 from atlas.web.database import engine, settings, transaction
 from atlas.web.models import NoOptions
@@ -114,17 +114,11 @@ def delete_connection(name: str, query: ConnectionRemoval) -> Response:
 
 def list_changes(name: str, query: ConnectionFilter) -> Response:
     """What changed at a connection's source."""
-    after = query.cursor
-    if after is not None and not (after.isascii() and after.isdecimal() and len(after) <= 18):
-        raise UsageError("cursor: it must be the next_cursor of the page before")
+    after = paging.before(query.cursor)
     with transaction() as conn:
         ledger.selects(conn, _known(name))
-        items = source_changes.listed(
-            conn, name, limit=query.limit + 1, after=None if after is None else int(after)
-        )
-    more = len(items) > query.limit
-    items = items[: query.limit]
-    return answer({"items": items, "next_cursor": str(items[-1]["id"]) if more else None})
+        items = source_changes.listed(conn, name, limit=query.limit + 1, after=after)
+    return answer(paging.page(items, query.limit))
 
 
 def accept_changes(name: str, body: NoOptions) -> Response:

@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Response, g
 
-from atlas.errors import UsageError
+from atlas.ledger import paging
 from atlas.sync import personal
 from atlas.web.answers import answer
 from atlas.web.database import transaction
@@ -84,16 +84,10 @@ def override_pii(body: PiiOverrideRequest) -> Response:
 
 
 def _page(of: Callable[..., list[dict[str, Any]]], dataset: str, query: PiiFilter) -> Response:
-    after = query.cursor
-    if after is not None and not (after.isascii() and after.isdecimal() and len(after) <= 18):
-        raise UsageError("cursor: it must be the next_cursor of the page before")
+    after = paging.before(query.cursor)
     with transaction() as conn:
-        items = of(
-            conn, dataset, limit=query.limit + 1, after=None if after is None else int(after)
-        )
-    more = len(items) > query.limit
-    items = items[: query.limit]
-    return answer({"items": items, "next_cursor": str(items[-1]["id"]) if more else None})
+        items = of(conn, dataset, limit=query.limit + 1, after=after)
+    return answer(paging.page(items, query.limit))
 
 
 OPERATIONS = [
