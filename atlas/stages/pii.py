@@ -26,7 +26,7 @@ from atlas.ledger.backlog import Carried
 from atlas.ledger.database import cursor
 from atlas.ledger.parts import Part, PartStatus
 from atlas.ledger.secrets import derive
-from atlas.model.personal import Operator, Scope, Verdict
+from atlas.model.personal import Operator, Override, Scope, Verdict
 from atlas.model.stream import Segment
 from atlas.pii.masker import Masker
 from atlas.pii.overrides import asked_for, denied, overridden, searched
@@ -228,11 +228,8 @@ def _verdicts(work: Work, context: Context, study: Study) -> list[Verdict]:
     with work.reading() as conn:
         before = results.findings_before(conn, context.run.connection, stream.key, stream.id) or []
     policy = asked_for(parse(context.connection.pii), context.overrides)
-    # What people deny must not hold on, nor keep this run's own verdicts out.
-    before = overridden(before, context.overrides, policy, keys)
     now = study.verdicts(policy, denied(context.overrides))
-    found = _with_earlier(now, before, policy, keys)
-    return overridden(found, context.overrides, policy, keys)
+    return _agreed(now, before, context.overrides, policy, keys)
 
 
 def _keep(conn: sa.Connection, context: Context, verdicts: list[Verdict]) -> None:
@@ -241,6 +238,19 @@ def _keep(conn: sa.Connection, context: Context, verdicts: list[Verdict]) -> Non
     before = results.findings_before(conn, context.run.connection, stream.key, stream.id)
     if before is not None:
         overrides.put_changes(conn, stream.id, before, verdicts)
+
+
+def _agreed(
+    now: list[Verdict],
+    before: list[Verdict],
+    words: tuple[Override, ...],
+    policy: Policy,
+    keys: frozenset[str],
+) -> list[Verdict]:
+    """What this run found, what holds on of the run before, and what people say of both."""
+    # What people deny must not hold on, nor keep this run's own verdicts out.
+    before = overridden(before, words, policy, keys)
+    return overridden(_with_earlier(now, before, policy, keys), words, policy, keys)
 
 
 def _with_earlier(

@@ -11,6 +11,7 @@ from atlas.model.personal import Operator, Override, Says, Scope, Verdict
 from atlas.pii.overrides import asked_for, denied, overridden, searched
 from atlas.pii.policy import parse
 from atlas.pii.scanner import Scanner
+from atlas.stages.pii import _agreed
 from tests.pii.tables import FAMILY, GIVEN, column, table
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -99,3 +100,12 @@ def test_a_column_that_somebody_denies_is_searched_whole(scanner: Scanner, says_
     entities = {verdict.entity_type for verdict in found}
     assert ("PERSON" in entities) != says_no
     assert ("EMAIL_ADDRESS" in entities) == says_no
+
+
+def test_what_is_denied_does_not_keep_out_what_this_run_found() -> None:
+    """The run before took the column for names, which would hold on and stand for all of it."""
+    before = [_found("note", "", "PERSON", Scope.VALUE)]
+    now = [_found("note", "", "EMAIL_ADDRESS")]
+    words = (_word(Says.IS_NOT, entity_type="PERSON"),)
+    assert _of(_agreed(now, before, (), parse(None), NO_KEYS)) == _of(before)
+    assert _of(_agreed(now, before, words, parse(None), NO_KEYS)) == _of(now)
