@@ -7,8 +7,24 @@ from typing import Any
 import sqlalchemy as sa
 from psycopg2 import sql
 
+from atlas.errors import NotFound
 from atlas.ledger.database import cursor
 from atlas.ledger.tables import finding, run, run_stream, stream_table
+from atlas.model.stream import StreamKey
+
+
+def find(conn: sa.Connection, name: str) -> tuple[str, StreamKey]:
+    """Connection and stream of the table ``name`` of chart and navigate.
+
+    Raises:
+        NotFound: no stream has it.
+    """
+    row = conn.execute(
+        sa.select(stream_table).where(stream_table.c.table_name == name)
+    ).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no dataset {name[:100]!r}: it is a table's name in chart")
+    return row.connection, StreamKey(row.stream, row.namespace or None)
 
 
 def counts(

@@ -1,4 +1,4 @@
-"""What people say of columns, and how the verdicts of scans change.
+"""What people say of columns.
 
 What was said is never altered: a later word on the same place takes its place, and all of them stay
 to be read.
@@ -7,7 +7,6 @@ to be read.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -15,31 +14,13 @@ import sqlalchemy as sa
 
 from atlas.errors import NotFound, UsageError
 from atlas.ledger.tables import (
-    pii_change,
     pii_override,
-    run,
-    run_stream,
     stream_column,
-    stream_table,
 )
-from atlas.model.personal import Operator, Override, Says, Verdict
+from atlas.model.personal import Operator, Override, Says
 from atlas.model.stream import StreamKey
 
 _PLACE = re.compile(r"([^.\[]*)(.*)", re.DOTALL)
-
-
-def dataset(conn: sa.Connection, name: str) -> tuple[str, StreamKey]:
-    """Connection and stream of the table ``name`` of chart and navigate.
-
-    Raises:
-        NotFound: no stream has it.
-    """
-    row = conn.execute(
-        sa.select(stream_table).where(stream_table.c.table_name == name)
-    ).one_or_none()
-    if row is None:
-        raise NotFound(f"there is no dataset {name[:100]!r}: it is a table's name in chart")
-    return row.connection, StreamKey(row.stream, row.namespace or None)
 
 
 def put(
@@ -164,77 +145,4 @@ def _is(table: sa.Table, connection: str, stream: StreamKey) -> list[sa.ColumnEl
         table.c.connection == connection,
         table.c.namespace == (stream.namespace or ""),
         table.c.stream == stream.name,
-    ]
-
-
-def put_changes(
-    conn: sa.Connection, run_stream_id: int, before: Iterable[Verdict], now: Iterable[Verdict]
-) -> None:
-    """Write down where the verdicts ``now`` are other than those ``before``; a repeated attempt
-    replaces what an earlier one wrote."""
-    old = {(item.column, item.path, item.entity_type): item for item in before}
-    new = {(item.column, item.path, item.entity_type): item for item in now}
-    changes = []
-    for place in sorted(old.keys() | new.keys()):
-        was, became = old.get(place), new.get(place)
-        said = [None if it is None else _told(it) for it in (was, became)]
-        if said[0] == said[1]:
-            continue
-        change = "found" if was is None else "gone" if became is None else "changed"
-        column, path, entity_type = place
-        changes.append(
-            {
-                "run_stream_id": run_stream_id,
-                "column_name": column,
-                "path": path,
-                "entity_type": entity_type,
-                "change": change,
-                "detail": {"from": said[0], "to": said[1]},
-            }
-        )
-    conn.execute(pii_change.delete().where(pii_change.c.run_stream_id == run_stream_id))
-    if changes:
-        conn.execute(pii_change.insert(), changes)
-
-
-def _told(verdict: Verdict) -> dict[str, Any]:
-    """What of a verdict is news when it changes; scores and shares move with every row."""
-    return {"scope": verdict.scope.value, "operator": verdict.operator.value}
-
-
-def changes(
-    conn: sa.Connection,
-    connection: str,
-    stream: StreamKey,
-    *,
-    limit: int,
-    after: int | None = None,
-) -> list[dict[str, Any]]:
-    """How a stream's verdicts changed, newest first; ``after``: with a smaller id."""
-    query = (
-        sa.select(pii_change, run_stream.c.run_id)
-        .join(run_stream, run_stream.c.id == pii_change.c.run_stream_id)
-        .join(run, run.c.id == run_stream.c.run_id)
-        .where(run.c.connection == connection, *_is_stream(stream))
-    )
-    if after is not None:
-        query = query.where(pii_change.c.id < after)
-    return [
-        {
-            "id": row.id,
-            "column": row.column_name + row.path[1:],
-            "entity_type": row.entity_type,
-            "change": row.change,
-            "detail": row.detail,
-            "run_id": row.run_id,
-            "at": row.at,
-        }
-        for row in conn.execute(query.order_by(pii_change.c.id.desc()).limit(limit))
-    ]
-
-
-def _is_stream(stream: StreamKey) -> list[sa.ColumnElement[bool]]:
-    return [
-        run_stream.c.namespace == (stream.namespace or ""),
-        run_stream.c.stream == stream.name,
     ]

@@ -21,7 +21,7 @@ import sqlalchemy as sa
 
 from atlas.layers import explore as raw
 from atlas.layers import filling, staging
-from atlas.ledger import backlog, claims, outbox, overrides, parts, results, runs
+from atlas.ledger import backlog, claims, outbox, parts, results, runs, verdict_changes
 from atlas.ledger.backlog import Carried
 from atlas.ledger.database import cursor
 from atlas.ledger.parts import Part, PartStatus
@@ -237,7 +237,7 @@ def _keep(conn: sa.Connection, context: Context, verdicts: list[Verdict]) -> Non
     results.put_findings(conn, stream.id, verdicts)
     before = results.findings_before(conn, context.run.connection, stream.key, stream.id)
     if before is not None:
-        overrides.put_changes(conn, stream.id, before, verdicts)
+        verdict_changes.put(conn, stream.id, before, verdicts)
 
 
 def _agreed(

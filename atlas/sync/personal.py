@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from atlas.errors import UsageError
-from atlas.ledger import connections, overrides, results
+from atlas.ledger import connections, datasets, overrides, results, verdict_changes
 from atlas.model.personal import Operator, Says
 
 _LONGEST = 1000
@@ -22,7 +22,7 @@ def show(conn: sa.Connection, name: str) -> dict[str, Any]:
     Raises:
         NotFound: there is no such dataset.
     """
-    connection, stream = overrides.dataset(conn, name)
+    connection, stream = datasets.find(conn, name)
     scan = results.last_scan(conn, connection, stream)
     found = [] if scan is None else results.findings(conn, scan.run_stream_id)
     return {
@@ -90,7 +90,7 @@ def say(
     why = " ".join(why.split())
     if not why or len(why) > _LONGEST:
         raise UsageError(f"say why, in up to {_LONGEST} characters: others will read it")
-    connection, stream = overrides.dataset(conn, name)
+    connection, stream = datasets.find(conn, name)
     connections.lock(conn, connection)
     return overrides.put(
         conn,
@@ -109,7 +109,7 @@ def said(
     conn: sa.Connection, name: str, *, limit: int, after: int | None = None
 ) -> list[dict[str, Any]]:
     """All that was ever said of a dataset's columns, newest first."""
-    connection, stream = overrides.dataset(conn, name)
+    connection, stream = datasets.find(conn, name)
     return overrides.listed(conn, connection, stream, limit=limit, after=after)
 
 
@@ -117,5 +117,5 @@ def changes(
     conn: sa.Connection, name: str, *, limit: int, after: int | None = None
 ) -> list[dict[str, Any]]:
     """How the verdicts on a dataset changed from scan to scan, newest first."""
-    connection, stream = overrides.dataset(conn, name)
-    return overrides.changes(conn, connection, stream, limit=limit, after=after)
+    connection, stream = datasets.find(conn, name)
+    return verdict_changes.listed(conn, connection, stream, limit=limit, after=after)

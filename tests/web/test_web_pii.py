@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from atlas.layers import names
-from atlas.ledger import overrides, results, runs
+from atlas.ledger import overrides, results, runs, verdict_changes
 from atlas.ledger.database import cursor
 from atlas.model.personal import Operator, Scope, Verdict
 from atlas.model.stream import ConfiguredStream, StreamKey, SyncMode
@@ -38,7 +38,7 @@ def users(engine: sa.Engine, shop: str) -> str:
             ]
             results.put_findings(conn, item.id, found)
             if before:
-                overrides.put_changes(conn, item.id, before, found)
+                verdict_changes.put(conn, item.id, before, found)
             before = found
             conn.execute(
                 sa.text(
