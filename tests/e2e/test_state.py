@@ -33,28 +33,28 @@ def _gone(number: int, minute: int) -> dict[str, Any]:
 def test_deletes_of_a_source_with_a_global_state(atlas: Atlas, tmp_path: Path) -> None:
     rows = tmp_path / "rows.json"
     _write(rows, [row(1, 1), row(2, 2)], [row(1, 1)])
-    atlas.apply(source("cdc", rows, state_type="GLOBAL", exclusive=True))
-    atlas.sync("cdc")
+    atlas.apply(source("logged", rows, state_type="GLOBAL", exclusive=True))
+    atlas.sync("logged")
     _write(rows, [row(1, 1), _gone(2, 9), row(3, 8)], [row(1, 1)])
-    document = atlas.sync("cdc")
+    document = atlas.sync("logged")
     counts = {each["stream"]: each["rows"] for each in document["streams"]}
     assert (counts["orders"]["explore"], counts["orders"]["tombstones"]) == (2, 1)
     assert counts["users"]["explore"] == 0
-    history = "SELECT id, is_current, valid_to IS NULL FROM navigate.cdc_orders ORDER BY id"
+    history = "SELECT id, is_current, valid_to IS NULL FROM navigate.logged_orders ORDER BY id"
     expected = [(1, True, True), (2, False, False), (3, True, True)]
     assert atlas.rows(history) == expected
-    assert atlas.rows("SELECT id FROM chart.cdc_orders ORDER BY id") == [(1,), (3,)]
+    assert atlas.rows("SELECT id FROM chart.logged_orders ORDER BY id") == [(1,), (3,)]
 
     # One stream is forgotten: it alone is read from its start, and the history stays as it is.
-    shown = atlas.json("state", "reset", "cdc", "--stream", "orders")
+    shown = atlas.json("state", "reset", "logged", "--stream", "orders")
     assert [each["stream"] for each in shown["streams"]] == ["users"]
     [message] = shown["state"]
     assert message["global"]["shared_state"] == {"streams": 2}
-    document = atlas.sync("cdc")
+    document = atlas.sync("logged")
     counts = {each["stream"]: each["rows"]["explore"] for each in document["streams"]}
     assert counts == {"orders": 3, "users": 0}
     assert atlas.rows(history) == expected
-    actors = [e["actor"] for e in atlas.json("state", "history", "cdc")["items"]]
+    actors = [e["actor"] for e in atlas.json("state", "history", "logged")["items"]]
     assert actors[0] == f"run {document['run_id']}"
     assert actors[1].startswith("cli")
 
