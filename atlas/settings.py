@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
@@ -67,6 +67,16 @@ def _url(*schemes: str) -> Callable[[str], str]:
 
 def _words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def _some_of(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
+    def parse(text: str) -> tuple[str, ...]:
+        words = tuple(word.upper() for word in _words(text))
+        if strange := sorted(set(words) - set(known)):
+            raise ValueError(f"has {', '.join(strange)}; known are {', '.join(known)}")
+        return words
+
+    return parse
 
 
 def _one_of(*words: str) -> Callable[[str], str]:
@@ -229,6 +239,13 @@ class Settings:
     pii_language: str = _setting(str, "en", "Language of the model, as ISO 639-1.")
     pii_phone_regions: tuple[str, ...] = _setting(
         _words, ("US", "GB", "DE", "DK", "FR"), "Regions whose national phone formats are known."
+    )
+    pii_locales: tuple[str, ...] = _setting(
+        _some_of(
+            "US GB DE FR ES IT PL FI SE DK NL PT NO BE CH AT IE CZ BR CA".split()  # noqa: SIM905
+        ),
+        ("US", "GB", "DE", "FR", "ES", "IT", "PL", "FI", "SE", "DK", "NL", "PT", "NO", "BE", "CH"),
+        "Countries whose national identifiers are looked for.",
     )
     pii_sample: int = _setting(
         _positive_int, 1_000, "Distinct values that decide what a column is (never what is masked)."

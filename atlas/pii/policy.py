@@ -15,6 +15,34 @@ from typing import Any
 from atlas.errors import UsageError
 from atlas.model.personal import Operator
 
+IDENTIFIERS: dict[str, str] = {
+    "US_ITIN": "US individual taxpayer identification number",
+    "UK_NINO": "UK national insurance number",
+    "UK_DRIVING_LICENCE": "UK driving licence number",
+    "DE_TAX_ID": "German tax identification number (checksum)",
+    "DE_SOCIAL_SECURITY": "German pension insurance number (checksum)",
+    "FR_NIR": "French social security number (checksum)",
+    "ES_NIF": "Spanish DNI or NIF of a person (check letter)",
+    "ES_NIE": "Spanish number of a foreigner (check letter)",
+    "IT_FISCAL_CODE": "Italian fiscal code (check letter)",
+    "PL_PESEL": "Polish PESEL number (checksum)",
+    "FI_PERSONAL_IDENTITY_CODE": "Finnish personal identity code (check character)",
+    "SE_PERSONNUMMER": "Swedish personal identity number (checksum)",
+    "DK_CPR": "Danish CPR number (date of birth)",
+    "NL_BSN": "Dutch citizen service number (checksum)",
+    "PT_NIF": "Portuguese tax number of a person (checksum)",
+    "PT_CC": "Portuguese citizen card (checksum)",
+    "NO_FODSELSNUMMER": "Norwegian birth number (checksums)",
+    "BE_NATIONAL_NUMBER": "Belgian national register number (checksum)",
+    "CH_AHV": "Swiss social security number (checksum)",
+    "AT_SVNR": "Austrian social insurance number (checksum)",
+    "IE_PPSN": "Irish personal public service number (check letter)",
+    "CZ_BIRTH_NUMBER": "Czech birth number (checksum)",
+    "BR_CPF": "Brazilian taxpayer number of a person (checksums)",
+    "CA_SIN": "Canadian social insurance number (checksum)",
+}
+"""National identifiers; an operator for ``NATIONAL_ID`` is theirs too, if they have none."""
+
 ENTITIES: dict[str, str] = {
     "EMAIL_ADDRESS": "e-mail address",
     "PHONE_NUMBER": "telephone number",
@@ -23,11 +51,12 @@ ENTITIES: dict[str, str] = {
     "DATE_OF_BIRTH": "date of birth, as distinct from other dates",
     "CREDIT_CARD": "payment card number (Luhn)",
     "IBAN_CODE": "bank account as IBAN (checksum)",
-    "CRYPTO": "Bitcoin address (checksum)",
+    "CRYPTO": "address of a cryptocurrency: Bitcoin and its kin (checksum), Ethereum",
     "IP_ADDRESS": "IP address, v4 or v6",
     "MAC_ADDRESS": "hardware address",
     "US_SSN": "US social security number",
     "UK_NHS": "UK national health service number (checksum)",
+    **IDENTIFIERS,
     "NATIONAL_ID": "passport, driver's licence, tax or national identifier, by the column's name",
     "PERSONAL": "a column that the policy names although nothing was found in it",
 }
@@ -132,9 +161,13 @@ def parse(document: Mapping[str, Any] | None) -> Policy:
             raise UsageError(f"pii: unknown key {key!r}: {_near(key, known)}")
     base = policy(str(document.get("policy", "default")))
     entities = dict(base.entities)
+    asked: dict[str, Operator] = {}
     for entity, value in _mapping(document.get("entities") or {}, "entities").items():
         known_entity(entity)
-        entities[entity] = _operator(value, f"entity type {entity}")
+        asked[entity] = _operator(value, f"entity type {entity}")
+    if "NATIONAL_ID" in asked:
+        entities.update(dict.fromkeys(IDENTIFIERS, asked["NATIONAL_ID"]))
+    entities.update(asked)
     columns = dict(base.columns)
     for column, value in _mapping(document.get("columns") or {}, "columns").items():
         columns[str(column)] = _operator(value, f"column {column!r}")

@@ -35,7 +35,7 @@ from presidio_structured import PandasAnalysisBuilder
 
 from atlas.layers import names
 from atlas.model.stream import Column, ColumnType
-from atlas.pii import parse
+from atlas.pii import national, parse
 from atlas.pii.masker import Masker
 from atlas.pii.scanner import Scanner
 from atlas.settings import settings
@@ -54,18 +54,10 @@ _VOCABULARY = {
     "CRYPTO": "CRYPTO",
     "IP_ADDRESS": "IP",
     "MAC_ADDRESS": "MAC",
-    "NATIONAL_ID": "NATIONAL_ID",
+    **dict.fromkeys(sorted(national.ENTITIES), "NATIONAL_ID"),
     "US_SSN": "NATIONAL_ID",
-    "US_ITIN": "NATIONAL_ID",
     "US_PASSPORT": "NATIONAL_ID",
     "US_DRIVER_LICENSE": "NATIONAL_ID",
-    "UK_NHS": "NATIONAL_ID",
-    "UK_NINO": "NATIONAL_ID",
-    "ES_NIF": "NATIONAL_ID",
-    "ES_NIE": "NATIONAL_ID",
-    "IT_FISCAL_CODE": "NATIONAL_ID",
-    "PL_PESEL": "NATIONAL_ID",
-    "FI_PERSONAL_IDENTITY_CODE": "NATIONAL_ID",
 }
 """Everything else that is found (organizations, nationalities, URLs, licences of other countries)
 is outside of the comparison, for everybody."""

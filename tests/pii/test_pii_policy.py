@@ -67,3 +67,10 @@ def test_importing_policies_loads_no_engine() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_an_operator_for_national_identifiers_is_that_of_each_that_has_none() -> None:
+    made = parse({"entities": {"DK_CPR": "drop", "NATIONAL_ID": "tokenize"}})
+    assert made.operator("PL_PESEL", "c", "") is Operator.TOKENIZE
+    assert made.operator("DK_CPR", "c", "") is Operator.DROP
+    assert made.operator("EMAIL_ADDRESS", "c", "") is Operator.MASK
