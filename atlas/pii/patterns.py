@@ -9,7 +9,11 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from datetime import UTC, date, datetime
+
+from atlas.pii.names import names
 
 _STREET = (
     r"(?:Street|St|Avenue|Ave|Road|Rd|Boulevard|Blvd|Lane|Ln|Drive|Dr|Court|Ct|Place|Pl|Square|Sq|"
@@ -18,6 +22,15 @@ _STREET = (
 STREET_ADDRESS = (
     r"\b\d{1,5}[A-Za-z]?,?\s+(?:(?:N|S|E|W|NE|NW|SE|SW)\.?\s+)?"
     r"(?:[A-Z][\w'.\-]*\s+){1,4}" + _STREET + r"\b\.?"
+)
+
+PARAMETER = r"[?&;][A-Za-z][\w.\-]{0,40}=[^&;#\s]{2}"
+"""RE2: a URL's parameter may stand here."""
+# Letters of all alphabets, counted, would take RE2 from its fast way; a few words do not.
+_DATED_WORDS = (
+    r"(?i:\bborn\b|\bd\.?o\.?b\b|\bbirth|\bgeb\.|\bgebor|\bgeburt|\bnacid|nac\b|nacim|"
+    r"\bn[ée]e? le\b|\bn[ée]e?\(e\) le|naiss|f[øo]e?dt\b|f[øo]e?dsel|\bf[öo]dd|\bf[öo]delse|"
+    r"\bnat[oa] il|nascit|\bnascid|nascim|urodz|\bur\b|syntyn|syntym|geboorte)[^\n]*\d\d"
 )
 
 CANDIDATE = "|".join(
@@ -34,13 +47,25 @@ CANDIDATE = "|".join(
         r"::[0-9A-Fa-f]",
         r"[0-9A-Fa-f]{2}(?:[:\-][0-9A-Fa-f]{2}){5}",
         r"[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}",
+        # "@" as HTML and URLs escape it, full-width, or at the end or the beginning of a line
+        r"&#0*64;|&#[xX]0*40;|&commat;|%40|[\x{FF20}\x{FE6B}]|@=?\r?\n|\n[ \t>]*@",
+        r"[\x{FF10}-\x{FF19}][^\pL]*[\x{FF10}-\x{FF19}]",
+        PARAMETER,
+        r"\b0x[0-9A-Fa-f]{40}\b",
+        r"\b[LMDXAT9][1-9A-HJ-NP-Za-km-z]{25}",
+        r"\b[A-Za-z]{2} ?\d{2} ?\d{2} ?\d{2} ?[A-Da-d]\b",
+        r"\b[A-Za-z]{6}[0-9L-NP-Va-z]{2}[A-Za-z][0-9L-NP-Va-z]{2}[A-Za-z]",
+        r"\b\d{6}[A-FU-Ya-fu-y]\d{3}\w\b",
+        r"\b[A-Z9]{5}\d{6}[A-Z9]{2}[A-Z0-9][A-Z]{2}\b",
+        _DATED_WORDS,
         STREET_ADDRESS,
     )
 )
 """RE2: the value may hold something that a pattern recognizer knows."""
 
-NUMBER = r"^[-+]?\d{1,12}$|^\d{20,}$|^[-+]?\d+[.,]\d+$"
-"""RE2: a plain number. It is personal only where the column's name says so."""
+NUMBER = r"^-?\d{1,12}$|^\+\d{1,6}$|^\d{20,}$|^[-+]?\d+[.,]\d+$"
+"""RE2: a plain number. It is personal only where the column's name says so. (Seven digits and more
+behind a plus are a telephone number.)"""
 
 ALIKE = "|".join(
     (
@@ -59,19 +84,31 @@ LETTERS = r"\pL{2}"
 
 _PHONE = re.compile(
     r"(?:\+|\b00)\d[\d ().\-/]{6,}|\(\+?\d{1,5}\)[ .\-/]{0,2}\d+(?:[ .\-/]?\d+)*|"
-    r"(?<![\w.])\d{1,6}(?:[ .\-/]{1,2}\(?\d{2,6}\)?){1,6}"
+    r"(?<![\w.])\d{1,6}(?:[ .\-/]{1,3}\(?\d{2,6}\)?){1,6}"
 )
 _BARE = re.compile(r"(?<!\w)\d{7,15}(?!\w)")
-_PHONE_CONTEXT = re.compile(r"(?i)(?:phone|\btel|\bcall|mobile|\bcell|\bfax|\bring\b|\bsms\b)")
+_PHONE_CONTEXT = re.compile(
+    r"(?i)(?:phone|\btel|\bcall|mobile|\bcell|\bfax|\bring\b|\bsms\b|\btlf|t[ée]l[ée]f|\bm[óo]vil|"
+    r"handy|\bmob\b|\bmobil|rufnummer|r[üu]ckruf|\bruf|\bportable\b|\bappel|\bllam|\bpuh|cellulare|"
+    r"whats ?app|\bgsm\b|telem[óo]vel|kom[óo]rk|\bbel(?:len)?\b|chiamare)"
+)
+# A number of a country's own behind words that lead up to one.
+_LED_UP_TO = re.compile(
+    r"(?i)\b(?:on|at|is|unter|auf|au|al|op|på|nummer|n[úu]mero|num[ée]ro|number|text|ring|dial)"
+    r"[ :.]{1,3}[06-9]\d{8}"
+)
 _DATE = re.compile(
     r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}(?:[ T]\d{1,2})?|\d{1,2}[-/.]\d{1,2}[-/.](?:19|20)\d{2}"
 )
 _TRIGGERS: dict[str, re.Pattern[str]] = {
     "EMAIL_ADDRESS": re.compile(r"[^\s@]@[^\s@]"),
-    "CREDIT_CARD": re.compile(r"(?<!\d)\d(?:[ -]?\d){11,18}(?!\d)"),
+    "CREDIT_CARD": re.compile(r"(?<!\d)\d(?:[ \u00a0.-]?\d){11,18}(?!\d)"),
     "US_SSN": re.compile(r"(?<!\d)\d{3}([- .])\d{2}\1\d{4}(?!\d)"),
-    "IBAN_CODE": re.compile(r"[A-Za-z]{2}\d{2}(?:[ -]?[A-Za-z0-9]){11}"),
-    "CRYPTO": re.compile(r"(?:[13][1-9A-HJ-NP-Za-km-z]{25}|bc1[a-z0-9]{20})"),
+    "IBAN_CODE": re.compile(r"[A-Za-z]{2}\d{2}(?:[ \u00a0.-]?[A-Za-z0-9]){11}"),
+    "CRYPTO": re.compile(
+        r"(?:[13][1-9A-HJ-NP-Za-km-z]{25}|bc1[a-z0-9]{20}|\b0x[0-9A-Fa-f]{40}\b|"
+        r"\b[LMDXAT9][1-9A-HJ-NP-Za-km-z]{25,34}\b)"
+    ),
     "IP_ADDRESS": re.compile(
         r"\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f]{1,4}(?::[0-9A-Fa-f]{0,4}){3}|::[0-9A-Fa-f]"
     ),
@@ -82,10 +119,6 @@ _TRIGGERS: dict[str, re.Pattern[str]] = {
 }
 _CLAIMED: dict[str, tuple[re.Pattern[str], re.Pattern[str]]] = {
     "US_SSN": (re.compile(r"(?i)\bssns?\b|social security"), re.compile(r"(?<!\d)\d{9}(?!\d)")),
-    "UK_NHS": (
-        re.compile(r"(?i)\bnhs\b|health service"),
-        re.compile(r"(?<!\d)\d{3}[- ]?\d{3}[- ]?\d{4}(?!\d)"),
-    ),
 }
 
 _PHONE_LIKE = re.compile(
@@ -94,8 +127,19 @@ _PHONE_LIKE = re.compile(
 _WORD_OF_A_NAME = r"[^\W\d_](?:[^\W\d_]|['\u2019`.\-])*"
 _NAME_LIKE = re.compile(rf"{_WORD_OF_A_NAME}(?:[ ,]+{_WORD_OF_A_NAME}){{0,4}}")
 _DATE_LIKE = re.compile(r"\d{4}-\d{2}-\d{2}|\d{1,2}[./-]\d{1,2}[./-]\d{2,4}")
+_DAY = re.compile(r"(\d{4}|\d{1,2})[-/. ](\d{1,2})[-/. ](\d{4}|\d{1,2})(?: ?00:00(?::00)?)?")
 _ID_LIKE = re.compile(r"(?=.*\d)[A-Za-z0-9][A-Za-z0-9 .\-/]{4,24}")
 CARD_LIKE = re.compile(r"\d{12,19}")
+_HANDLE_LIKE = re.compile(r"@?[A-Za-z][\w.\-]{1,39}")
+_WALLET_LIKE = re.compile(
+    r"0x[0-9A-Fa-f]{40}|(?:bc1|ltc1)[a-z0-9]{20,70}|[1-9A-HJ-NP-Za-km-z]{25,44}"
+)
+_MAC_LIKE = re.compile(
+    r"(?:[0-9A-Fa-f]{2}[:\-.]?){5}[0-9A-Fa-f]{2}|(?:[0-9A-Fa-f]{4}\.){2}[0-9A-Fa-f]{4}"
+)
+_PLACE_ON_EARTH = re.compile(r"[-+]?(\d{1,3})[.,]\d{2,}")
+_QUAD = re.compile(r"(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})")
+_VERSION = re.compile(r"[vV]?\d{1,4}(?:\.\d{1,6}){1,3}(?:[-+ ]?[A-Za-z][\w.+\-]*)?")
 ORGANIZATION = re.compile(
     r"(?i)\b(?:inc|ltd|llc|gmbh|corp|plc|co|company|group|sons|ag|a/s|aps|s\.a|university)\b"
 )
@@ -118,9 +162,103 @@ def date_like(text: str) -> bool:
     return _DATE_LIKE.match(text.strip()) is not None
 
 
+def day(text: str) -> date | None:
+    """The day that all of ``text`` is, in whatever order it is written; days of other orders are
+    read as day and month."""
+    found = _DAY.fullmatch(text.strip())
+    if found is None:
+        return None
+    first, second, third = (int(part) for part in found.groups()[:3])
+    year, month, of_month = (first, second, third) if first > 31 else (third, second, first)
+    if month > 12:
+        month, of_month = of_month, month
+    if year < 100:
+        year += 2000 if year <= datetime.now(UTC).year % 100 else 1900
+    try:
+        return date(year, month, of_month)
+    except ValueError:
+        return None
+
+
 def id_like(text: str) -> bool:
     """Whether ``text`` is a short code with a digit."""
     return _ID_LIKE.fullmatch(text.strip()) is not None
+
+
+def handle_like(text: str) -> bool:
+    """Whether ``text`` is a user name that is made of a person's name: "jane.doe", "mjensen7"."""
+    if _HANDLE_LIKE.fullmatch(text.strip()) is None:
+        return False
+    parts = [part.lower() for part in re.findall(r"[^\W\d_]+", text)]
+    known = names()
+    if any(len(part) > 2 and known.single(part) for part in parts):
+        return True
+    return any(_two_names(part) for part in parts if len(part) > 4)
+
+
+def _two_names(word: str) -> bool:
+    """Whether a word is a name with an initial before or behind it, or two names in one."""
+    known = names()
+    if known.single(word[1:]) or known.single(word[:-1]):
+        return True
+    return any(
+        known.single(word[:cut]) and known.single(word[cut:]) for cut in range(3, len(word) - 2)
+    )
+
+
+def token_like(text: str) -> bool:
+    """Whether ``text`` is one word such as user names are."""
+    return _HANDLE_LIKE.fullmatch(text.strip()) is not None
+
+
+def dates(texts: Iterable[str]) -> Counter[str]:
+    """How many of ``texts`` are a day (``day``), one on which somebody of 14 to 105 years was born
+    (``adult``), and in which decade they are (``decade 198``)."""
+    found, year = Counter[str](), datetime.now(UTC).year
+    for text in texts:
+        that = day(text) if len(text) <= 24 else None
+        if that is not None:
+            found["day"] += 1
+            found["adult"] += 14 <= year - that.year <= 105
+            found[f"decade {that.year // 10}"] += 1
+    return found
+
+
+def international(text: str) -> bool:
+    """Whether all of ``text`` is a telephone number with its country's prefix."""
+    return text.strip().startswith(("+", "00")) and phone_like(text)
+
+
+def wallet_like(text: str) -> bool:
+    """Whether ``text`` is written like an address of a cryptocurrency."""
+    return _WALLET_LIKE.fullmatch(text.strip()) is not None
+
+
+def mac_like(text: str) -> bool:
+    """Whether ``text`` is twelve hexadecimal digits, with or without signs between them."""
+    return _MAC_LIKE.fullmatch(text.strip()) is not None
+
+
+def coordinate(text: str) -> bool:
+    """Whether ``text`` is a latitude or a longitude in degrees, with decimals."""
+    found = _PLACE_ON_EARTH.fullmatch(text.strip())
+    return found is not None and int(found.group(1)) <= 180
+
+
+def quad(text: str) -> bool:
+    """Whether ``text`` is four small numbers with dots: an IPv4 address, or a version."""
+    return _QUAD.fullmatch(text.strip()) is not None
+
+
+def wide_quad(text: str) -> bool:
+    """Whether one of the four numbers is greater than those of versions are."""
+    found = _QUAD.fullmatch(text.strip())
+    return found is not None and max(map(int, found.groups())) > 63
+
+
+def version(text: str) -> bool:
+    """Whether ``text`` is written like a version of two to four parts."""
+    return _VERSION.fullmatch(text.strip()) is not None and not wide_quad(text)
 
 
 def _phones(text: str, claimed: bool) -> Iterator[re.Match[str]]:
@@ -128,7 +266,7 @@ def _phones(text: str, claimed: bool) -> Iterator[re.Match[str]]:
         found = match.group()
         if sum(map(str.isdigit, found)) >= 7 and not _DATE.match(found):
             yield match
-    if claimed or _PHONE_CONTEXT.search(text):
+    if claimed or _PHONE_CONTEXT.search(text) or _LED_UP_TO.search(text):
         yield from _BARE.finditer(text)
 
 
@@ -162,6 +300,12 @@ def triggers(text: str, claimed: str | None) -> Iterator[tuple[str, re.Match[str
                 yield entity, match
 
 
+_BEFORE_VERSION = re.compile(
+    r"(?i)(?:\bv|\bver|versi(?:on|[óo]n|one|o|ond)|wersj[aiąę]|vers[ãa]o|release|build|firmware|update|"
+    r"upgrade|patch|driver|\bsdk|\bapp|udgave|utgave|versie)[\s.:=]*(?:is |to |a |auf |til )?\Z"
+)
+
+
 def ip_personal(text: str, before: str, *, supported: bool) -> bool:
     """Whether an address that was recognized in ``text`` can be somebody's.
 
@@ -177,6 +321,49 @@ def ip_personal(text: str, before: str, *, supported: bool) -> bool:
     parts = [int(part) for part in str(address).split(".")]
     if parts[0] in (0, 255):
         return False
-    if re.search(r"(?i)(?:\bv|version|release|build)[\s.:=]*\Z", before):
+    if _BEFORE_VERSION.search(before):
         return False
     return supported or sum(part >= 20 for part in parts) >= 2 or max(parts) >= 100
+
+
+_BORN = re.compile(
+    r"(?i)(?:\bborn\b|\bd\.?o\.?b\b|\bbirth(?:da(?:te|y))?\b|geboren(?: am| op)?|"
+    r"\bgeb\b|geburts(?:datum|tag)|fecha (?:de )?nac\w*|nacid[oa](?: el)?|\bf\. ?nac\b|"
+    r"\bn[ée]e?(?:\(e\))? le|date de naissance|\bf[øo]e?dt(?: den)?|f[øo]e?dsels(?:dag|dato)|"
+    r"\bf[öo]dd(?: den)?|f[öo]delse(?:datum|dag)|\bnat[oa] il|data di nascita|data urodzenia|"
+    r"urodzon[ya]|\bur\b|syntynyt|syntym[äa](?:aika|p[äa]iv[äa])|geboortedatum|nascid[oa] (?:em|a)|"
+    r"data de nascimento)\.?[^\d\n.;]{0,24}?"
+    r"(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/. ]{1,2}\d{1,2}[-/. ]{1,2}(?:\d{4}|\d{2})|"
+    r"\d{1,2}(?:st|nd|rd|th|er|º)?\.? (?:de |of )?[^\W\d_]{3,10}\.?,? (?:de )?\d{4}|"
+    r"[^\W\d_]{3,9}\.? \d{1,2}(?:st|nd|rd|th)?,? \d{4})(?!\d)"
+)
+
+
+def births(text: str) -> Iterator[tuple[int, int]]:
+    """Where the days stand that the words before them call somebody's birth."""
+    for match in _BORN.finditer(text):
+        yield match.span(1)
+
+
+_BRANDS = re.compile(
+    r"4\d{15}(?:\d{3})?|5[1-5]\d{14}|2(?:22[1-9]|2[3-9]\d|[3-6]\d\d|7[01]\d|720)\d{12}|3[47]\d{13}|"
+    r"3(?:0[0-5]|[689]\d)\d{11}|6(?:011|4[4-9]\d|5\d\d)\d{12}|35(?:2[89]|[3-8]\d)\d{12}|"
+    r"62\d{14,17}|(?:50(?:18|19|20|38)|5893|6304|6759|676[1-3])\d{12,15}"
+)
+_THING = re.compile(
+    r"(?i)(?:order|ordre|invoice|faktura|rechnung|bestell|auftrag|ticket|case|batch|charge|lot|"
+    r"serial|tracking|shipment|parcel|paket|sendung|pakke|ref(?:erence)?|ean|gtin|upc|isbn|imei|"
+    r"sku|artikel|article|article|pedido|factura|env[íi]o|commande|facture|colis|transaction|"
+    r"trace|request|session|build|device|model|part|product|produkt|producto|produit|item)"
+    r"[\w.]*[ :#.-]*(?:id|no|nr|n[oºr°]\.?|num|number|nummer|n[úu]mero|code|is|was)?[ :#.-]*\Z"
+)
+
+
+def branded(digits: str) -> bool:
+    """Whether a payment card's number could begin so and be so long."""
+    return _BRANDS.fullmatch(digits) is not None
+
+
+def of_a_thing(before: str) -> bool:
+    """Whether the words that ``before`` ends with announce the number of an order, a parcel…"""
+    return _THING.search(before[-48:]) is not None

@@ -10,7 +10,13 @@ import re
 from collections.abc import Sequence
 
 import tldextract
-from presidio_analyzer import EntityRecognizer, Pattern, PatternRecognizer
+from presidio_analyzer import (
+    EntityRecognizer,
+    Pattern,
+    PatternRecognizer,
+    RecognizerResult,
+)
+from presidio_analyzer.nlp_engine import NlpArtifacts
 from presidio_analyzer.predefined_recognizers import (
     CreditCardRecognizer,
     CryptoRecognizer,
@@ -18,18 +24,51 @@ from presidio_analyzer.predefined_recognizers import (
     IbanRecognizer,
     IpRecognizer,
     MacAddressRecognizer,
-    NhsRecognizer,
     PhoneRecognizer,
     SpacyRecognizer,
     UsSsnRecognizer,
 )
 
-from atlas.pii.patterns import STREET_ADDRESS
+from atlas.pii.chains import eip55, paid_to
+from atlas.pii.patterns import STREET_ADDRESS, branded
+from atlas.pii.vocabulary import word_set
 
 # Presidio's list has "number", which stands before any number.
-_PHONE_CONTEXT = ["phone", "telephone", "cell", "cellphone", "mobile", "call", "fax", "tel", "sms"]
+_PHONE_CONTEXT = sorted(
+    word_set(
+        "phone telephone cell cellphone mobile call fax tel tel. sms whatsapp ring telefon "
+        "telefonnummer tlf tlf. tlfnr mob mob. handy mobil mobilnummer handynummer rufnummer "
+        "rückruf anrufen téléphone portable appeler teléfono telefono móvil movil llamar puh puh. "
+        "puhelin puhelinnumero cellulare telefonino chiamare komórka komórkowy telefoon bellen "
+        "gsm telefone telemóvel ligar telefonu"
+    )
+)
+_CARD_CONTEXT = sorted(
+    word_set(
+        "card credit debit visa mastercard amex american discover diners jcb maestro cc "
+        "kreditkarte karte tarjeta carte kort karta carta cartão kaart kortti"
+    )
+)
+_WALLET_CONTEXT = sorted(
+    word_set(
+        "wallet ethereum eth ether erc20 erc-20 metamask crypto usdt usdc coin ledger bnb polygon"
+    )
+)
 # Without suffix_list_urls tldextract fetches the public suffix list; the bundled one is enough.
 _SUFFIXES = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
+
+
+_IBANS = (
+    "AD:24 AE:23 AL:28 AT:20 AZ:28 BA:20 BE:16 BG:22 BH:22 BI:27 BR:29 BY:28 CH:21 CR:22 "
+    "CY:28 CZ:24 DE:22 DJ:27 DK:18 DO:28 EE:20 EG:29 ES:24 FI:18 FK:18 FO:18 FR:27 GB:22 "
+    "GE:22 GI:23 GL:18 GR:27 GT:28 HR:21 HU:28 IE:22 IL:23 IQ:23 IS:26 IT:27 JO:30 KW:30 "
+    "KZ:20 LB:28 LC:32 LI:21 LT:20 LU:20 LV:21 LY:25 MC:27 MD:24 ME:22 MK:19 MN:20 MR:27 "
+    "MT:31 MU:30 NI:28 NL:18 NO:15 OM:23 PK:24 PL:28 PS:29 PT:25 QA:29 RO:24 RS:22 RU:33 "
+    "SA:24 SC:31 SD:18 SE:24 SI:19 SK:24 SM:27 SO:23 ST:25 SV:28 TL:23 TN:24 TR:26 UA:29 "
+    "VA:22 VG:24 XK:20 YE:30"
+)
+IBAN_LENGTHS = {each[:2]: int(each[3:]) for each in _IBANS.split()}
+"""How long the IBANs of a country are."""
 
 
 class AddressedEmailRecognizer(EmailRecognizer):
@@ -45,6 +84,15 @@ class AddressedEmailRecognizer(EmailRecognizer):
             return True
         last = pattern_text.rpartition(".")[2]
         return None if len(last) > 1 and last.isalpha() else False
+
+
+ANNOUNCED = "announced"
+"""Name of the patterns of telephone numbers that hold the words before them."""
+_LEADING = (
+    r"(?<=\b(?:on|at|is|unter|auf|au|al|op|på|nummer|n[úu]mero|num[ée]ro|number|text|ring|dial)"
+    r"[ :.]{1,3})"
+)
+_LEADING_ES = r"(?<=\b(?:n[úu]mero|m[óo]vil|al|llam\w{1,6}|tel[ée]fono)[ :.]{1,3})"
 
 
 class WrittenPhoneRecognizer(PatternRecognizer):
@@ -71,6 +119,9 @@ class WrittenPhoneRecognizer(PatternRecognizer):
             r"(?<![\w+])\(\+?\d{1,5}\)[ .\-/]?\d{2,5}(?:[ .\-/]?\d{2,4}){1,4}(?![\w\-])",
             0.5,
         ),
+        # As they are dialled within a country, behind what leads up to a number and to little else.
+        Pattern(ANNOUNCED, _LEADING + r"\(?0\d{1,5}\)?(?:[ ./\-]{0,3}\d{2,8}){1,5}(?![\w\-])", 0.5),
+        Pattern(ANNOUNCED, _LEADING_ES + r"[6789]\d{2}(?:[ .\-]?\d{2,3}){2,3}(?![\w\-])", 0.5),
         # Digits in groups, or in a row: a telephone number only where the words before say so.
         Pattern("grouped", r"(?<![\w.+\-/])\d{2,6}(?:[ .\-/]\d{2,6}){1,5}(?![\w\-])", 0.2),
         Pattern("bare", r"(?<![\w.+\-/])\d{7,15}(?![\w\-])", 0.2),
@@ -87,6 +138,106 @@ class WrittenPhoneRecognizer(PatternRecognizer):
     def invalidate_result(self, pattern_text: str) -> bool:
         """True where there are fewer or more digits than a telephone number has."""
         return not 7 <= sum(map(str.isdigit, pattern_text)) <= 21
+
+
+class BrandedCardRecognizer(CreditCardRecognizer):
+    """Payment cards by check digit and by what the brands' numbers begin with, Mastercard's new
+    ones too; others that pass the check stand only where words say so."""
+
+    PATTERNS = [  # noqa: RUF012 - as the class declares it
+        Pattern(
+            "card",
+            r"(?<![\w])(?:\d{4}(?:[- .\u00a0]?\d{4}){2}[- .\u00a0]?\d{1,4}(?:[- .\u00a0]?\d{1,3})?|"
+            r"3\d{3}[- .\u00a0]?\d{6}[- .\u00a0]?\d{4,5})(?!\w)",
+            0.3,
+        ),
+    ]
+
+    def __init__(self, language: str) -> None:
+        super().__init__(
+            supported_language=language,
+            context=_CARD_CONTEXT,
+            replacement_pairs=[("-", ""), (" ", ""), (".", ""), ("\u00a0", "")],
+        )
+
+    def validate_result(self, pattern_text: str) -> bool | None:  # type: ignore[override]
+        """True for a number of a brand, None (undecided) for others that pass Luhn, else False."""
+        if not super().validate_result(pattern_text):
+            return False
+        return branded("".join(filter(str.isdigit, pattern_text))) or None
+
+
+class MeasuredIbanRecognizer(IbanRecognizer):
+    """IBANs of the length that their country gives them, whatever word follows."""
+
+    _START = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d{2}(?=[ \u00a0.-]?[A-Za-z0-9])")
+    _MARKS = frozenset(" \u00a0.-")
+
+    def __init__(self, language: str) -> None:
+        super().__init__(supported_language=language)
+
+    def analyze(
+        self,
+        text: str,
+        entities: list[str],
+        nlp_artifacts: NlpArtifacts | None = None,
+        regex_flags: int | None = None,
+    ) -> list[RecognizerResult]:
+        """The IBANs in ``text``."""
+        found = []
+        for start in self._START.finditer(text):
+            end = self._end(text, start.start())
+            if end is not None:
+                found.append(RecognizerResult("IBAN_CODE", start.start(), end, self.MAX_SCORE))
+        return found
+
+    def _end(self, text: str, start: int) -> int | None:
+        length = IBAN_LENGTHS.get(text[start : start + 2].upper())
+        if length is None:
+            return None
+        chars: list[str] = []
+        marked = False
+        for place in range(start, len(text)):
+            char = text[place]
+            if char in self._MARKS and not marked:
+                marked = True
+                continue
+            if not (char.isascii() and char.isalnum()):
+                return None
+            marked = False
+            chars.append(char.upper())
+            if len(chars) == length:
+                behind = text[place + 1 : place + 2]
+                ends = not (behind.isascii() and behind.isalnum())
+                number = "".join(str(int(each, 36)) for each in chars[4:] + chars[:4])
+                return place + 1 if ends and int(number) % 97 == 1 else None
+        return None
+
+
+class LedgerAddressRecognizer(PatternRecognizer):
+    """Addresses of Ethereum and its like, and of the currencies that check theirs as Bitcoin does.
+
+    Twenty bytes in hexadecimal could be anything: in upper and lower case they carry a checksum
+    (EIP-55); in one case they stand only where the words or the column's name say so.
+    """
+
+    PATTERNS = (
+        Pattern("Ethereum", r"(?<!\w)0x[0-9A-Fa-f]{40}(?!\w)", 0.3),
+        Pattern("base58", r"(?<!\w)[LMDXAT9][1-9A-HJ-NP-Za-km-z]{25,34}(?!\w)", 0.3),
+    )
+
+    def __init__(self, language: str) -> None:
+        super().__init__(
+            supported_entity="CRYPTO",
+            patterns=list(self.PATTERNS),
+            context=_WALLET_CONTEXT,
+            supported_language=language,
+            global_regex_flags=0,
+        )
+
+    def validate_result(self, pattern_text: str) -> bool | None:
+        """Whether its checksum holds; None where it has none."""
+        return eip55(pattern_text) if pattern_text.startswith("0x") else paid_to(pattern_text)
 
 
 class StreetAddressRecognizer(PatternRecognizer):
@@ -111,13 +262,13 @@ def recognizers(language: str, regions: Sequence[str]) -> list[EntityRecognizer]
         PhoneRecognizer(
             supported_regions=tuple(regions), supported_language=language, context=_PHONE_CONTEXT
         ),
-        CreditCardRecognizer(supported_language=language),
-        IbanRecognizer(supported_language=language, regex_flags=re.DOTALL | re.IGNORECASE),
+        BrandedCardRecognizer(language),
+        MeasuredIbanRecognizer(language),
         CryptoRecognizer(supported_language=language),
+        LedgerAddressRecognizer(language),
         IpRecognizer(supported_language=language),
         MacAddressRecognizer(supported_language=language),
         UsSsnRecognizer(supported_language=language),
-        NhsRecognizer(supported_language=language),
         StreetAddressRecognizer(language),
         SpacyRecognizer(supported_language=language, supported_entities=["PERSON", "LOCATION"]),
     ]

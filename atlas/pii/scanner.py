@@ -7,6 +7,7 @@ from typing import Any
 
 from atlas.model.stream import Column
 from atlas.pii.engine import engine
+from atlas.pii.national import Identifiers
 from atlas.pii.spans import Finder
 from atlas.pii.study import Study
 from atlas.settings import Settings
@@ -27,7 +28,8 @@ class Scanner:
         """
         self._settings = settings
         self.finder = Finder(
-            engine(settings.pii_model, settings.pii_language, settings.pii_phone_regions)
+            engine(settings.pii_model, settings.pii_language, settings.pii_phone_regions),
+            Identifiers(settings.pii_locales),
         )
 
     def study(

@@ -13,8 +13,12 @@ from typing import NamedTuple
 from presidio_analyzer import RecognizerResult
 
 from atlas.pii.engine import Engine
+from atlas.pii.folding import fold
+from atlas.pii.links import parameters
 from atlas.pii.names import names
-from atlas.pii.patterns import ip_personal, triggers
+from atlas.pii.national import ENTITIES, Identifiers
+from atlas.pii.patterns import births, ip_personal, of_a_thing, triggers
+from atlas.pii.recognizers import ANNOUNCED
 
 _WHOLE = 600
 _AROUND = 80
@@ -28,8 +32,9 @@ _RANK = {
             "IBAN_CODE",
             "CREDIT_CARD",
             "CRYPTO",
-            "UK_NHS",
+            *sorted(ENTITIES),
             "US_SSN",
+            "DATE_OF_BIRTH",
             "MAC_ADDRESS",
             "IP_ADDRESS",
             "PHONE_NUMBER",
@@ -41,8 +46,8 @@ _RANK = {
 # What stands has its form, its checksum or its context for it, so it counts, however little its
 # recognizer gives the bare pattern.
 _STANDING = 0.6
-_CHECKED = frozenset({"IBAN_CODE", "CREDIT_CARD", "CRYPTO", "UK_NHS"})
-_ABOUT_SOMEBODY = frozenset({"PERSON", "EMAIL_ADDRESS", "PHONE_NUMBER", "US_SSN", "UK_NHS"})
+_CHECKED = frozenset({"IBAN_CODE", "CREDIT_CARD", "CRYPTO"})
+_ABOUT_SOMEBODY = ENTITIES | {"PERSON", "EMAIL_ADDRESS", "PHONE_NUMBER", "US_SSN"}
 
 
 class Span(NamedTuple):
@@ -66,8 +71,9 @@ class Finder:
     values that stand in several batches, and of all values when they are masked.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, identifiers: Identifiers) -> None:
         self._engine = engine
+        self.identifiers = identifiers
         self._known: dict[tuple[int, int, str | None, bool], Spans] = {}
 
     def find(self, texts: Sequence[str], prose: Sequence[bool], claimed: str | None) -> list[Spans]:
@@ -120,6 +126,19 @@ class Finder:
             self._known.update(fresh)
 
     def _patterns(self, text: str, claimed: str | None) -> list[Span]:
+        """What patterns find in ``text`` as it reads, where it is written."""
+        direct = [
+            Span(start, end, entity, 0.7, "pattern") for start, end, entity in parameters(text)
+        ]
+        folded = fold(text)
+        if folded is None:
+            return direct + self._written(text, claimed)
+        return direct + [
+            Span(*folded.original(span.start, span.end), span.entity, span.score, span.kind)
+            for span in self._written(folded.text, claimed)
+        ]
+
+    def _written(self, text: str, claimed: str | None) -> list[Span]:
         windows: dict[str, list[tuple[int, int]]] = {}
         for entity, match in triggers(text, claimed):
             around = (0, len(text))
@@ -130,7 +149,11 @@ class Finder:
                 known[-1] = (known[-1][0], max(known[-1][1], around[1]))
             else:
                 known.append(around)
-        found: list[Span] = []
+        found = [
+            Span(start, end, entity, 0.8, "checksum" if checked else "pattern")
+            for start, end, entity, checked in self.identifiers.find(text, claimed)
+        ]
+        found += [Span(*place, "DATE_OF_BIRTH", 0.7, "pattern") for place in births(text)]
         for entity, places in windows.items():
             for start, end in places:
                 found.extend(self._window_spans(entity, text[start:end], start, claimed))
@@ -141,6 +164,8 @@ class Finder:
         spans: list[Span] = []
         unsure: list[RecognizerResult] = []
         for result in proposed:
+            if result.entity_type == "EMAIL_ADDRESS":
+                result.start += _in_url(text[result.start : result.end])
             if _stands(result, text, supported=entity == claimed):
                 spans.append(_span(result, offset))
             else:
@@ -172,6 +197,15 @@ def _span(result: RecognizerResult, offset: int) -> Span:
     return Span(result.start + offset, result.end + offset, result.entity_type, score, kind)
 
 
+_URL = re.compile(r".*[/?&](?:[\w.\-\[\]]*=)?(?=[^/?&@]+@)")
+
+
+def _in_url(address: str) -> int:
+    """How much before an e-mail address is of a URL that it stands in."""
+    found = _URL.match(address)
+    return found.end() if found is not None else 0
+
+
 def _stands(result: RecognizerResult, text: str, *, supported: bool) -> bool:
     """Whether a proposal of a pattern recognizer is taken.
 
@@ -182,23 +216,27 @@ def _stands(result: RecognizerResult, text: str, *, supported: bool) -> bool:
     match result.entity_type:
         case "PHONE_NUMBER":
             sure = supported or result.score >= 0.4
+            why = result.analysis_explanation
+            if why is not None and why.pattern_name == ANNOUNCED:
+                if not 9 <= sum(map(str.isdigit, found)) <= 12 or of_a_thing(before):
+                    return False
+                supported = True
             return sure and _phone_stands(found, before, after, supported=supported)
         case "CREDIT_CARD":
             digits = [char for char in found if char.isdigit()]
-            inside = before[-1:] in ("-", ".", "_") or re.match(r"[-.]\w", after) is not None
-            return (
-                len(set(digits)) > 1
-                and not inside
-                and (supported or digits[0] != "1" or (len(digits) == 15 and digits[1] == "8"))
-            )
+            inside = before[-1:] in ("-", ".", "_", "/") or re.match(r"[-./]\w", after) is not None
+            if len(set(digits)) < 2 or inside:
+                return False
+            # Of a brand, by its number, and not said to be another thing's number.
+            return supported or (result.score > 0.5 and not of_a_thing(before))
+        case "CRYPTO":
+            return supported or result.score >= 0.5
         case "US_SSN":
             return supported or (
                 found[3:4] == "-"
                 and before[-1:] not in ("-", "+", "/")
                 and after[:1] not in ("-", "/")
             )
-        case "UK_NHS":
-            return supported
         case "IP_ADDRESS":
             if before[-1:] == "." or re.match(r"\.\d", after):
                 return False
@@ -213,9 +251,15 @@ _DATE_OR_IP = re.compile(
 )
 
 
+_ZIP_PLUS_4 = re.compile(r"\d{5}-\d{4}")
+_STATE = re.compile(r"\b[A-Z]{2} \Z")
+
+
 def _phone_stands(found: str, before: str, after: str, *, supported: bool) -> bool:
     digits = sum(map(str.isdigit, found))
     if _DATE_OR_IP.match(found) or not 7 <= digits <= 21:
+        return False
+    if _ZIP_PLUS_4.fullmatch(found) and (not supported or _STATE.search(before)):
         return False
     attached = re.search(r"[\w./#:@=-]\Z", before) is not None and not before.endswith(
         ("Tel:", "tel:", "Phone:", "phone:", ". ")

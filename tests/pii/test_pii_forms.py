@@ -1,0 +1,209 @@
+"""How personal data are written: escaped, full-width, broken over lines, in URLs, beside others."""
+
+from __future__ import annotations
+
+import pytest
+
+from atlas.pii.chains import eip55, keccak256, paid_to
+from atlas.pii.folding import fold
+from atlas.pii.patterns import births, branded, day, handle_like
+from atlas.pii.recognizers import IBAN_LENGTHS
+from atlas.pii.scanner import Scanner
+from tests.pii.tables import masked, verdicts
+
+
+def _masked(scanner: Scanner, text: str, name: str = "note") -> str | None:
+    return masked(scanner, {name: [text]}).get(name, [text])[0]
+
+
+def _wide(text: str) -> str:
+    """``text`` in full width."""
+    return "".join(chr(ord(char) + 0xFEE0) for char in text)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "tove&#64;kirk-mail.example",
+        "tove&#x40;kirk-mail.example",
+        "tove&commat;kirk-mail.example",
+        "tove%40kirk-mail.example",
+        f"tove{_wide('@')}kirk-mail.example",
+        _wide("tove@kirk-mail.example"),
+        "tove@\nkirk-mail.example",
+        "tove\n@kirk-mail.example",
+        "tove@kirk-mail\n.example",
+        "tove@kirk-=\nmail.example",
+        "tove@kirk\u200b-mail.example",
+    ],
+)
+def test_an_address_is_masked_however_it_is_written(scanner: Scanner, written: str) -> None:
+    assert _masked(scanner, f"ask {written} ok") == "ask <EMAIL_ADDRESS> ok"
+
+
+def test_the_next_line_is_no_part_of_an_address(scanner: Scanner) -> None:
+    text = "mail tove@kirk.example\nsee.you there, @tove\nkirk.example"
+    assert _masked(scanner, text) == "mail <EMAIL_ADDRESS>\nsee.you there, @tove\nkirk.example"
+
+
+def test_what_was_folded_is_where_it_was_written() -> None:
+    text = "a &amp; b&#64;c%20d " + _wide("e")
+    folded = fold(text)
+    assert folded is not None
+    assert folded.text == "a & b@c d e"
+    assert text[slice(*folded.original(4, 7))] == "b&#64;c"
+    assert text[slice(*folded.original(10, 11))] == _wide("e")
+    assert fold("nothing & nobody; 100% sure") is None
+
+
+def test_personal_parameters_of_urls_are_masked_and_others_stay(scanner: Scanner) -> None:
+    url = (
+        "https://shop.example/x?first_name=Xiulan&utm_source=mail&email=xiulan%40kirk.example"
+        "&tel=%2B45%2033%2012%2045%2078&page=12&file_name=Anna"
+    )
+    assert _masked(scanner, url, "referer") == (
+        "https://shop.example/x?first_name=<PERSON>&utm_source=mail&email=<EMAIL_ADDRESS>"
+        "&tel=<PHONE_NUMBER>&page=12&file_name=Anna"
+    )
+
+
+@pytest.mark.parametrize(
+    "iban",
+    [
+        "BE68 5390 0754 7034",
+        "NO9386011117947",
+        "DE89370400440532013000",
+        "GB82 WEST 1234 5698 7654 32",
+        "NL91ABNA0417164300",
+        "de89-3704-0044-0532-0130-00",
+    ],
+)
+def test_an_iban_ends_where_its_country_says(scanner: Scanner, iban: str) -> None:
+    assert _masked(scanner, f"pay {iban} please") == "pay <IBAN_CODE> please"
+    wrong = iban.replace(iban[-2:], f"{(int(iban[-2:]) + 1) % 100:02}")
+    assert _masked(scanner, f"pay {wrong} please") == f"pay {wrong} please"
+
+
+def test_lengths_of_ibans() -> None:
+    assert len(IBAN_LENGTHS) > 70
+    assert (IBAN_LENGTHS["NO"], IBAN_LENGTHS["BE"], IBAN_LENGTHS["MT"]) == (15, 16, 31)
+
+
+@pytest.mark.parametrize(
+    "card",
+    [
+        "4111 1111 1111 1111",
+        "5555-5555-5555-4444",
+        "2223003122003222",
+        "378282246310005",
+        "3782 822463 10005",
+        "6011111111111117",
+        "3530111333300000",
+        "30569309025904",
+    ],
+)
+def test_cards_of_the_brands(scanner: Scanner, card: str) -> None:
+    assert _masked(scanner, f"paid with {card} today") == "paid with <CREDIT_CARD> today"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "order 4111111111111111 was sent",
+        "Sendung Nr. 5555555555554444 kommt",
+        "EAN 4006381333931 in stock",
+        "barcode 5701234567899 in stock",
+        "counted 7992739871300004 of them",
+        "trace-4111111111111111-ab",
+    ],
+)
+def test_numbers_of_things_are_no_cards(scanner: Scanner, text: str) -> None:
+    assert _masked(scanner, text) == text
+
+
+def test_brands() -> None:
+    assert branded("2720990000000007")
+    assert not branded("2721000000000004")
+    assert not branded("4222222222222")
+    assert not branded("9111111111111111")
+
+
+ETHER = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
+
+
+def test_addresses_of_ethereum_stand_by_their_case_or_by_words(scanner: Scanner) -> None:
+    assert _masked(scanner, f"sent to {ETHER} ok") == "sent to <CRYPTO> ok"
+    lower = ETHER.lower()
+    assert _masked(scanner, f"commit {lower} ok") == f"commit {lower} ok"
+    assert _masked(scanner, f"my wallet {lower} ok") == "my wallet <CRYPTO> ok"
+    swapped = ETHER.replace("aAeb", "AaEB")
+    assert _masked(scanner, f"sent to {swapped} ok") == f"sent to {swapped} ok"
+    named = masked(scanner, {"wallet": [lower, "0x" + 20 * "0f"]})["wallet"]
+    assert named == ["***", "***"]
+
+
+def test_checksums_of_addresses() -> None:
+    assert keccak256(b"").hex().startswith("c5d2460186f7233c927e7db2dcc703c0")
+    assert keccak256(b"abc").hex().startswith("4e03657aea45a94fc7d47ba826c8d667")
+    assert eip55(ETHER) is True
+    assert eip55(ETHER[:-1] + "D") is False
+    assert eip55(ETHER.upper().replace("0X", "0x")) is None
+    assert paid_to("LM2WMpR1Rp6j3Sa59cMXMs1SPzj9eXpGc1")
+    assert not paid_to("LM2WMpR1Rp6j3Sa59cMXMs1SPzj9eXpGc2")
+
+
+def test_days_of_birth_in_prose(scanner: Scanner) -> None:
+    text = "Born 3 March 1980, seen 12/04/2024; geb. 12.03.1975; né le 1er mai 1961."
+    assert [text[slice(*place)] for place in births(text)] == [
+        "3 March 1980",
+        "12.03.1975",
+        "1er mai 1961",
+    ]
+    assert _masked(scanner, "DOB: 1980-02-29, admitted 2024-01-05") == (
+        "DOB: <DATE_OF_BIRTH>, admitted 2024-01-05"
+    )
+
+
+def test_days_are_read_in_any_order() -> None:
+    assert str(day("29.02.1980")) == str(day("02/29/1980")) == str(day("1980-02-29"))
+    assert day("31/02/1980") is None
+    assert day("1980-02-29 12:30:00") is None
+
+
+@pytest.mark.parametrize("text", ["jane.doe", "mjensen7", "anna_nielsen", "marylopez", "@peter-k"])
+def test_user_names_of_names(text: str) -> None:
+    assert handle_like(text)
+
+
+@pytest.mark.parametrize("text", ["coolcat99", "qx1", "svc-backup", "x7", "Anna Nielsen"])
+def test_user_names_of_nobody(text: str) -> None:
+    assert not handle_like(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["versión 1.117.0.9 lista", "upgrade to 12.204.3.1 now", "Springfield, IL 62704-1234"],
+)
+def test_versions_and_long_postal_codes_stay(scanner: Scanner, text: str) -> None:
+    kinds = {each.entity_type for each in verdicts(scanner, {"note": [text]})}
+    assert not kinds & {"IP_ADDRESS", "PHONE_NUMBER"}
+
+
+@pytest.mark.parametrize(
+    ("before", "number"),
+    [
+        ("Sie erreichen ihn unter", "0171 / 2345678"),
+        ("Ring her on", "07700 900123"),
+        ("su número:", "612 345 678"),
+        ("joignable au", "0612345678"),
+        ("Ring på tlf.", "33 12 45 78"),
+    ],
+)
+def test_numbers_of_a_country_stand_behind_words_that_lead_up_to_one(
+    scanner: Scanner, before: str, number: str
+) -> None:
+    out = _masked(scanner, f"{before} {number} bitte")
+    assert out is not None
+    assert out.endswith(" <PHONE_NUMBER> bitte")
+    told = f"Auftragsnummer: {number} bitte"
+    assert "PHONE_NUMBER" not in {each.entity_type for each in verdicts(scanner, {"note": [told]})}
