@@ -11,8 +11,9 @@ from typing import Any
 
 from atlas.model.personal import Scope
 from atlas.model.stream import ColumnType
-from atlas.pii.claims import IN_NUMBERS, Claim, about_people, claim
+from atlas.pii.claims import IN_NUMBERS, Claim, about_people, claim, says_nothing, versions
 from atlas.pii.evidence import Evidence
+from atlas.pii.national import ENTITIES, SCHEMES, Scheme, by_entity
 
 MOST = 0.8
 """Share of the sample that makes a column one of values, whatever it is called."""
@@ -21,6 +22,8 @@ CLAIMED = 0.3
 TIMES = (ColumnType.DATE, ColumnType.TIMESTAMP, ColumnType.TIMESTAMPTZ)
 _NUMBERS = (ColumnType.BIGINT, ColumnType.NUMERIC)
 _BY_CHANCE = 0.2
+_RARE = 0.05
+_BY_ACCIDENT = 1e-6
 _ENOUGH = 50
 _SOME = 10
 _FEW = 3
@@ -61,6 +64,22 @@ class Company:
 
 
 ALONE = Company()
+_IDENTIFIERS = ENTITIES | {"US_SSN"}
+
+
+def looked_at(leaf: Leaf) -> bool:
+    """Whether the values of a column are looked at: text always, numbers and times where the name
+    claims what they can hold, dates also where it says nothing."""
+    asked = leaf.claim
+    if leaf.type is ColumnType.TEXT:
+        return True
+    if leaf.type is ColumnType.DATE and asked is None:
+        return says_nothing(leaf.words)
+    if asked is None:
+        return False
+    if leaf.type in _NUMBERS:
+        return asked.entity_type in IN_NUMBERS
+    return leaf.type in TIMES and asked.entity_type == "DATE_OF_BIRTH"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +102,7 @@ def company(leaves: Iterable[Leaf]) -> Company:
         contact |= any(each.entity_type in ("EMAIL_ADDRESS", "PHONE_NUMBER") for each in found)
         people |= about_people(leaf.words) and leaf.evidence.values > 0
         people |= any(
-            each.entity_type in ("PERSON", "DATE_OF_BIRTH", "US_SSN", "UK_NHS", "NATIONAL_ID")
+            each.entity_type in ("PERSON", "DATE_OF_BIRTH") or each.entity_type in _IDENTIFIERS
             for each in found
         )
         asked = leaf.claim
@@ -92,7 +111,8 @@ def company(leaves: Iterable[Leaf]) -> Company:
 
 
 def decide(leaf: Leaf, company: Company, denied: frozenset[str] = frozenset()) -> list[Finding]:
-    """The findings of one leaf: one of scope VALUE, or any number of scope SPAN, or none.
+    """The findings of one leaf: one of scope VALUE, with others of scope SPAN where all of it is
+    masked as the one and holds the others as well; or any number of scope SPAN, or none.
 
     Args:
         denied: entity types that it is not, whatever speaks for them: what else is in it is then
@@ -102,13 +122,25 @@ def decide(leaf: Leaf, company: Company, denied: frozenset[str] = frozenset()) -
     if not evidence.sampled or leaf.type is ColumnType.BOOLEAN:
         return []
     if leaf.type in TIMES:
-        return _by(_birth(leaf, 1.0), denied)
+        return _by(_birth(leaf, 1.0) or _born(leaf, company), denied)
     if leaf.type in _NUMBERS:
-        return _by(_number(leaf), denied)
-    for rule in (_patterns, _claimed, _person, _place, _sticky):
+        return _by(_number(leaf, company), denied)
+    if left := [found for found in _contacts(leaf) if found.entity_type not in denied]:
+        return left
+    for rule in (
+        _national,
+        _patterns,
+        _telephones,
+        _claimed,
+        _born,
+        _user_name,
+        _person,
+        _place,
+        _sticky,
+    ):
         found = rule(leaf, company)
         if left := _by(found, denied):
-            return left
+            return [each for each in _beside(leaf, left[0]) if each.entity_type not in denied]
     return [found for found in _spans(leaf) if found.entity_type not in denied]
 
 
@@ -120,6 +152,159 @@ def _value(entity: str, score: float, share: float, reason: str) -> Finding:
     return Finding(entity, Scope.VALUE, round(score, 3), round(share, 4), reason)
 
 
+def _share(leaf: Leaf, scheme: Scheme) -> float:
+    """The share of the sample that is an identifier of a kind, 0 if it only looks like it."""
+    evidence, entity = leaf.evidence, scheme.entity
+    share = evidence.trait(entity)
+    if not share:
+        return 0.0
+
+    def most(kind: str) -> float:
+        counts = [n for name, n in evidence.traits.items() if name.startswith(f"{entity} {kind} ")]
+        return max(counts, default=0) / evidence.traits[entity]
+
+    # Numbers that begin with the day they were given pass as dates of birth, but of few years, or
+    # of days that are years; codes in sequence look like identifiers, but all begin alike.
+    if most("day") >= 0.75 or most("years") >= 0.6 or most("begins") >= 0.5:
+        return 0.0
+    # Citizens and foreigners have numbers of different kinds, in one column.
+    return evidence.trait(f"{scheme.country} identifiers") if share >= CLAIMED else share
+
+
+def _only_alike(leaf: Leaf, entity: str) -> bool:
+    """Whether a column holds what is written like an identifier of a kind, and is none."""
+    scheme = by_entity().get(entity)
+    forms = leaf.evidence.trait(f"{entity} form")
+    asked = leaf.claim
+    if scheme is None or (asked is not None and asked.entity_type in _IDENTIFIERS):
+        return False
+    if forms < 0.5 or leaf.evidence.sampled < _SOME:
+        return False
+    return _share(leaf, scheme) <= _BY_CHANCE * forms
+
+
+def _national(leaf: Leaf, _: Company) -> Finding | None:
+    """Values that pass the check of a national identifier; where the name says nothing of it, so
+    many of them that it cannot be chance."""
+    evidence, asked = leaf.evidence, leaf.claim
+    claimed = asked is not None and asked.entity_type in _IDENTIFIERS
+    best, most = None, 0.0
+    for scheme in SCHEMES:
+        share = evidence.trait(scheme.entity) if claimed else _share(leaf, scheme)
+        if share > most and _no_chance(scheme, share, evidence.sampled, claimed=claimed):
+            best, most = scheme.entity, share
+    if best is None:
+        return None
+    if claimed:
+        return _value(best, 0.9 + most / 10, most, "the values pass the check, as the name says")
+    if not claimed and (asked is None or (asked.entity_type == "PERSON" and not asked.strong)):
+        return _value(best, most, most, "nearly all values pass the check")
+    return None
+
+
+def _no_chance(scheme: Scheme, share: float, sampled: int, *, claimed: bool) -> bool:
+    """Whether so many values pass the check of a kind that they are of it."""
+    by_chance = scheme.chance ** (share * sampled)
+    if claimed:
+        return share >= CLAIMED and by_chance < _RARE
+    return share >= (0.95 if scheme.chance > _RARE else MOST) and by_chance < _BY_ACCIDENT
+
+
+def _of_versions(leaf: Leaf) -> bool:
+    """Whether what looks like IP addresses are versions: by the name, or as their numbers are all
+    small, or as others have two or three parts."""
+    evidence, asked = leaf.evidence, leaf.claim
+    if asked is not None and asked.entity_type == "IP_ADDRESS":
+        return False
+    quads, wide = evidence.traits["quad"], evidence.traits["wide_quad"]
+    if versions(leaf.words):
+        return wide <= quads / 2
+    if quads and wide > quads / 10:
+        return False
+    return quads >= _SOME or evidence.traits["version"] - quads >= max(_FEW, evidence.sampled / 5)
+
+
+def _telephones(leaf: Leaf, _: Company) -> Finding | None:
+    """Telephone numbers of many countries and ways to write them, of which the recognizers know
+    some: all are written like one, and enough have a country's prefix."""
+    evidence, asked = leaf.evidence, leaf.claim
+    if asked is not None and (asked.strong and asked.entity_type != "PHONE_NUMBER"):
+        return None
+    like, prefixed = evidence.trait("phone_like"), evidence.trait("international")
+    known = evidence.sample_whole["PHONE_NUMBER"] / evidence.sampled
+    if evidence.sampled < _FEW or like < 0.9 or prefixed < 0.1 or known < CLAIMED:
+        return None
+    return _value(
+        "PHONE_NUMBER", 0.6 + like / 4, like, "written like telephone numbers, many known"
+    )
+
+
+def _contacts(leaf: Leaf) -> list[Finding]:
+    """E-mail addresses and telephone numbers in one column, and little else: all of it is masked,
+    as what most of it is."""
+    evidence = leaf.evidence
+    mails = evidence.sample_whole["EMAIL_ADDRESS"] / evidence.sampled
+    phones = evidence.trait("phone_like")
+    known = evidence.sample_whole["PHONE_NUMBER"] / evidence.sampled
+    if evidence.sampled < _SOME or min(mails, phones) < 0.05 or known < CLAIMED * phones:
+        return []
+    if mails + phones < 0.9 or max(mails, phones) >= 0.95:
+        return []
+    first, second = ("EMAIL_ADDRESS", mails), ("PHONE_NUMBER", phones)
+    if phones > mails:
+        first, second = second, first
+    why = "e-mail addresses and telephone numbers"
+    return [
+        _value(first[0], 0.9, first[1], why),
+        Finding(second[0], Scope.SPAN, 0.9, round(second[1], 4), why),
+    ]
+
+
+def _beside(leaf: Leaf, found: Finding) -> list[Finding]:
+    """``found``, and the names on the addresses if it is addresses that begin with one."""
+    share = leaf.evidence.trait("addressed")
+    if found.entity_type != "LOCATION" or found.scope is not Scope.VALUE or share < _BY_CHANCE:
+        return [found]
+    why = "the first lines are names of people"
+    return [found, Finding("PERSON", Scope.SPAN, 0.7, round(share, 4), why)]
+
+
+def _born(leaf: Leaf, company: Company) -> Finding | None:
+    """Dates that only dates of birth can be, in a table about people: over many decades, and
+    nearly all of people between 14 and 105 years."""
+    evidence = leaf.evidence
+    days = evidence.traits["day"]
+    if leaf.claim is not None or not (company.people or company.contact):
+        return None
+    if not says_nothing(leaf.words):
+        return None
+    if days < 2 * _SOME or days < 0.9 * evidence.sampled:
+        return None
+    decades = [
+        count / days for name, count in evidence.traits.items() if name.startswith("decade ")
+    ]
+    spread = sum(share >= 0.03 for share in decades)
+    if evidence.traits["adult"] < MOST * days or spread < 4 or max(decades) > 0.5:
+        return None
+    return _value("DATE_OF_BIRTH", 0.7, days / evidence.sampled, "days as people are born on")
+
+
+def _user_name(leaf: Leaf, company: Company) -> Finding | None:
+    """User names: where they are made of names, or stand beside a person."""
+    evidence, asked = leaf.evidence, leaf.claim
+    made, single = evidence.trait("handle_like"), evidence.trait("token_like")
+    if asked is not None and asked.part == "user name":
+        if made >= CLAIMED and single >= 0.5:
+            return _value("PERSON", 0.8, made, "user names, made of names of people")
+        if single >= MOST and (company.people or company.contact):
+            return _value("PERSON", 0.6, single, "user names, beside a person")
+        return None
+    nothing = asked is None and says_nothing(leaf.words) and evidence.sampled >= 2 * _SOME
+    if nothing and made >= 0.85 and evidence.trait("name_like") < 0.5:
+        return _value("PERSON", 0.6, made, "words made of names of people")
+    return None
+
+
 def _patterns(leaf: Leaf, _: Company) -> Finding | None:
     """Values that are, wholly, what a pattern recognizer knows."""
     evidence, asked = leaf.evidence, leaf.claim
@@ -127,6 +312,8 @@ def _patterns(leaf: Leaf, _: Company) -> Finding | None:
     for entity, share in sorted(shares.items(), key=lambda each: (-each[1], each[0])):
         claimed = asked is not None and asked.entity_type == entity
         if entity == "PERSON" or (entity == "LOCATION" and not claimed and share < MOST):
+            continue
+        if (entity == "IP_ADDRESS" and _of_versions(leaf)) or _only_alike(leaf, entity):
             continue
         if claimed and share >= CLAIMED:
             return _value(entity, 0.9 + share / 10, share, "the values are, as the name says")
@@ -151,6 +338,8 @@ _TRAIT = {
     "NATIONAL_ID": ("id_like", 0.5),
     "IBAN_CODE": ("id_like", 0.8),
     "CREDIT_CARD": ("card_like", 0.8),
+    "MAC_ADDRESS": ("mac_like", 0.8),
+    "CRYPTO": ("wallet_like", 0.8),
 }
 
 
@@ -175,21 +364,36 @@ def _birth(leaf: Leaf, share: float) -> Finding | None:
     return _value("DATE_OF_BIRTH", 0.9, share, "dates, and the name says of birth")
 
 
-def _number(leaf: Leaf) -> Finding | None:
-    """Whole numbers are personal only where the name says so and nearly all of them can be."""
+def _number(leaf: Leaf, company: Company) -> Finding | None:
+    """Numbers are personal only where the name says so and nearly all of them can be; parts of an
+    address, and places on earth, only beside somebody."""
     asked, evidence = leaf.claim, leaf.evidence
     if asked is None or asked.entity_type not in IN_NUMBERS:
         return None
-    checked = asked.entity_type in ("CREDIT_CARD", "UK_NHS")
-    if checked:
-        share = evidence.sample_whole[asked.entity_type] / evidence.sampled
-    elif asked.entity_type == "PHONE_NUMBER":
+    entity, least = asked.entity_type, 0.9
+    if entity == "LOCATION":
+        if not (company.people or company.contact or company.street) or asked.part == "city":
+            return None
+        if asked.part == "street" and "number" not in leaf.words:
+            return None
+        places = asked.part == "coordinates"
+        share, least = evidence.trait("coordinate" if places else "number"), MOST
+    elif entity == "CREDIT_CARD":
+        share = evidence.sample_whole[entity] / evidence.sampled
+    elif entity == "PHONE_NUMBER":
         share = evidence.trait("phone_like")
-    else:
+    elif entity == "US_SSN":
         share = evidence.trait("ssn_like")
-    if share < 0.9:
+    elif entity == "UK_NHS":
+        share = evidence.trait(entity)
+    else:
+        checked = _national(leaf, company)
+        if checked is not None:
+            return checked
+        share = evidence.trait("id_like")
+    if share < least:
         return None
-    return _value(asked.entity_type, 0.9, share, "the name says so, and nearly all numbers fit")
+    return _value(entity, 0.9, share, "the name says so, and nearly all numbers fit")
 
 
 def _person(leaf: Leaf, company: Company) -> Finding | None:
@@ -245,6 +449,8 @@ def _spans(leaf: Leaf) -> list[Finding]:
     for entity, count in sorted(evidence.found.items()):
         against: dict[str, Any] = {}
         cards = evidence.traits["card_like"]
+        if (entity == "IP_ADDRESS" and _of_versions(leaf)) or _only_alike(leaf, entity):
+            continue
         if entity == "CREDIT_CARD" and cards >= 20 and cards / evidence.sampled >= MOST:
             # One number in ten passes Luhn: in a column of order numbers that is chance.
             if evidence.sample_whole[entity] / cards <= _BY_CHANCE:

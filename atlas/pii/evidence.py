@@ -24,7 +24,9 @@ class Evidence:
             sample had already shown that the whole column is personal).
         sampled: distinct values of the sample.
         traits: sampled values by trait: ``prose``, ``name_like``, ``single``, ``full``,
-            ``phone_like``, ``date_like``, ``id_like``, ``card_like``, ``number``, ``organization``;
+            ``phone_like``, ``date_like``, ``id_like``, ``card_like``, ``number``, ``organization``
+            and more; by national identifier that they are (``PL_PESEL``), or that they are written
+            like (``PL_PESEL form``); days by decade (``decade 198``);
             and of those that NER read on trial (``ner_read``), the persons (``ner_person``).
         found: scanned values that hold a span of an entity type.
         whole: scanned values that are one, wholly.

@@ -11,18 +11,28 @@ import pyarrow as pa
 from atlas.errors import UsageError
 from atlas.model.personal import Operator, Scope, Verdict
 from atlas.model.stream import Column, ColumnType
-from atlas.pii.claims import IN_NUMBERS, tokens
-from atlas.pii.decide import TIMES, Company, Finding, Leaf, company, decide, settled
+from atlas.pii.claims import tokens
+from atlas.pii.decide import Company, Finding, Leaf, company, decide, looked_at, settled
 from atlas.pii.evidence import Evidence
 from atlas.pii.names import names
 from atlas.pii.paths import Node, decode
 from atlas.pii.patterns import (
     CARD_LIKE,
     ORGANIZATION,
+    coordinate,
     date_like,
+    dates,
+    handle_like,
     id_like,
+    international,
+    mac_like,
     name_like,
     phone_like,
+    quad,
+    token_like,
+    version,
+    wallet_like,
+    wide_quad,
 )
 from atlas.pii.policy import MERGING, Policy
 from atlas.pii.screen import screen
@@ -41,9 +51,18 @@ _TRAITS: dict[str, Callable[[str], bool]] = {
     "card_like": lambda text: CARD_LIKE.fullmatch(text.strip()) is not None,
     "ssn_like": lambda text: text.isdigit() and 7 <= len(text) <= 9,
     "number": lambda text: text.strip().isdigit(),
+    "international": international,
+    "coordinate": coordinate,
+    "quad": quad,
+    "wide_quad": wide_quad,
+    "version": version,
+    "token_like": token_like,
+    "handle_like": handle_like,
+    "wallet_like": wallet_like,
+    "mac_like": mac_like,
+    "addressed": lambda text: "\n" in text and names().full(text.strip().partition("\n")[0]),
     "organization": lambda text: ORGANIZATION.search(text) is not None,
 }
-_NUMERIC = (ColumnType.BIGINT, ColumnType.NUMERIC)
 
 
 Denied = Callable[[str, str], frozenset[str]]
@@ -99,14 +118,7 @@ class Study:
                 self._observe_documents(column, values)
                 continue
             leaf = self._leaf(name, "", tokens(column.property), column.type)
-            asked = leaf.claim
-            if column.type is ColumnType.TEXT or (
-                asked is not None
-                and (
-                    (column.type in _NUMERIC and asked.entity_type in IN_NUMBERS)
-                    or (column.type in TIMES and asked.entity_type == "DATE_OF_BIRTH")
-                )
-            ):
+            if looked_at(leaf):
                 self._observe_leaf(name, "", leaf, values)
 
     def _leaf(self, column: str, path: str, words: tuple[str, ...], of: ColumnType) -> Leaf:
@@ -171,6 +183,8 @@ class Study:
         evidence.sampled += len(texts)
         for trait, holds in _TRAITS.items():
             evidence.traits[trait] += sum(map(holds, texts))
+        evidence.traits.update(dates(texts))
+        evidence.traits.update(self._finder.identifiers.count(texts))
         seen = screen(picked, claimed, read=False, read_all=False)
         for text, spans in zip(
             seen.texts, self._finder.find(seen.texts, seen.prose, claimed), strict=True
@@ -335,7 +349,8 @@ def _verdict(
         "traits": {
             name: round(count / evidence.sampled, 4)
             for name, count in sorted(evidence.traits.items())
-            if count and evidence.sampled and not name.startswith("ner_")
+            # With a space: steps on the way to another.
+            if count and evidence.sampled and not name.startswith("ner_") and " " not in name
         },
         "ner_named": round(evidence.named, 4),
         "read_all": evidence.read_all,
