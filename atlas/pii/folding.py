@@ -12,13 +12,7 @@ import unicodedata
 from collections.abc import Iterator
 from typing import NamedTuple
 
-FOLDABLE = (
-    r"&(?:#\d{2,5}|#[xX][0-9A-Fa-f]{2,4}|commat|period|plus|lowbar|nbsp|amp|shy|quot|apos);"
-    r"|%[2-7][0-9A-Fa-f]|[\x{FF01}-\x{FF5E}\x{FE6B}\x{200B}-\x{200D}\x{2060}\x{FEFF}\x{AD}]"
-    r"|@=?\r?\n|\n[ \t>]*@|@[\w\-]+[.=\-]?\r?\n"
-)
-"""RE2: there may be something to fold."""
-
+_MAYBE = re.compile("[&%\\n\uff01-\uff5e\ufe6b\ufe52\u200b-\u200d\u2060\ufeff\u00ad]")
 _PIECE = re.compile(
     r"(?P<entity>&(?:#\d{2,5}|#[xX][0-9A-Fa-f]{2,4}|[A-Za-z]{2,8});)"
     r"|(?P<percent>(?:%[0-9A-Fa-f]{2})+)"
@@ -47,6 +41,8 @@ class Folded(NamedTuple):
 
 def fold(text: str) -> Folded | None:
     """``text`` as it reads, or None if it reads as it is written."""
+    if _MAYBE.search(text) is None:
+        return None
     chars: list[str] = []
     starts: list[int] = []
     ends: list[int] = []

@@ -23,7 +23,7 @@ _FORMS: dict[str, Callable[[str], bool]] = {
 
 def parameters(text: str) -> Iterator[tuple[int, int, str]]:
     """Start, end and entity type of each value of a URL's parameter that is personal."""
-    for match in _PARAMETER.finditer(text):
+    for match in _PARAMETER.finditer(text) if "=" in text else ():
         asked = claim(tokens(match.group(1)))
         if asked is not None and _personal(asked, unquote_plus(match.group(2)).strip()):
             yield match.start(2), match.end(2), asked.entity_type

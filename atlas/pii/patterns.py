@@ -339,9 +339,13 @@ _BORN = re.compile(
 )
 
 
+_WORD = re.compile(r"[^\W\d_]{3}")
+
+
 def births(text: str) -> Iterator[tuple[int, int]]:
     """Where the days stand that the words before them call somebody's birth."""
-    for match in _BORN.finditer(text):
+    # A number of any kind, which most of the texts are, has no words before it.
+    for match in _BORN.finditer(text) if _WORD.search(text) else ():
         yield match.span(1)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from presidio_analyzer.predefined_recognizers import PhoneRecognizer
 
 from atlas.pii.chains import eip55, keccak256, paid_to
 from atlas.pii.folding import fold
 from atlas.pii.patterns import births, branded, day, handle_like
-from atlas.pii.recognizers import IBAN_LENGTHS
+from atlas.pii.recognizers import IBAN_LENGTHS, PlannedPhoneRecognizer
 from atlas.pii.scanner import Scanner
 from tests.pii.tables import masked, verdicts
 
@@ -207,3 +208,19 @@ def test_numbers_of_a_country_stand_behind_words_that_lead_up_to_one(
     assert out.endswith(" <PHONE_NUMBER> bitte")
     told = f"Auftragsnummer: {number} bitte"
     assert "PHONE_NUMBER" not in {each.entity_type for each in verdicts(scanner, {"note": [told]})}
+
+
+def test_numbering_plans_find_what_presidio_finds_of_each_region() -> None:
+    regions = ("US", "GB", "DE")
+    theirs = PhoneRecognizer(supported_regions=regions)
+    ours = PlannedPhoneRecognizer(supported_regions=regions)
+    for text in (
+        "+44 20 7946 0958",
+        "0171 2345678",
+        "(212) 555-0143",
+        "call +49 171 2345678 or 020 7946 0958, ext. 4",
+        "no number, 4711",
+    ):
+        assert {(each.start, each.end) for each in ours.analyze(text, ["PHONE_NUMBER"])} == {
+            (each.start, each.end) for each in theirs.analyze(text, ["PHONE_NUMBER"])
+        }
