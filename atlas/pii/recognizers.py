@@ -179,7 +179,7 @@ class BrandedCardRecognizer(CreditCardRecognizer):
     PATTERNS = [  # noqa: RUF012 - as the class declares it
         Pattern(
             "card",
-            r"(?<![\w])(?:\d{4}(?:[- .\u00a0]?\d{4}){2}[- .\u00a0]?\d{1,4}(?:[- .\u00a0]?\d{1,3})?|"
+            r"(?<![\w])(?:\d{4}(?:[- .\u00a0]?\d{4}){2}(?:[- .\u00a0]?\d{1,4}){0,2}|"
             r"3\d{3}[- .\u00a0]?\d{6}[- .\u00a0]?\d{4,5})(?!\w)",
             0.3,
         ),

@@ -122,6 +122,13 @@ def test_numbers_of_things_are_no_cards(scanner: Scanner, text: str) -> None:
     assert _masked(scanner, text) == text
 
 
+def test_older_cards_stand_where_words_say_so(scanner: Scanner) -> None:
+    assert _masked(scanner, "limit of card 501800000009 please") == (
+        "limit of card <CREDIT_CARD> please"
+    )
+    assert _masked(scanner, "see 501800000009 please") == "see 501800000009 please"
+
+
 def test_brands() -> None:
     assert branded("2720990000000007")
     assert not branded("2721000000000004")
