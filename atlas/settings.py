@@ -248,7 +248,7 @@ class Settings:
         "Countries whose national identifiers are looked for.",
     )
     pii_sample: int = _setting(
-        _positive_int, 1_000, "Distinct values that decide what a column is (never what is masked)."
+        _positive_int, 250, "Distinct values that decide what a column is (never what is masked)."
     )
     pii_threshold: float = _setting(
         _share, 0.5, "Least score at which a verdict counts as personal data."

@@ -107,6 +107,7 @@ def company(leaves: Iterable[Leaf]) -> Company:
         )
         asked = leaf.claim
         street |= asked is not None and asked.part == "street" and leaf.evidence.values > 0
+        street |= leaf.evidence.trait("street_like") >= MOST
     return Company(people=people, contact=contact, street=street)
 
 
@@ -415,7 +416,8 @@ def _person(leaf: Leaf, company: Company) -> Finding | None:
         if company.people and like >= 0.9:
             return _value("PERSON", 0.6, like, "called a name, beside personal attributes")
         return None
-    if asked is None and firms < 0.1 and like >= 0.8:
+    towns = evidence.trait("place")
+    if asked is None and firms < 0.1 and like >= 0.8 and known > towns:
         full = evidence.trait("full")
         # Given name and surname together are hardly chance, even in a column of a few values.
         if evidence.sampled >= _FEW and full >= (0.6 if evidence.sampled >= _SOME else 0.8):
@@ -429,7 +431,17 @@ def _place(leaf: Leaf, company: Company) -> Finding | None:
     """Parts of an address. A street is one by its name; a city or a postal code only beside a
     street or a person, for alone it points to nobody."""
     asked, evidence = leaf.claim, leaf.evidence
-    if asked is None or asked.entity_type != "LOCATION":
+    streets = evidence.trait("street_like")
+    if streets >= (CLAIMED if asked is not None and asked.entity_type == "LOCATION" else 0.6):
+        return _value("LOCATION", 0.8, streets, "streets with their numbers")
+    near = company.street or company.people or company.contact
+    if asked is None:
+        towns = evidence.trait("place")
+        known = evidence.trait("single") + evidence.trait("full")
+        if near and evidence.sampled >= _SOME and towns >= 0.6 and towns > known:
+            return _value("LOCATION", 0.6, towns, "most values are cities, beside a person")
+        return None
+    if asked.entity_type != "LOCATION":
         return None
     if asked.part == "street":
         digits_only = evidence.trait("number") >= 0.9
@@ -438,7 +450,7 @@ def _place(leaf: Leaf, company: Company) -> Finding | None:
         return None
     if asked.part == "city" and evidence.trait("number") >= 0.9:
         return None
-    if company.street or company.people or company.contact:
+    if near:
         return _value("LOCATION", 0.7, 1.0, f"{asked.part} beside a street or a person")
     return None
 

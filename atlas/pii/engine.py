@@ -8,6 +8,7 @@ enhancer, and the AnalyzerEngine that holds them. They are driven from here and 
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from functools import cache
@@ -22,8 +23,10 @@ from presidio_analyzer import (
 )
 from presidio_analyzer.context_aware_enhancers import LemmaContextAwareEnhancer
 from presidio_analyzer.nlp_engine import NerModelConfiguration, NlpArtifacts, SpacyNlpEngine
+from presidio_analyzer.predefined_recognizers import PhoneRecognizer
 
 from atlas.errors import TerminalError
+from atlas.pii.lexicon import LANGUAGES
 from atlas.pii.recognizers import recognizers
 
 # Only named entities are read. (In spaCy's small models the shared tok2vec feeds the tagger and
@@ -31,6 +34,7 @@ from atlas.pii.recognizers import recognizers
 _UNUSED = ("tagger", "parser", "attribute_ruler", "lemmatizer", "senter", "morphologizer")
 _NER_CHARS = 2_000
 _BATCH = 128
+_WORD = re.compile(r"\w+")
 _Read = Iterable[tuple[str, NlpArtifacts, tuple[int, int]]]
 
 
@@ -108,6 +112,10 @@ class Engine:
         """
         _quiet()
         self.language = language
+        # The model's language as a set of people's languages; of one unknown to them it reads all.
+        self.tongue = (
+            1 << LANGUAGES.index(language) if language in LANGUAGES else (1 << len(LANGUAGES)) - 1
+        )
         self._nlp = _load(model)
         self._nlp_engine = _NlpEngine(self._nlp, language)
         registry = RecognizerRegistry(
@@ -118,6 +126,9 @@ class Engine:
             nlp_engine=self._nlp_engine,
             supported_languages=[language],
             context_aware_enhancer=LemmaContextAwareEnhancer(context_matching_mode="whole_word"),
+        )
+        self._context = frozenset(
+            word.lower() for each in registry.recognizers for word in each.context or ()
         )
         self._by_entity: dict[str, list[EntityRecognizer]] = {}
         self._ner: list[EntityRecognizer] = []
@@ -142,6 +153,10 @@ class Engine:
         """
         results: list[RecognizerResult] = []
         for recognizer in self._by_entity[entity]:
+            # The numbering plans cost more than all else together, and what is written as a
+            # number already needs no plan.
+            if isinstance(recognizer, PhoneRecognizer) and not _digits_left(text, results):
+                continue
             results.extend(self._run(recognizer, entity, text, None))
         return results
 
@@ -152,6 +167,8 @@ class Engine:
         Raises:
             TerminalError: the enhancer raised.
         """
+        if not self._context.intersection(_WORD.findall(text.lower())):
+            return list(results)
         try:
             return self.analyzer.context_aware_enhancer.enhance_using_context(
                 text=text,
@@ -217,6 +234,22 @@ class Engine:
             metadata.setdefault(RecognizerResult.RECOGNIZER_NAME_KEY, _name(recognizer))
             result.recognition_metadata = metadata
         return list(results)
+
+
+_SURE = 0.4
+_LEAST_DIGITS = 7
+
+
+def _digits_left(text: str, results: Sequence[RecognizerResult]) -> bool:
+    """Whether ``text`` has enough digits for a telephone number outside of what was found."""
+    if not results:
+        return True
+    covered = [(result.start, result.end) for result in results if result.score >= _SURE]
+    left = sum(
+        char.isdigit() and not any(start <= place < end for start, end in covered)
+        for place, char in enumerate(text)
+    )
+    return left >= _LEAST_DIGITS
 
 
 def _name(recognizer: Any) -> str:

@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Iterator
 from urllib.parse import unquote_plus
 
+from atlas.pii import people
 from atlas.pii.claims import Claim, claim, tokens
-from atlas.pii.names import names
 from atlas.pii.patterns import date_like, handle_like, id_like, name_like, phone_like
 
 _PARAMETER = re.compile(r"[?&;]([A-Za-z][\w.\-\[\]]{0,40})=([^&;#\s\"'<>]{2,400})")
@@ -35,7 +35,7 @@ def _personal(asked: Claim, value: str) -> bool:
             return handle_like(value)
         if not name_like(value) or len(value) < 2:
             return False
-        return asked.strong or names().full(value) or names().single(value)
+        return asked.strong or people.full(value) or people.single(value)
     if asked.part == "street":
         return any(map(str.isalpha, value)) and any(map(str.isdigit, value))
     form = _FORMS.get(asked.entity_type)

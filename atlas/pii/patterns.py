@@ -13,16 +13,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime
 
-from atlas.pii.names import names
-
-_STREET = (
-    r"(?:Street|St|Avenue|Ave|Road|Rd|Boulevard|Blvd|Lane|Ln|Drive|Dr|Court|Ct|Place|Pl|Square|Sq|"
-    r"Terrace|Ter|Way|Parkway|Pkwy|Highway|Hwy|Circle|Crescent|Close|Row)"
-)
-STREET_ADDRESS = (
-    r"\b\d{1,5}[A-Za-z]?,?\s+(?:(?:N|S|E|W|NE|NW|SE|SW)\.?\s+)?"
-    r"(?:[A-Z][\w'.\-]*\s+){1,4}" + _STREET + r"\b\.?"
-)
+from atlas.pii import people
+from atlas.pii.streets import streets
 
 PARAMETER = r"[?&;][A-Za-z][\w.\-]{0,40}=[^&;#\s]{2}"
 """RE2: a URL's parameter may stand here."""
@@ -58,7 +50,6 @@ CANDIDATE = "|".join(
         r"\b\d{6}[A-FU-Ya-fu-y]\d{3}\w\b",
         r"\b[A-Z9]{5}\d{6}[A-Z9]{2}[A-Z0-9][A-Z]{2}\b",
         _DATED_WORDS,
-        STREET_ADDRESS,
     )
 )
 """RE2: the value may hold something that a pattern recognizer knows."""
@@ -115,7 +106,6 @@ _TRIGGERS: dict[str, re.Pattern[str]] = {
     "MAC_ADDRESS": re.compile(
         r"[0-9A-Fa-f]{2}(?:[:\-][0-9A-Fa-f]{2}){5}|[0-9A-Fa-f]{4}(?:\.[0-9A-Fa-f]{4}){2}"
     ),
-    "LOCATION": re.compile(STREET_ADDRESS),
 }
 _CLAIMED: dict[str, tuple[re.Pattern[str], re.Pattern[str]]] = {
     "US_SSN": (re.compile(r"(?i)\bssns?\b|social security"), re.compile(r"(?<!\d)\d{9}(?!\d)")),
@@ -190,19 +180,17 @@ def handle_like(text: str) -> bool:
     if _HANDLE_LIKE.fullmatch(text.strip()) is None:
         return False
     parts = [part.lower() for part in re.findall(r"[^\W\d_]+", text)]
-    known = names()
-    if any(len(part) > 2 and known.single(part) for part in parts):
+    if any(len(part) > 2 and people.single(part) for part in parts):
         return True
     return any(_two_names(part) for part in parts if len(part) > 4)
 
 
 def _two_names(word: str) -> bool:
     """Whether a word is a name with an initial before or behind it, or two names in one."""
-    known = names()
-    if known.single(word[1:]) or known.single(word[:-1]):
+    if people.single(word[1:]) or people.single(word[:-1]):
         return True
     return any(
-        known.single(word[:cut]) and known.single(word[cut:]) for cut in range(3, len(word) - 2)
+        people.single(word[:cut]) and people.single(word[cut:]) for cut in range(3, len(word) - 2)
     )
 
 
@@ -292,6 +280,8 @@ def triggers(text: str, claimed: str | None) -> Iterator[tuple[str, re.Match[str
             continue
         for match in pattern.finditer(text):
             yield entity, match
+    for match in streets(text):
+        yield "LOCATION", match
     for match in _phones(text, claimed == "PHONE_NUMBER"):
         yield "PHONE_NUMBER", match
     for entity, (context, pattern) in _CLAIMED.items():

@@ -31,7 +31,8 @@ from presidio_analyzer.predefined_recognizers import (
 )
 
 from atlas.pii.chains import eip55, paid_to
-from atlas.pii.patterns import STREET_ADDRESS, branded
+from atlas.pii.patterns import branded
+from atlas.pii.streets import StreetRecognizer
 from atlas.pii.vocabulary import word_set
 
 # Presidio's list has "number", which stands before any number.
@@ -272,19 +273,6 @@ class LedgerAddressRecognizer(PatternRecognizer):
         return eip55(pattern_text) if pattern_text.startswith("0x") else paid_to(pattern_text)
 
 
-class StreetAddressRecognizer(PatternRecognizer):
-    """A house number and a street as they are written in English."""
-
-    def __init__(self, language: str) -> None:
-        super().__init__(
-            supported_entity="LOCATION",
-            patterns=[Pattern("house number and street", STREET_ADDRESS, 0.6)],
-            context=["address", "street"],
-            supported_language=language,
-            global_regex_flags=0,
-        )
-
-
 def recognizers(language: str, regions: Sequence[str]) -> list[EntityRecognizer]:
     """The recognizers of a scanner for ``language``; ``regions`` are those whose national
     telephone numbers count, as ISO 3166 codes."""
@@ -301,6 +289,6 @@ def recognizers(language: str, regions: Sequence[str]) -> list[EntityRecognizer]
         IpRecognizer(supported_language=language),
         MacAddressRecognizer(supported_language=language),
         UsSsnRecognizer(supported_language=language),
-        StreetAddressRecognizer(language),
+        StreetRecognizer(language),
         SpacyRecognizer(supported_language=language, supported_entities=["PERSON", "LOCATION"]),
     ]

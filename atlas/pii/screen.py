@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from atlas.pii.claims import IN_NUMBERS
 from atlas.pii.patterns import ALIKE, CANDIDATE, LETTERS, NUMBER, PROSE
+from atlas.pii.streets import CODE_HINT, STREET_HINT
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,9 @@ def screen(values: pa.Array, claimed: str | None, *, read: bool, read_all: bool)
         read_all: whether it reads every value with letters, however short.
     """
     alike = ALIKE if claimed in IN_NUMBERS else f"{ALIKE}|{NUMBER}"
-    look = _matches(values, CANDIDATE)
+    digits = _matches(values, r"\d")
+    streets = pc.or_(_matches(values, STREET_HINT), _matches(values, CODE_HINT))
+    look = pc.or_(_matches(values, CANDIDATE), pc.and_(digits, streets))
     if pc.any(look).as_py():
         look = pc.and_not(look, _matches(values, alike))
     if read:

@@ -7,15 +7,17 @@ checksum, by the words and characters around it, and by what the column's name c
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from presidio_analyzer import RecognizerResult
 
+from atlas.pii import people
 from atlas.pii.engine import Engine
 from atlas.pii.folding import fold
 from atlas.pii.links import parameters
-from atlas.pii.names import names
 from atlas.pii.national import ENTITIES, Identifiers
 from atlas.pii.patterns import births, ip_personal, of_a_thing, triggers
 from atlas.pii.recognizers import ANNOUNCED
@@ -23,6 +25,7 @@ from atlas.pii.recognizers import ANNOUNCED
 _WHOLE = 600
 _AROUND = 80
 _CACHED = 300_000
+_SAMPLED = 20_000
 _CHUNK = 1_000
 _RANK = {
     name: rank
@@ -52,7 +55,7 @@ _ABOUT_SOMEBODY = ENTITIES | {"PERSON", "EMAIL_ADDRESS", "PHONE_NUMBER", "US_SSN
 
 class Span(NamedTuple):
     """A personal span: ``text[start:end]`` is ``entity``, known by ``kind`` (pattern, checksum,
-    ner)."""
+    words, ner)."""
 
     start: int
     end: int
@@ -62,6 +65,29 @@ class Span(NamedTuple):
 
 
 Spans = tuple[Span, ...]
+
+
+class _Asked(NamedTuple):
+    """A text that the model may have to read: its place, words, language, and the words that could
+    be names."""
+
+    place: int
+    words: list[people.Word]
+    tongue: int
+    unknown: list[people.Word]
+
+
+_SENTENCE = re.compile(r"(?<=[.!?:])\s+(?=[A-Z\u00c0-\u00de])|\n+")
+
+
+def _sentences(text: str, words: Sequence[people.Word]) -> Iterator[tuple[int, int]]:
+    """Where the sentences of ``text`` are in which one of ``words`` stands."""
+    if not words:
+        return
+    cuts = [0, *(match.end() for match in _SENTENCE.finditer(text)), len(text)]
+    for start, end in pairwise(cuts):
+        if any(start <= word.start < end for word in words):
+            yield start, end
 
 
 class Finder:
@@ -75,6 +101,7 @@ class Finder:
         self._engine = engine
         self.identifiers = identifiers
         self._known: dict[tuple[int, int, str | None, bool], Spans] = {}
+        self._shapes: dict[tuple[int, int, str | None], Spans] = {}
 
     def find(self, texts: Sequence[str], prose: Sequence[bool], claimed: str | None) -> list[Spans]:
         """The spans of each of ``texts``; NER reads those that are ``prose``.
@@ -98,7 +125,7 @@ class Finder:
             fresh[index] if index in fresh else self._known[key] for index, key in enumerate(keys)
         ]
         self._remember({keys[index]: spans for index, spans in fresh.items()})
-        return found
+        return _without_vocabulary(texts, found)
 
     def _search(
         self,
@@ -108,15 +135,65 @@ class Finder:
         indices: Sequence[int],
     ) -> dict[int, Spans]:
         """The spans of the texts at ``indices``."""
-        reading = [index for index in indices if prose[index]]
-        read = self._engine.read([texts[index] for index in reading]) if reading else []
-        named = dict(zip(reading, read, strict=True))
+        found = {index: self._patterned(texts[index], claimed) for index in indices}
+        asked: list[_Asked] = []
+        for index in indices:
+            if not prose[index]:
+                continue
+            text = texts[index]
+            words = people.words(text)
+            tongue = people.languages(words)
+            persons = people.people(text, words, tongue)
+            found[index] += [
+                Span(person.start, person.end, "PERSON", person.score, "words")
+                for person in persons
+            ]
+            # A model that does not know the language takes its nouns for names.
+            if tongue & self._engine.tongue:
+                asked.append(_Asked(index, words, tongue, people.unexplained(words, persons)))
+        for each, results in self._read(texts, asked):
+            found[each.place] += _named(texts[each.place], each.words, results, each.tongue)
         return {
-            index: _settle(
-                self._patterns(texts[index], claimed) + _persons(texts[index], named.get(index, []))
-            )
-            for index in indices
+            index: _settle(spans, dwells=_DWELLS.search(texts[index]) is not None)
+            for index, spans in found.items()
         }
+
+    def _read(
+        self, texts: Sequence[str], asked: Sequence[_Asked]
+    ) -> Iterator[tuple[_Asked, list[RecognizerResult]]]:
+        """What the model says of the sentences with words that could be names.
+
+        A word that stands in many of the texts, and that nobody is called, is no reason to read:
+        it belongs to what they are about.
+        """
+        counts = Counter(
+            folded for each in asked for folded in {word.folded for word in each.unknown}
+        )
+        most = max(_OFTEN, _OFTEN_SHARE * len(asked))
+        jobs: dict[str, list[tuple[_Asked, int]]] = {}
+        for each in asked:
+            telling = [w for w in each.unknown if w.kinds or counts[w.folded] < most]
+            for start, end in _sentences(texts[each.place], telling):
+                jobs.setdefault(texts[each.place][start:end], []).append((each, start))
+        for places, results in zip(
+            jobs.values(), self._engine.read(list(jobs)) if jobs else [], strict=True
+        ):
+            for each, start in places:
+                moved = [
+                    RecognizerResult(it.entity_type, it.start + start, it.end + start, it.score)
+                    for it in results
+                ]
+                yield each, moved
+
+    def _patterned(self, text: str, claimed: str | None) -> list[Span]:
+        """The spans of the patterns, remembered apart: a column is sampled before it is read."""
+        key = (hash(text), len(text), claimed)
+        known = self._shapes.get(key)
+        if known is None:
+            if len(self._shapes) > _SAMPLED:
+                self._shapes.clear()
+            known = self._shapes[key] = tuple(self._patterns(text, claimed))
+        return list(known)
 
     def _remember(self, fresh: dict[tuple[int, int, str | None, bool], Spans]) -> None:
         if len(self._known) + len(fresh) > _CACHED:
@@ -229,6 +306,8 @@ def _stands(result: RecognizerResult, text: str, *, supported: bool) -> bool:
                 return False
             # Of a brand, by its number, and not said to be another thing's number.
             return supported or (result.score > 0.5 and not of_a_thing(before))
+        case "IBAN_CODE":
+            return before[-1:] not in ("-", "_")  # else it is a piece of a longer code
         case "CRYPTO":
             return supported or result.score >= 0.5
         case "US_SSN":
@@ -269,43 +348,85 @@ def _phone_stands(found: str, before: str, after: str, *, supported: bool) -> bo
     if found.startswith(("+", "00")) or "(" in found or supported:
         return True
     groups = re.findall(r"\d+", found)
+    if digits == 8 and re.search(r"\d[-.]\d", found):
+        return False  # a date, however it is mistyped
     if len(groups) < 3 or set(map(len, groups)) == {4}:
         return False
     pairs = all(len(group) <= 2 for group in groups)
     return not pairs or (groups[0].startswith("0") and len(groups) == 5)
 
 
-def _persons(text: str, results: Sequence[RecognizerResult]) -> list[Span]:
-    """NER's persons and places, trimmed to what a name can be."""
+def _named(
+    text: str, words: Sequence[people.Word], results: Sequence[RecognizerResult], tongue: int
+) -> list[Span]:
+    """NER's persons and places, trimmed to what a name can be, if their words vouch for them."""
     spans: list[Span] = []
     for result in results:
         start, end = result.start, result.end
         line = text[start:end].find("\n")
         if line > 0:
             end = start + line
-        while start < end and not text[start].isalpha():
-            start += 1
-        while end > start and not (text[end - 1].isalpha() or text[end - 1] == "."):
-            end -= 1
-        found = text[start:end]
-        if found.endswith(("'s", "\u2019s")):
-            end -= 2
-            found = found[:-2]
-        if len(found) < 2 or any(char.isdigit() or char in "@/_<>{}=" for char in found):
+        if any(char.isdigit() or char in "@/_<>{}=" for char in text[start:end]):
             continue
-        if names().no_person(found):
-            continue
-        spans.append(Span(start, end, result.entity_type, float(result.score), "ner"))
+        place = result.entity_type != "PERSON"
+        vouched = people.vouched(text, words, start, end, tongue, place=place)
+        if vouched is not None:
+            spans.append(Span(*vouched, result.entity_type, float(result.score), "ner"))
     return spans
 
 
-def _settle(spans: list[Span]) -> Spans:
+_OFTEN = 8
+_OFTEN_SHARE = 0.002
+
+
+def _without_vocabulary(texts: Sequence[str], found: list[Spans]) -> list[Spans]:
+    """The spans without the single words, taken for names, that stand in many of the texts.
+
+    Jenkins builds, Stella is a lamp and Florence a warehouse: a word that recurs all over a column
+    is of its vocabulary. Nothing is lost of those who are named in full, or addressed.
+    """
+    counts = Counter(
+        text[span.start : span.end]
+        for text, spans in zip(texts, found, strict=True)
+        for span in spans
+        if _unsure(text, span)
+    )
+    most = max(_OFTEN, _OFTEN_SHARE * len(texts))
+    often = {word for word, count in counts.items() if count >= most}
+    if not often:
+        return found
+    return [
+        tuple(
+            span
+            for span in spans
+            if not (text[span.start : span.end] in often and _unsure(text, span))
+        )
+        for text, spans in zip(texts, found, strict=True)
+    ]
+
+
+def _unsure(text: str, span: Span) -> bool:
+    return (
+        (span.kind == "ner" or (span.kind == "words" and span.score < 0.7))
+        and " " not in text[span.start : span.end]
+        and span.entity in ("PERSON", "LOCATION")
+    )
+
+
+_DWELLS = re.compile(
+    r"(?i)\b(?:liv(?:e|es|ed|ing)\s(?:in|at|near)|reside[sd]?\s|residing|born\s(?:in|at)|grew\sup|"
+    r"(?:i'?m|am|comes?|came|is|are|originally|moved(?:\s\w+)?)\sfrom|moved\sto\s(?!the\b)|"
+    r"(?:my|his|her|their|home|billing|mailing)\saddress|home\s?town)\b"
+)
+
+
+def _settle(spans: list[Span], *, dwells: bool) -> Spans:
     """Spans without overlap, in order: what is surer keeps its whole, the other what is left.
 
     A place that NER found stands only beside somebody: in a text without a person, an address or
-    a number, a city is no personal data.
+    a number, nor a word on where somebody ``dwells``, a city is no personal data.
     """
-    somebody = any(span.entity in _ABOUT_SOMEBODY for span in spans)
+    somebody = dwells or any(span.entity in _ABOUT_SOMEBODY for span in spans)
     if not somebody:
         spans = [span for span in spans if not (span.entity == "LOCATION" and span.kind == "ner")]
     ordered = sorted(

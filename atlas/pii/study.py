@@ -11,10 +11,10 @@ import pyarrow as pa
 from atlas.errors import UsageError
 from atlas.model.personal import Operator, Scope, Verdict
 from atlas.model.stream import Column, ColumnType
+from atlas.pii import people
 from atlas.pii.claims import tokens
 from atlas.pii.decide import Company, Finding, Leaf, company, decide, looked_at, settled
 from atlas.pii.evidence import Evidence
-from atlas.pii.names import names
 from atlas.pii.paths import Node, decode
 from atlas.pii.patterns import (
     CARD_LIKE,
@@ -37,14 +37,17 @@ from atlas.pii.patterns import (
 from atlas.pii.policy import MERGING, Policy
 from atlas.pii.screen import screen
 from atlas.pii.spans import Finder, Span, Spans
+from atlas.pii.streets import street_like
 
 _TRIAL = 100
 _READ_ALL = 0.2
 _TRAITS: dict[str, Callable[[str], bool]] = {
     "prose": lambda text: len(text.split(None, 5)) >= 5,
     "name_like": name_like,
-    "single": lambda text: names().single(text),
-    "full": lambda text: names().full(text),
+    "single": people.single,
+    "full": people.full,
+    "place": people.place,
+    "street_like": street_like,
     "phone_like": phone_like,
     "date_like": date_like,
     "id_like": id_like,
@@ -60,7 +63,7 @@ _TRAITS: dict[str, Callable[[str], bool]] = {
     "handle_like": handle_like,
     "wallet_like": wallet_like,
     "mac_like": mac_like,
-    "addressed": lambda text: "\n" in text and names().full(text.strip().partition("\n")[0]),
+    "addressed": lambda text: "\n" in text and people.full(text.strip().partition("\n")[0]),
     "organization": lambda text: ORGANIZATION.search(text) is not None,
 }
 

@@ -1,0 +1,488 @@
+"""Names of people in texts, by what their words are and how they stand together.
+
+A given name and a surname side by side are somebody in any language; a name alone, an initial
+before a surname, or an unknown word after a form of address need more for them. Ordinary words
+("Will call", "Rose garden") speak against. What named-entity recognition proposes is held against
+the same words, for it takes products and foreign nouns for people.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+import yaml
+
+from atlas.pii.lexicon import LANGUAGES, fold, listed, ordinary, stopwords
+
+_WORD = re.compile(r"[^\W\d_](?:[^\W\d_]|['\u2019\-](?=[^\W\d_]))*")
+_ENGLISH, _GERMAN, _NOUN = 1, 2, 1 << len(LANGUAGES)
+_ALL = (1 << len(LANGUAGES)) - 1
+
+
+def _around() -> dict[str, Any]:
+    """The words around names, by what they do to them (data/around_names.yml)."""
+    text = files("atlas.pii").joinpath("data/around_names.yml").read_text(encoding="utf-8")
+    return dict(yaml.safe_load(text))
+
+
+_AROUND = _around()
+_PARTICLES = frozenset(_AROUND["particles"].split())
+_TITLES = frozenset(_AROUND["titles"].split())
+_BEFORE = frozenset(_AROUND["greetings"].split())
+_NOBODY = frozenset(_AROUND["nobody"].split())
+_DETERMINERS = {
+    1 << LANGUAGES.index(language): frozenset(words.split())
+    for language, words in _AROUND["determiners"].items()
+}
+_SAINTS = frozenset(_AROUND["saints"].split())
+_FIRMS = frozenset(_AROUND["firms"].split())
+_EPONYMS = frozenset(_AROUND["eponyms"].split())
+_SOFTWARE = frozenset(_AROUND["software"].split())
+_BRANDS = tuple(_AROUND["brands"])
+_NEVER = _NOBODY | _TITLES | _FIRMS
+
+_GIVEN, _SURNAME, _PLACE, _NAMED = 1, 2, 4, 3
+
+
+class Word(NamedTuple):
+    """A word of a text: where it stands, what it can be (bits), and the languages in which it is
+    an ordinary word (bits)."""
+
+    start: int
+    end: int
+    folded: str
+    capital: bool
+    kinds: int
+    ordinary: int
+
+    @property
+    def common(self) -> bool:
+        """Whether it is an ordinary word of any language."""
+        return bool(self.ordinary & _ALL)
+
+
+class Person(NamedTuple):
+    """``text[start:end]`` is a person's name; ``score`` 0 to 1."""
+
+    start: int
+    end: int
+    score: float
+
+
+@lru_cache(maxsize=50_000)
+def _known(word: str) -> tuple[str, int, int]:
+    """Folded form, kinds and languages of one word as it is written."""
+    folded = fold(word)
+    kinds = _kinds(folded)
+    common = ordinary().get(folded, 0)
+    for mark in ("-", "'"):
+        if mark in folded:
+            parts = [part for part in folded.split(mark) if len(part) > 1]
+            for part in parts:
+                kinds |= _kinds(part)
+            if parts and all(ordinary().get(part, 0) for part in parts):
+                common |= ordinary()[parts[0]]
+    if folded in _NOBODY:
+        return folded, kinds & _GIVEN, common | _ALL
+    common |= stopwords().get(folded, 0)
+    if not (kinds or common) and len(folded) > 4:
+        common = _mistyped(folded)
+    return folded, kinds, common
+
+
+def _mistyped(folded: str) -> int:
+    """The languages of the ordinary word that this is with two neighbouring letters swapped."""
+    known = ordinary()
+    for n in range(len(folded) - 1):
+        bits = known.get(folded[:n] + folded[n + 1] + folded[n] + folded[n + 2 :], 0)
+        if bits & _ALL:
+            return bits
+    return 0
+
+
+def _kinds(folded: str) -> int:
+    return (
+        (_GIVEN if folded in listed("given") else 0)
+        | (_SURNAME if folded in listed("surnames") else 0)
+        | (_PLACE if folded in listed("places") else 0)
+    )
+
+
+def words(text: str) -> list[Word]:
+    """The words of ``text``, in order."""
+    found = []
+    for match in _WORD.finditer(text):
+        start, word = match.start(), match.group()
+        if word[1:2] in ("'", "\u2019") and word[0].islower() and word[2:3].isupper():
+            start, word = start + 2, word[2:]  # d'Anna, l'Alma
+        if word[-2:-1] in ("'", "\u2019") and word[-1] in "sS":
+            word = word[:-2]
+        folded, kinds, common = _known(word)
+        found.append(Word(start, start + len(word), folded, word[0].isupper(), kinds, common))
+    return found
+
+
+def languages(found: Sequence[Word]) -> int:
+    """The languages that a text of these words may be in; all, if nothing tells."""
+    counts = [0] * len(LANGUAGES)
+    known = stopwords()
+    for word in found:
+        bits = known.get(word.folded, 0)
+        while bits:
+            low = bits & -bits
+            counts[low.bit_length() - 1] += 1
+            bits ^= low
+    most = max(counts)
+    if not most:
+        return _ALL
+    return sum(1 << index for index, count in enumerate(counts) if count == most)
+
+
+def people(text: str, found: Sequence[Word], tongue: int) -> list[Person]:
+    """The people whose names stand in ``text``, told by its words alone.
+
+    Args:
+        found: its :func:`words`.
+        tongue: its :func:`languages`.
+    """
+    persons: list[Person] = []
+    at = 0
+    while at < len(found):
+        word = found[at]
+        if not word.capital:
+            at += 1
+            if at < len(found) and _lower(text, word, found[at]):
+                persons.append(Person(word.start, found[at].end, 0.6))
+                at += 1
+            continue
+        length, score = _name_at(text, found, at, tongue)
+        if not length:
+            at += 1
+        elif not _titled(text, found, at) and _thing(text, found, at, at + length, tongue):
+            at += _run(text, found, at)
+        else:
+            persons.append(Person(word.start, found[at + length - 1].end, score))
+            at += length
+    if persons:
+        persons += _again(found, persons, tongue)
+    return sorted(persons)
+
+
+def _lower(text: str, one: Word, other: Word) -> bool:
+    """Whether two words in lower case are a given name and a surname, and nothing else."""
+    return (
+        bool(one.kinds & _GIVEN and other.kinds & _SURNAME)
+        and not (one.common or other.common or other.capital)
+        and len(one.folded) > 3
+        and len(other.folded) > 3
+        and _joined(text, one, other)
+    )
+
+
+def _joined(text: str, one: Word, other: Word) -> bool:
+    between = text[one.end : other.start]
+    return between in (" ", "  ", "\u00a0") or (between == ". " and one.end - one.start <= 2)
+
+
+def _run(text: str, found: Sequence[Word], at: int, most: int = 5) -> int:
+    """How many words from ``at`` on are written as one name could be."""
+    end = at + 1
+    while end < len(found) and end - at < most and _joined(text, found[end - 1], found[end]):
+        word = found[end]
+        if word.capital:
+            end += 1
+            continue
+        ahead = end
+        while ahead < len(found) and found[ahead].folded in _PARTICLES and ahead - end < 2:
+            ahead += 1
+        if ahead == end or ahead >= len(found) or not found[ahead].capital:
+            break
+        if not all(_joined(text, found[n - 1], found[n]) for n in range(end, ahead + 1)):
+            break
+        end = ahead + 1
+    return end - at
+
+
+def _titled(text: str, found: Sequence[Word], at: int) -> int:
+    """Whether a form of address stands before: 2 for a title, 1 for a greeting."""
+    if at == 0:
+        return 0
+    before = found[at - 1]
+    between = text[before.end : found[at].start]
+    if before.folded in _TITLES and between in (" ", ". ", "."):
+        return 2
+    greets = before.folded in _BEFORE and between.strip(" ,\r\n") == "" and len(between) < 6
+    return 1 if greets else 0
+
+
+def _addressed(text: str, found: Sequence[Word], at: int, tongue: int) -> bool:
+    """Whether somebody is named there because of what stands before."""
+    titled, word = _titled(text, found, at), found[at]
+    if titled != 1:
+        return titled == 2
+    return not _plain(word, tongue) if word.kinds & _NAMED else not word.common
+
+
+def _plain(word: Word, tongue: int) -> bool:
+    """Whether it is an ordinary word of the language it stands in, or of English, which things
+    are called in everywhere."""
+    tongue |= _ENGLISH | (_NOUN if tongue & _GERMAN else 0)
+    return bool(word.ordinary & tongue)
+
+
+def _initial(word: Word) -> bool:
+    return word.end - word.start == 1 and word.capital
+
+
+def _name_at(text: str, found: Sequence[Word], at: int, tongue: int) -> tuple[int, float]:
+    """How many words the name has that begins at ``at``, and how sure that is; 0: none does."""
+    first = found[at]
+    if first.folded in _TITLES and not first.kinds & _NAMED:
+        return 0, 0.0
+    if stopwords().get(first.folded, 0) & (tongue | _ENGLISH):
+        return 0, 0.0
+    length = _run(text, found, at)
+    if _addressed(text, found, at, tongue) and (first.kinds & _NAMED or not _shouted(text, first)):
+        kept = 1
+        while kept < min(length, 4) and _goes_on(found[at + kept]):
+            kept += 1
+        return kept, 0.85
+    if _initial(first) and text[first.end : first.end + 1] == ".":
+        last = next((n for n in range(1, length) if not _initial(found[at + n])), 0)
+        return (last + 1, 0.7) if last and found[at + last].kinds & _SURNAME else (0, 0.0)
+    if not first.kinds & _GIVEN:
+        return _strange(text, found, at, length), 0.6
+    if not _begins(text, first):
+        # A capital letter within a sentence tells, but in English titles, and German.
+        tongue &= _ENGLISH | _GERMAN
+    return _given_at(text, found, at, length, tongue)
+
+
+def _begins(text: str, word: Word) -> bool:
+    """Whether a sentence or a line begins with ``word``."""
+    before = text[: word.start].rstrip(" \"'(*\u201e\u201c\u00ab\u2013-")
+    return not before or before[-1] in ".!?:;\n>"
+
+
+def _given_at(
+    text: str, found: Sequence[Word], at: int, length: int, tongue: int
+) -> tuple[int, float]:
+    """The same where the word at ``at`` is a given name, in a run of ``length`` words."""
+    first, kept = found[at], 1
+    while kept < min(length, 4) and (_goes_on(found[at + kept]) or _initial(found[at + kept])):
+        kept += 1
+    while kept > 1 and not found[at + kept - 1].capital:
+        kept -= 1
+    following = found[at + 1 : at + kept]
+    sure = any(word.kinds & _NAMED and not _plain(word, tongue) for word in following)
+    surname = any(word.kinds & _SURNAME for word in following)
+    unknown = any(
+        not word.kinds & _NAMED and not word.common and word.capital for word in following
+    )
+    if _shouted(text, first):  # then every word is written with capitals
+        sure, unknown = sure and not first.common and len(following) == 1, False
+    if sure or (not _plain(first, tongue) and (surname or unknown)):
+        return kept, 0.85 if surname else 0.7
+    return (1, 0.6) if _alone(text, found, at, length, tongue) else (0, 0.0)
+
+
+def _shouted(text: str, word: Word) -> bool:
+    return word.end - word.start > 1 and text[word.start : word.end].isupper()
+
+
+def _strange(text: str, found: Sequence[Word], at: int, length: int) -> int:
+    """How many words an unusual name has: words that no language knows, one of which is a surname
+    (Ainhoa Echeverria Garcia)."""
+    run: list[Word] = []
+    for word in found[at : at + min(length, 4)]:
+        if word.folded in _FIRMS:
+            return 0
+        if word.capital and (word.common or _shouted(text, word)):
+            break
+        run.append(word)
+    while run and not run[-1].capital:
+        run.pop()
+    capitals = [word for word in run if word.capital]
+    named = any(word.kinds & _NAMED for word in capitals)
+    if len(capitals) < 2 or not named or all(word.kinds & _PLACE for word in capitals):
+        return 0
+    return len(run)
+
+
+def _thing(text: str, found: Sequence[Word], at: int, end: int, tongue: int) -> bool:
+    """Whether the name that is ``found[at:end]`` is that of a thing: a product, a firm, a place, a
+    discovery."""
+    before = found[at - 1] if at else None
+    if before is not None:
+        between = text[before.end : found[at].start]
+        if before.folded in _SAINTS and between in (" ", ". "):
+            return True
+        if between == " " and (end - at == 1 or tongue & _ENGLISH):
+            article = text[before.start : before.end].lower()
+            # Where the language is not known, "a" and "la" may be prepositions.
+            asked = _DETERMINERS if tongue != _ALL else {_ENGLISH: _DETERMINERS[_ENGLISH]}
+            if any(bit & tongue and article in said for bit, said in asked.items()):
+                return len(article) > 2 or tongue != _ALL
+    if " ".join(word.folded for word in found[at : at + 2]).startswith(_BRANDS):
+        return True
+    last = found[end - 1]
+    following = found[end] if end < len(found) else None
+    if following is None:
+        return False
+    between = text[last.end : following.start]
+    if between not in (" ", "\u00a0", " & "):
+        return False
+    if following.folded in (_FIRMS if following.capital else _EPONYMS):
+        return True
+    if not following.capital or following.kinds & _NAMED:
+        return False
+    return not _headline(found)
+
+
+def _headline(found: Sequence[Word]) -> bool:
+    """Whether most words are written with a capital letter, so that it tells nothing."""
+    return len(found) > 3 and sum(word.capital for word in found) > 0.6 * len(found)
+
+
+def _goes_on(word: Word) -> bool:
+    """Whether it can be a further word of a name."""
+    if not word.capital:
+        return word.folded in _PARTICLES
+    return word.folded not in _FIRMS and (bool(word.kinds & _NAMED) or not word.common)
+
+
+def _alone(text: str, found: Sequence[Word], at: int, length: int, tongue: int) -> bool:
+    """Whether a given name that no other follows is somebody: not a place, not a word of the
+    language, not the beginning of another proper name."""
+    word = found[at]
+    if word.folded in _SOFTWARE:
+        return False
+    if word.kinds & _PLACE or _plain(word, tongue) or length > 1 or len(word.folded) < 3:
+        return False
+    if text[word.start : word.end].isupper():
+        return False
+    before = found[at - 1] if at else None
+    if before is not None and before.capital and _joined(text, before, word):
+        return before.folded in _TITLES or _plain(before, tongue)
+    return True
+
+
+def _again(found: Sequence[Word], persons: Sequence[Person], tongue: int) -> list[Person]:
+    """Further mentions of the same people by one of their names."""
+    inside = [
+        word for word in found if any(person.start <= word.start < person.end for person in persons)
+    ]
+    borne = {
+        word.folded
+        for word in inside
+        if word.capital and len(word.folded) > 2 and not _plain(word, tongue)
+    }
+    return [
+        Person(word.start, word.end, 0.6)
+        for word in found
+        if word.capital and word.folded in borne and word not in inside
+    ]
+
+
+def unexplained(found: Sequence[Word], persons: Sequence[Person]) -> list[Word]:
+    """The words that could be a name, and are in none of ``persons``: what a model should read."""
+    return [
+        word
+        for word in found
+        if word.capital
+        and not word.common
+        and word.end - word.start > 1
+        and word.folded not in _NEVER
+        and not any(person.start <= word.start < person.end for person in persons)
+    ]
+
+
+def vouched(
+    text: str, whole: Sequence[Word], start: int, end: int, tongue: int, *, place: bool = False
+) -> tuple[int, int] | None:
+    """What of ``text[start:end]``, which a model takes for a person (or a place), its words allow
+    to be one; None: nothing. ``whole`` are the words of ``text``."""
+    found = [word for word in whole if start <= word.start < end]
+    if place:
+        known = any(word.capital and word.kinds & _PLACE for word in found) or (
+            bool(found) and all(word.capital and not word.common for word in found)
+        )
+        return (found[0].start, found[-1].end) if known else None
+    if " ".join(word.folded for word in found).startswith(_BRANDS):
+        return None
+    while found and (found[0].folded in _TITLES or _idle(found[0], tongue)):
+        found = found[1:]
+    while found and _idle(found[-1], tongue):
+        found = found[:-1]
+    if not found or not any(word.capital for word in found):
+        return None
+    if any(word.folded in _SAINTS for word in found) or any(
+        word.folded in _FIRMS for word in found[1:]
+    ):
+        return None
+    if any(
+        word.capital and word.common and not word.kinds & _NAMED and word.end - word.start > 1
+        for word in found
+    ):
+        return None
+    borne = any(word.kinds & _NAMED and not _plain(word, tongue) for word in found) or (
+        len(found) > 1 and bool(found[0].kinds & _GIVEN and found[-1].kinds & _SURNAME)
+    )
+    long = [word for word in found if word.end - word.start > 1]
+    strange = len(long) > 1 and all(
+        word.capital and not word.kinds & _PLACE and not word.common for word in long
+    )
+    if not borne and not strange:
+        return None
+    if len(found) == 1 and found[0].kinds & _PLACE and not found[0].kinds & _GIVEN:
+        return None
+    at = whole.index(found[0])
+    if _thing(text, whole, at, at + len(found), tongue):
+        return None
+    return found[0].start, found[-1].end
+
+
+def _idle(word: Word, tongue: int) -> bool:
+    return _plain(word, tongue) and not word.kinds & _NAMED
+
+
+def single(text: str) -> bool:
+    """Whether ``text`` is one word (or two joined by a hyphen) and a name that people bear."""
+    found = words(text)
+    return len(found) == 1 and bool(found[0].kinds & _NAMED) and _only(text, found)
+
+
+def full(text: str) -> bool:
+    """Whether ``text`` is a person's name in full: a given name and a surname, in this order, or
+    "surname, given name", with or without a title, initials and particles."""
+    found = words(text)
+    while found and found[0].folded in _TITLES:
+        found = found[1:]
+    if not 2 <= len(found) <= 6 or not _only(text, found):
+        return False
+    named = [word for word in found if word.folded not in _PARTICLES and len(word.folded) > 1]
+    if len(named) < 2:
+        return False
+    given = any(word.kinds & _GIVEN for word in named)
+    if not given or all(word.common for word in named):
+        return False
+    if "," in text:
+        return bool(named[-1].kinds & _GIVEN)
+    last = named[-1]
+    if named[0].kinds & _GIVEN:
+        return bool(last.kinds & _NAMED) or not (last.common or last.kinds & _PLACE)
+    return all(word.kinds & _NAMED for word in named)
+
+
+def place(text: str) -> bool:
+    """Whether ``text`` is the name of a city."""
+    return fold(text.strip()) in listed("places")
+
+
+def _only(text: str, found: Sequence[Word]) -> bool:
+    """Whether there is nothing in ``text`` but words and what names have between them."""
+    return not any(char.isdigit() or char in "@/_<>{}=:;&+()" for char in text) and bool(found)
