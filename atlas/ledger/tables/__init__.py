@@ -6,7 +6,7 @@ itself enforces what must never be: two active runs of a connection, two stage r
 
 from __future__ import annotations
 
-from atlas.ledger.tables.access import api_key, idempotency
+from atlas.ledger.tables.access import api_key, audit, idempotency
 from atlas.ledger.tables.base import SCHEMA, metadata
 from atlas.ledger.tables.connections import (
     connection,
@@ -22,6 +22,7 @@ from atlas.ledger.tables.results import (
     lineage_event,
     pii_change,
     pii_override,
+    pii_policy,
     quality_score,
     quarantine,
     schema_change,
@@ -42,6 +43,7 @@ __all__ = [
     "SCHEMA",
     "api_key",
     "attempt",
+    "audit",
     "check_result",
     "connection",
     "connector_state",
@@ -53,6 +55,7 @@ __all__ = [
     "outbox",
     "pii_change",
     "pii_override",
+    "pii_policy",
     "quality_score",
     "quarantine",
     "run",

@@ -100,6 +100,21 @@ pii_override = sa.Table(
 )
 
 
+pii_policy = sa.Table(
+    "pii_policy",
+    metadata,
+    identity(),
+    sa.Column("name", sa.Text, nullable=False, unique=True),
+    sa.Column("entities", JSONB, nullable=False, comment="operator by entity type"),
+    sa.Column("columns", JSONB, nullable=False, comment="operator by column"),
+    sa.Column("actor", sa.Text, nullable=False, comment="who gave it its present form"),
+    sa.Column("created_at", time, nullable=False, server_default=now),
+    sa.Column("updated_at", time, nullable=False, server_default=now),
+    sa.CheckConstraint("name ~ '^[a-z][a-z0-9_-]{0,39}$'", name="name"),
+    comment="named policies, each over the built-in one; every change of them stands in audit",
+)
+
+
 pii_change = sa.Table(
     "pii_change",
     metadata,

@@ -22,6 +22,7 @@ run = sa.Table(
     sa.Column("trigger", sa.Text, nullable=False),
     sa.Column("full_refresh", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("selected", ARRAY(sa.Text), comment="streams asked for; NULL: all of the connection"),
+    sa.Column("policy", JSONB, comment="the pii policy it goes by: as it was when it was made"),
     sa.Column("status", sa.Text, nullable=False, server_default="queued"),
     sa.Column(
         "repaired",
