@@ -152,6 +152,72 @@ def changes(name: str, limit: int, as_json: bool) -> None:
     table(["at", "column", "entity type", "change", "from", "to"], rows)
 
 
+@pii.command("policies")
+@json_option
+def list_policies(as_json: bool) -> None:
+    """List the policies, by name."""
+    from atlas.cli.database import begin
+    from atlas.sync import policies
+
+    with begin() as conn:
+        found = policies.listed(conn)
+    if as_json:
+        emit({"items": found, "next_cursor": None})
+        return
+    rows = [
+        [
+            each["name"],
+            _pairs(each["entities"]),
+            _pairs(each["columns"]),
+            ", ".join(each["connections"]) or "-",
+            each["updated_at"],
+        ]
+        for each in found
+    ]
+    table(["name", "entity types", "columns", "connections", "changed"], rows)
+
+
+@pii.command()
+@click.argument("policy")
+@json_option
+def policy(policy: str, as_json: bool) -> None:
+    """Show what becomes of each entity type under POLICY, and which connections go by it."""
+    from atlas.cli.database import begin
+    from atlas.sync import policies
+
+    with begin() as conn:
+        found = policies.get(conn, policy)
+    if as_json:
+        emit(found)
+        return
+    rows = [["entity type", *pair] for pair in found["operators"].items()]
+    rows += [["column", *pair] for pair in found["columns"].items()]
+    table(["of", "name", "operator"], rows)
+    used = ", ".join(found["connections"]) or "none"
+    by = f"; as {found['actor']} had it" if found["actor"] else ""
+    note(f"policy {policy}{by}; connections that go by it: {used}")
+
+
+@pii.command("delete-policy")
+@click.argument("policy")
+@json_option
+def delete_policy(policy: str, as_json: bool) -> None:
+    """Delete POLICY, which no connection may go by."""
+    from atlas.cli.database import begin
+    from atlas.sync import policies
+
+    with begin() as conn:
+        policies.delete(conn, policy, actor=who())
+    if as_json:
+        emit({"name": policy})
+        return
+    note(f"policy {policy} is deleted")
+
+
+def _pairs(operators: dict[str, str]) -> str:
+    return ", ".join(f"{name}: {operator}" for name, operator in operators.items()) or "-"
+
+
 def _words(entries: list[dict[str, Any]]) -> None:
     rows = [
         [

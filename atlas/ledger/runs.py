@@ -21,7 +21,8 @@ ACTIVE = (Status.QUEUED.value, Status.RUNNING.value)
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run as its stages need it."""
+    """A run as its stages need it. ``policy``: that for personal data, as it was when the run was
+    made; None where nobody wrote it down."""
 
     id: str
     connection_id: int | None
@@ -32,6 +33,7 @@ class Run:
     created_at: datetime
     retries: int
     error: str | None
+    policy: dict[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +69,33 @@ class RunStream:
 _CREATE = sa.text(
     """
     -- The run with its explore stage, which counts as sent: whoever commits this sends it. Nothing
-    -- is written where the connection has an active run already, whatever races.
-    WITH wanted AS (SELECT id, name FROM pipeline.connection WHERE name = :connection),
+    -- is written where the connection has an active run already, whatever races. With it goes the
+    -- policy that it goes by, also when it is retried: the named one with the connection's own
+    -- words on top. NULL: there is none of that name.
+    WITH wanted AS (
+            SELECT c.id, c.name,
+                   CASE WHEN p.id IS NOT NULL OR asked.policy = 'default' THEN
+                       jsonb_build_object(
+                           'name', asked.policy,
+                           'entities', coalesce(p.entities, '{}') || asked.entities,
+                           'columns', coalesce(p.columns, '{}') || asked.columns)
+                   END AS policy
+              FROM pipeline.connection c
+             CROSS JOIN LATERAL (
+                   SELECT coalesce(c.document #>> '{pii,policy}', 'default') AS policy,
+                          CASE jsonb_typeof(c.document #> '{pii,entities}')
+                              WHEN 'object' THEN c.document #> '{pii,entities}' ELSE '{}'
+                          END AS entities,
+                          CASE jsonb_typeof(c.document #> '{pii,columns}')
+                              WHEN 'object' THEN c.document #> '{pii,columns}' ELSE '{}'
+                          END AS columns) asked
+              LEFT JOIN pipeline.pii_policy p ON p.name = asked.policy
+             WHERE c.name = :connection),
          made AS (
             INSERT INTO pipeline.run
-                   (id, connection_id, connection, trigger, selected, full_refresh)
-            SELECT CAST(:id AS uuid), id, name, :trigger, CAST(:selected AS text[]), :full_refresh
+                   (id, connection_id, connection, trigger, selected, full_refresh, policy)
+            SELECT CAST(:id AS uuid), id, name, :trigger, CAST(:selected AS text[]), :full_refresh,
+                   policy
               FROM wanted
                 ON CONFLICT (connection_id) WHERE status IN ('queued', 'running') DO NOTHING
             RETURNING id),
@@ -191,6 +214,7 @@ def get(conn: sa.Connection, run_id: str) -> Run:
         created_at=row.created_at,
         retries=row.retries,
         error=row.error,
+        policy=row.policy,
     )
 
 

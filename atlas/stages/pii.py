@@ -21,7 +21,7 @@ import sqlalchemy as sa
 
 from atlas.layers import explore as raw
 from atlas.layers import filling, staging
-from atlas.ledger import backlog, claims, outbox, parts, results, runs, verdict_changes
+from atlas.ledger import backlog, claims, outbox, parts, policies, results, runs, verdict_changes
 from atlas.ledger.backlog import Carried
 from atlas.ledger.database import cursor
 from atlas.ledger.parts import Part, PartStatus
@@ -30,7 +30,7 @@ from atlas.model.personal import Operator, Override, Scope, Verdict
 from atlas.model.stream import Segment
 from atlas.pii.masker import Masker
 from atlas.pii.overrides import asked_for, denied, overridden, searched
-from atlas.pii.policy import MERGING, Policy, parse
+from atlas.pii.policy import MERGING, Policy, asked, named, over, unknown
 from atlas.pii.scanner import Scanner
 from atlas.pii.study import Study
 from atlas.settings import Settings, settings
@@ -227,9 +227,23 @@ def _verdicts(work: Work, context: Context, study: Study) -> list[Verdict]:
     stream, keys = context.stream, frozenset(context.key)
     with work.reading() as conn:
         before = results.findings_before(conn, context.run.connection, stream.key, stream.id) or []
-    policy = asked_for(parse(context.connection.pii), context.overrides)
+        policy = asked_for(_policy(conn, context), context.overrides)
     now = study.verdicts(policy, denied(context.overrides))
     return _agreed(now, before, context.overrides, policy, keys)
+
+
+def _policy(conn: sa.Connection, context: Context) -> Policy:
+    """The policy as it was when the run was made: its parts and attempts mask alike."""
+    kept = context.run.policy
+    if kept is not None:
+        return named(kept["name"], {key: kept[key] for key in ("entities", "columns")})
+    # Nobody wrote it down: the run is from before that was done, or there is no such policy.
+    name = asked(context.connection.pii)
+    stored = policies.get(conn, name)
+    if stored is None and name != policies.DEFAULT:
+        raise unknown(name, [policies.DEFAULT, *(each["name"] for each in policies.stored(conn))])
+    there = {"entities": stored["entities"], "columns": stored["columns"]} if stored else {}
+    return over(named(name, there), context.connection.pii)
 
 
 def _keep(conn: sa.Connection, context: Context, verdicts: list[Verdict]) -> None:
