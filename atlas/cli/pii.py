@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
@@ -212,6 +213,31 @@ def delete_policy(policy: str, as_json: bool) -> None:
         emit({"name": policy})
         return
     note(f"policy {policy} is deleted")
+
+
+@pii.command()
+@click.argument("name")
+@click.argument("column")
+@click.option("--why", required=True, help="The reason, for others to read.")
+@json_option
+def decrypt(name: str, column: str, why: str, as_json: bool) -> None:
+    """Read encrypted values of COLUMN of dataset NAME, which come on standard input, one a line.
+
+    Who read them, of which column and why is written into the audit trail first.
+    """
+    from atlas.cli.database import begin
+    from atlas.settings import secret_key, settings
+    from atlas.sync.reveal import reveal
+
+    values = [line.rstrip("\n") for line in sys.stdin if line.strip()]
+    with begin() as conn:
+        secret = secret_key(settings())
+        found = reveal(conn, secret, name, column, values, actor=who(), why=why)
+    if as_json:
+        emit({"values": found})
+        return
+    for value in found:
+        click.echo(value)
 
 
 def _pairs(operators: dict[str, str]) -> str:

@@ -32,6 +32,7 @@ from atlas.pii.masker import Masker
 from atlas.pii.overrides import asked_for, denied, overridden, searched
 from atlas.pii.policy import MERGING, Policy, asked, named, over, unknown
 from atlas.pii.scanner import Scanner
+from atlas.pii.sealing import Sealing
 from atlas.pii.study import Study
 from atlas.settings import Settings, settings
 from atlas.stages.context import Context, load
@@ -213,8 +214,14 @@ def _count(conn: sa.Connection, context: Context, carried: Carried) -> None:
 
 
 def _masker(settings: Settings, context: Context, verdicts: list[Verdict]) -> Masker:
-    tokens = derive(context.identity, "tokens")
-    return Masker(_scanner(settings), context.columns, verdicts, frozenset(context.key), tokens)
+    return Masker(
+        _scanner(settings),
+        context.columns,
+        verdicts,
+        frozenset(context.key),
+        derive(context.identity, "tokens"),
+        Sealing(derive(context.identity, "encrypt")),
+    )
 
 
 def _study(settings: Settings, context: Context, first: Sequence[Mapping[str, Any]] = ()) -> Study:

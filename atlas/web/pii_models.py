@@ -163,6 +163,24 @@ class PiiPolicyRemoved(msgspec.Struct):
     name: PolicyName
 
 
+class PiiDecryptRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """Encrypted values that somebody has to read."""
+
+    dataset: DatasetName
+    column: Annotated[str, Meta(min_length=1, max_length=63, description="Where they stand.")]
+    values: Annotated[
+        list[Annotated[str, Meta(max_length=100_000)]],
+        Meta(min_length=1, max_length=100, description="As they stand there: `enc_…`, or in text."),
+    ]
+    why: Annotated[str, Meta(min_length=1, max_length=1000, description="For others to read.")]
+
+
+class PiiDecrypted(msgspec.Struct):
+    """What they were before they were encrypted, in their order."""
+
+    values: list[str]
+
+
 class PiiFilter(msgspec.Struct, forbid_unknown_fields=True):
     """How many at once."""
 

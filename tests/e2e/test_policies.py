@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -61,3 +62,30 @@ def test_a_policy_that_merges_keys_fails_until_the_next_run_has_another(
     # None was lost with the run that failed.
     assert again["streams"][0]["rows"]["promoted"] == 5
     assert {len(key) for (key,) in atlas.rows("SELECT id FROM chart.merging_orders")} == {36}
+
+
+def test_encrypted_values_are_read_again_and_a_key_stays_one(atlas: Atlas, tmp_path: Path) -> None:
+    people = [row(n, n) for n in range(1, 21)]
+    rows = write(tmp_path / "rows.json", *people)
+    pii = {"entities": {"EMAIL_ADDRESS": "encrypt"}, "columns": {"id": "encrypt"}}
+    atlas.apply(source("sealed", rows, pii=pii))
+    atlas.sync("sealed")
+    write(rows, *people[:10], *[row(n, n + 50, amount=3) for n in range(11, 21)])
+    second = atlas.sync("sealed", "--full-refresh")
+    # Equal keys are equal when encrypted: what did not change has no second version.
+    assert second["streams"][0]["versions"] == {"opened": 10, "closed": 10}
+    shown = atlas.rows("SELECT id, email FROM navigate.sealed_orders WHERE is_current")
+    assert len(shown) == 20
+    asked = ("pii", "decrypt", "sealed_orders", "email", "--why", "a court asks")
+    found = json.loads(
+        atlas.run(*asked, "--json", stdin="".join(f"{email}\n" for _, email in shown)).stdout
+    )["values"]
+    assert sorted(found) == sorted(each["email"] for each in people)
+    keys = atlas.run(
+        "pii", "decrypt", "sealed_orders", "id", "--why", "x", stdin=f"{shown[0][0]}\n"
+    ).stdout
+    assert int(keys) in range(1, 21)
+    told = atlas.rows("SELECT subject, detail->>'why', detail->>'count' FROM pipeline.audit")
+    assert ("sealed_orders.email", "a court asks", "20") in told
+    refused_ = atlas.run(*asked, stdin="tok_1\n", check=False)
+    assert (refused_.returncode, "nothing encrypted" in refused_.stderr) == (2, True)

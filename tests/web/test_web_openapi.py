@@ -90,6 +90,7 @@ def test_every_operation_but_the_open_ones_needs_a_role(document: dict[str, Any]
         "get /api/v1/pii/policies/{policy}": ["viewer"],
         "put /api/v1/pii/policies/{policy}": ["privacy"],
         "delete /api/v1/pii/policies/{policy}": ["privacy"],
+        "post /api/v1/pii/decrypt": ["privacy"],
         "get /healthz": [],
         "get /readyz": [],
         "get /api/v1/openapi.json": [],

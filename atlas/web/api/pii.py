@@ -11,13 +11,16 @@ from atlas.errors import UsageError
 from atlas.ledger import paging
 from atlas.model.personal import Operator
 from atlas.pii.policy import BUILT_IN, NAME
+from atlas.settings import secret_key
 from atlas.sync import personal, policies
 from atlas.web.answers import answer
-from atlas.web.database import transaction
+from atlas.web.database import settings, transaction
 from atlas.web.operations import Operation, Returns
 from atlas.web.pii_models import (
     PiiChangePage,
     PiiDataset,
+    PiiDecrypted,
+    PiiDecryptRequest,
     PiiFilter,
     PiiOverride,
     PiiOverridePage,
@@ -139,6 +142,23 @@ def delete_pii_policy(policy: str) -> Response:
     with transaction() as conn:
         policies.delete(conn, policy, actor=_who())
     return answer({"name": policy})
+
+
+def decrypt_pii(body: PiiDecryptRequest) -> Response:
+    """Read encrypted values."""
+    from atlas.sync.reveal import reveal
+
+    with transaction() as conn:
+        found = reveal(
+            conn,
+            secret_key(settings()),
+            body.dataset,
+            body.column,
+            body.values,
+            actor=_who(),
+            why=body.why,
+        )
+    return answer({"values": found})
 
 
 def _who() -> str:
@@ -291,5 +311,27 @@ OPERATIONS = [
         handler=delete_pii_policy,
         returns={200: Returns(PiiPolicyRemoved, "Its name.", example={"name": "research"})},
         problems=("not-found", "conflict"),
+    ),
+    Operation(
+        method="POST",
+        path="/api/v1/pii/decrypt",
+        role="privacy",
+        tag="Personal data",
+        summary="Read encrypted values",
+        about="What operator `encrypt` made of personal values, as they were. Who read them, "
+        "of which column and why is written into the audit trail first. If one of them was not "
+        "encrypted by this database, none is read.",
+        handler=decrypt_pii,
+        body=PiiDecryptRequest,
+        body_example={
+            "dataset": "shop_users",
+            "column": "email",
+            "values": ["enc_lXzJw0k5Yb8o7xJv0zGZ3pYb2s3mJmTgkq0"],
+            "why": "court order 17/2025",
+        },
+        returns={
+            200: Returns(PiiDecrypted, "The values.", example={"values": ["jane.doe@example.com"]})
+        },
+        problems=(*_BODY, "not-found"),
     ),
 ]
