@@ -1,4 +1,5 @@
-"""Named policies, the policy that a run goes by, and who did what with personal data.
+"""Named policies, the policy that a run goes by, who did what with personal data, and by what
+the identity is known.
 
 Revision ID: 0008
 Revises: 0007
@@ -73,6 +74,17 @@ def upgrade() -> None:
         schema="pipeline",
         comment="named policies, each over the built-in one; every change of them stands in audit",
     )
+    op.create_table(
+        "key_mark",
+        sa.Column("name", sa.Text(), nullable=False, comment="identity"),
+        sa.Column(
+            "mark", sa.Text(), nullable=False, comment="keyed hash; it tells nothing of the key"
+        ),
+        _time("created_at"),
+        sa.PrimaryKeyConstraint("name", name=op.f("key_mark_pkey")),
+        schema="pipeline",
+        comment="by which a key is known that must never be another one",
+    )
     op.add_column(
         "run",
         sa.Column(
@@ -84,6 +96,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_column("run", "policy", schema="pipeline")
+    op.drop_table("key_mark", schema="pipeline")
     op.drop_table("pii_policy", schema="pipeline")
     op.drop_table("audit", schema="pipeline")
     op.execute("DROP FUNCTION pipeline.audit_only_grows()")

@@ -15,7 +15,7 @@ from atlas.ledger.tables.connections import (
     stream_column,
     stream_table,
 )
-from atlas.ledger.tables.operations import operation, secret_slot
+from atlas.ledger.tables.operations import key_mark, operation, secret_slot
 from atlas.ledger.tables.results import (
     check_result,
     finding,
@@ -49,6 +49,7 @@ __all__ = [
     "connector_state",
     "finding",
     "idempotency",
+    "key_mark",
     "lineage_event",
     "metadata",
     "operation",
