@@ -1,5 +1,7 @@
 """What operators do to a value or a span: fixed forms, tokens, encryption, less exact values.
 
+Presidio's operators do what they fit: they replace spans, take them out, and mask a form's groups.
+
 No operator but KEEP and ENCRYPT leaves a usable part of the original. MASK leaves the form of what
 has one (a telephone number's groups, all digits gone), and of all else not even the length.
 """
@@ -8,6 +10,8 @@ from __future__ import annotations
 
 import hmac
 import re
+
+from presidio_anonymizer.operators import Mask, Redact, Replace
 
 from atlas.errors import TerminalError
 from atlas.model.personal import Operator
@@ -21,8 +25,9 @@ TEXTUAL = frozenset({Operator.TOKENIZE, Operator.ENCRYPT})
 _LABEL = b"atlas/pii/tokenize/v1"
 _EMAIL = "***@***"
 _IPV4 = "***.***.***.***"
+_MASK, _REDACT, _REPLACE = Mask(), Redact(), Replace()
 # Nothing that a form lets through is left standing but what separates groups.
-_CHARACTER = re.compile(r"[0-9A-Za-z]")
+_GROUP = re.compile(r"[0-9A-Za-z]+")
 _GROUPED = {
     "PHONE_NUMBER": re.compile(
         r"(?=[^0-9]*[0-9])[0-9+() ./-]{5,32}(?: ?(?:x|ext\.?) ?[0-9]{1,6})?"
@@ -77,7 +82,7 @@ class Operators:
             case Operator.TOKENIZE | Operator.ENCRYPT:
                 return self.textual(operator, text)
             case Operator.REDACT:
-                return ""
+                return str(_REDACT.operate(text))
             case Operator.DROP:
                 return None
             case Operator.GENERALISE if kind is not None:
@@ -93,9 +98,9 @@ class Operators:
             case Operator.TOKENIZE | Operator.ENCRYPT:
                 return self.textual(operator, text)
             case Operator.REDACT:
-                return ""
+                return str(_REDACT.operate(text))
             case _:
-                return f"<{entity}>"
+                return str(_REPLACE.operate(text, {"entity_type": entity}))
 
 
 def fixed(entity: str) -> bool:
@@ -113,4 +118,9 @@ def masked(entity: str, text: str) -> str:
     form = _GROUPED.get(entity)
     if form is None or form.fullmatch(text) is None:
         return MASKED
-    return _CHARACTER.sub("*", text)
+    return _GROUP.sub(_stars, text)
+
+
+def _stars(group: re.Match[str]) -> str:
+    every = {"masking_char": "*", "chars_to_mask": len(group[0]), "from_end": False}
+    return str(_MASK.operate(group[0], every))

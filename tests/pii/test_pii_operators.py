@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from presidio_anonymizer.operators import Redact, Replace
+from presidio_anonymizer import AnonymizerEngine, OperatorConfig, RecognizerResult
 
 from atlas.errors import TerminalError, UsageError
 from atlas.model.personal import Operator, Scope, Verdict
@@ -75,11 +75,14 @@ def test_forms_in_columns(scanner: Scanner) -> None:
     assert masked_table(scanner, data)["phone"] == ["(***) ***-****"] * 40 + [None]
 
 
-def test_what_presidio_has_too_comes_out_alike() -> None:
-    operators, text = Operators(SECRET), "Ann Doe"
-    replaced = Replace().operate(text, {"entity_type": "PERSON"})
-    assert operators.span(Operator.MASK, "PERSON", text) == replaced
-    assert operators.span(Operator.REDACT, "PERSON", text) == Redact().operate(text, {})
+def test_spans_are_replaced_and_taken_out_as_presidio_does_it() -> None:
+    """What its AnonymizerEngine makes of a text is what becomes of a span in it."""
+    text = "ask Ann Doe now"
+    found = [RecognizerResult("PERSON", 4, 11, 1.0)]
+    for operator, name in ((Operator.MASK, "replace"), (Operator.REDACT, "redact")):
+        whole = AnonymizerEngine().anonymize(text, found, {"PERSON": OperatorConfig(name)}).text
+        span = Operators(SECRET).span(operator, "PERSON", "Ann Doe")
+        assert f"ask {span} now" == whole
 
 
 # --- encryption -----------------------------------------------------------------------------------
