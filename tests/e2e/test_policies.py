@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
 import yaml
 
 from tests.e2e.conftest import Atlas, source
@@ -89,3 +90,36 @@ def test_encrypted_values_are_read_again_and_a_key_stays_one(atlas: Atlas, tmp_p
     assert ("sealed_orders.email", "a court asks", "20") in told
     refused_ = atlas.run(*asked, stdin="tok_1\n", check=False)
     assert (refused_.returncode, "nothing encrypted" in refused_.stderr) == (2, True)
+
+
+def test_a_run_without_a_policy_goes_by_what_holds_and_fails_where_there_is_none(
+    atlas: Atlas, tmp_path: Path
+) -> None:
+    rows = write(tmp_path / "rows.json", *[row(n, n) for n in range(1, 4)])
+    asked = source("older", rows, pii={"policy": "lookup", "columns": {"city_code": "drop"}})
+    path = atlas.home / "connections.yml"
+    document = {"policies": {"lookup": POLICY}, "connections": [asked]}
+    path.write_text(yaml.safe_dump(document))
+    atlas.json("apply", "-f", str(path))
+    with refused(atlas, "pipeline.finding"):
+        run_id = atlas.start("older")
+        assert atlas.wait(run_id)["status"] == "failed"
+    # As a run from before policies were kept in runs.
+    with atlas.engine.begin() as conn:
+        conn.execute(
+            sa.text("UPDATE pipeline.run SET policy = NULL WHERE id = :id"), {"id": run_id}
+        )
+    atlas.json("runs", "retry", run_id)
+    assert atlas.wait(run_id)["status"] == "succeeded"
+    shown = atlas.rows("SELECT email, city_code FROM chart.older_orders")
+    assert all(email.startswith("tok_") and code is None for email, code in shown)
+    assert len(shown) == 3
+    with atlas.engine.begin() as conn:
+        conn.execute(
+            sa.text(
+                "UPDATE pipeline.connection SET document = jsonb_set(document, '{pii,policy}',"
+                " '\"lookups\"') WHERE name = 'older'"
+            )
+        )
+    gone = atlas.sync("older", "--full-refresh", ok=False)
+    assert "unknown pii policy 'lookups': did you mean lookup?" in gone["streams"][0]["error"]
