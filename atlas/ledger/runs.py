@@ -48,6 +48,7 @@ class RunStream:
     explored: bool
     rows_explore: int
     rows_carried: int
+    rows_erased: int
     carries_refresh: bool
 
     @property
@@ -57,8 +58,9 @@ class RunStream:
 
     @property
     def rows(self) -> int:
-        """Rows that go through its stages: those read, and those carried along."""
-        return self.rows_explore + self.rows_carried
+        """Rows that go through its stages: those read, and those carried along, but for those that
+        were erased."""
+        return self.rows_explore + self.rows_carried - self.rows_erased
 
     @property
     def replaces(self) -> bool:
@@ -150,6 +152,13 @@ def active_of(conn: sa.Connection, connection_id: int) -> str | None:
     """The id of the connection's active run."""
     return conn.execute(
         sa.select(run.c.id).where(run.c.connection_id == connection_id, run.c.status.in_(ACTIVE))
+    ).scalar()
+
+
+def active_of_name(conn: sa.Connection, connection: str) -> str | None:
+    """The id of the active run of a connection of this name."""
+    return conn.execute(
+        sa.select(run.c.id).where(run.c.connection == connection, run.c.status.in_(ACTIVE)).limit(1)
     ).scalar()
 
 
@@ -453,5 +462,6 @@ def restore(row: sa.Row[Any]) -> RunStream:
         explored=row.explored_at is not None,
         rows_explore=row.rows_explore,
         rows_carried=row.rows_carried,
+        rows_erased=row.rows_erased,
         carries_refresh=row.carries_refresh,
     )

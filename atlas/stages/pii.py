@@ -19,9 +19,19 @@ from typing import Any
 import pyarrow as pa
 import sqlalchemy as sa
 
+from atlas.layers import erased, filling, staging
 from atlas.layers import explore as raw
-from atlas.layers import filling, staging
-from atlas.ledger import backlog, claims, outbox, parts, policies, results, runs, verdict_changes
+from atlas.ledger import (
+    backlog,
+    claims,
+    erasures,
+    outbox,
+    parts,
+    policies,
+    results,
+    runs,
+    verdict_changes,
+)
 from atlas.ledger.backlog import Carried
 from atlas.ledger.database import cursor
 from atlas.ledger.parts import Part, PartStatus
@@ -91,6 +101,7 @@ def run(work: Work) -> None:
     if _parked(work, planned, PartStatus.TO_MASK):
         return
     with work.transaction() as conn:
+        _withhold(conn, context)
         work.finish(conn, rows=sum(part.segment.rows for part in planned))
 
 
@@ -163,6 +174,7 @@ def _at_once(
             _write(conn, context, run_id, piece, twins)
         _keep(conn, context, verdicts)
         _count(conn, context, carried)
+        _withhold(conn, context)
         work.finish(conn, rows=sum(piece.rows for _, piece in pieces))
 
 
@@ -211,6 +223,25 @@ def _write(
 
 def _count(conn: sa.Connection, context: Context, carried: Carried) -> None:
     runs.count(conn, context.stream.id, rows_carried=carried.rows, carries_refresh=carried.replaces)
+
+
+def _withhold(conn: sa.Connection, context: Context) -> None:
+    """What was erased, and is sent again as it was, goes no further and does not stay."""
+    stream, cur = context.stream, cursor(conn)
+    if not erased.there(cur, context.run.connection, stream.key):
+        return
+    filling.hash_key(cur, derive(context.identity, "rows"))
+    gone = erased.withhold(
+        cur,
+        context.run.connection,
+        context.tables,
+        stream.id,
+        context.columns,
+        stream.configured.primary_key,
+        stream.configured.cursor_field,
+    )
+    erasures.discount(conn, stream.key, gone)
+    erasures.discount_carried(conn, stream.id, sum(run_id != context.run.id for _, run_id in gone))
 
 
 def _masker(settings: Settings, context: Context, verdicts: list[Verdict]) -> Masker:

@@ -18,6 +18,9 @@ from atlas.ledger.tables.connections import (
 from atlas.ledger.tables.operations import key_mark, operation, secret_slot
 from atlas.ledger.tables.results import (
     check_result,
+    erased,
+    erasure,
+    erasure_stream,
     finding,
     lineage_event,
     pii_change,
@@ -47,6 +50,9 @@ __all__ = [
     "check_result",
     "connection",
     "connector_state",
+    "erased",
+    "erasure",
+    "erasure_stream",
     "finding",
     "idempotency",
     "key_mark",

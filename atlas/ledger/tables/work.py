@@ -100,6 +100,13 @@ run_stream = sa.Table(
     sa.Column("rows_superseded", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("rows_tombstones", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("rows_deleted", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column(
+        "rows_erased",
+        sa.BigInteger,
+        nullable=False,
+        server_default="0",
+        comment="rows read that were erased, or held back as such, before they came to chart",
+    ),
     sa.Column("versions_opened", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("versions_closed", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("error", sa.Text),
