@@ -19,7 +19,8 @@ _limit_option = click.option(
 
 @click.group()
 def pii() -> None:
-    """Look at what was found to be personal, and say what is and what is not.
+    """Look at what was found to be personal, and say what is and what is not; find, give out and
+    erase the data of one person.
 
     NAME is a dataset: a table's name in chart and navigate, such as shop_users.
     """

@@ -64,4 +64,5 @@ def entries(
 
 
 def _document(row: sa.Row[Any]) -> dict[str, Any]:
-    return dict(row._mapping)
+    # SQLAlchemy's names are no plain texts, which is all that a JSON writer takes.
+    return {str(name): value for name, value in row._mapping.items()}

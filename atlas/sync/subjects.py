@@ -389,15 +389,3 @@ def _idle(conn: sa.Connection, connection: str) -> None:
     active = runs.active_of_name(conn, connection)
     if active is not None:
         raise ActiveRun(connection, active, before="data in it can be erased")
-
-
-def audited(
-    conn: sa.Connection,
-    *,
-    limit: int,
-    after: int | None = None,
-    action: str | None = None,
-    subject: str | None = None,
-) -> list[dict[str, Any]]:
-    """Entries of the audit log, newest first."""
-    return audit.entries(conn, limit=limit, after=after, action=action, subject=subject)
