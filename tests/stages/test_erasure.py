@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -44,6 +44,14 @@ def person(number: int, day: int, **more: Any) -> dict[str, Any]:
     """A person whom the source changed on this day."""
     values = {"email": f"person{number}@example.org", "remark": "fine", **more}
     return row(number, day, **values)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _end_of_soda() -> Iterator[None]:
+    """The warm process of the quality stage ends with these tests."""
+    yield
+    quality._host().close()
+    quality._host.cache_clear()
 
 
 @pytest.fixture
@@ -303,6 +311,7 @@ def test_rows_set_aside_are_erased_and_held_back_too(shop: Source) -> None:
     whole = sync(shop, full_refresh=True)
     assert (whole["rows_erased"], whole["rows_quarantined"]) == (1, 0)
     assert find(shop, JANE) == NOTHING
+    assert everywhere(shop, JANE) == []
 
 
 def test_without_a_key_a_row_is_its_own(shop: Source) -> None:
@@ -315,6 +324,23 @@ def test_without_a_key_a_row_is_its_own(shop: Source) -> None:
     assert (whole["rows_explore"], whole["rows_erased"], whole["rows_promoted"]) == (9, 2, 7)
     assert find(shop, JANE) == NOTHING
     assert shop.value("SELECT count(*) FROM navigate.shop_users WHERE is_current") == 7
+
+
+def test_keys_of_several_parts_and_within_documents(shop: Source) -> None:
+    shop.extra["users"] = {"schema": SCHEMA, "primary_key": [["profile", "nr"], ["updated_at"]]}
+    for each in shop.rows["users"]:
+        each["profile"] = {"nr": each["id"], "tag": 'a"b\\c,{d}'}
+    shop.rows["users"].append({**shop.rows["users"][2], "email": "jane@other.example"})
+    sync(shop)
+    counts = NOTHING | {"explore": 2, "chart": 1, "navigate": 1}
+    assert find(shop, JANE, connection="shop") == counts
+    assert find(shop, 'a"b\\c,{d}', columns=["profile"])["explore"] == 9
+    erase(shop, JANE)
+    assert sync(shop, full_refresh=True)["rows_erased"] == 2
+    assert everywhere(shop, "jane@other.example") == []
+    shop.rows["users"] = [{**shop.rows["users"][2], "remark": "another"}]
+    assert sync(shop, full_refresh=True)["rows_promoted"] == 1
+    assert shop.value("SELECT count(*) FROM pipeline.erased") == 0
 
 
 def test_a_tombstone_of_an_erased_key_does_not_bring_it_back(shop: Source) -> None:
