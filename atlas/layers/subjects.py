@@ -69,9 +69,10 @@ def seek(cur: extensions.cursor, sought: Sought) -> None:
         lines.append((value, token, mail, data_like, pattern))
     _copy(cur, SQL("pg_temp._atlas_sought (value, token, folded, data_like, pattern)"), lines)
     cur.execute(
-        "UPDATE pg_temp._atlas_sought SET lowered = lower(value), needle = lower(substr("
-        "to_json(value)::text, 2, length(to_json(value)::text) - 2))"
+        'UPDATE pg_temp._atlas_sought SET lowered = lower(value COLLATE "C"), needle = lower('
+        'substr(to_json(value)::text, 2, length(to_json(value)::text) - 2) COLLATE "C")'
     )
+    cur.execute("ANALYZE pg_temp._atlas_sought")
 
 
 def _escaped(text: str) -> str:
@@ -142,7 +143,10 @@ class Subject:
                 ("navigate", "navigate", tables.table, "surrogate_key"),
             )
             if database.exists(cur, schema, table)
-            for found in [database.existing(cur, schema, table)]
+            # Atlas's own columns say nothing about anybody.
+            for found in [
+                {n: c for n, c in database.existing(cur, schema, table).items() if n in self.types}
+            ]
         }
         self.masked = {
             name
@@ -205,48 +209,67 @@ class Subject:
         )
 
     def _direct(self, layer: _Layer, only: Sequence[str]) -> None:
+        """Add the rows of a layer in which an identifier, or a token of one, stands itself."""
         if layer.name == "explore":
-            wanted = [c.property for c in self.columns if c.property in only or c.name in only]
-            if only and not wanted:
-                return
             data: Composable = SQL("x.data")
             if only:
+                # A property that the schema does not name stands in no column.
+                wanted = {*only, *(c.property for c in self.columns if c.name in only)}
                 data = SQL("jsonb_build_array({})").format(
-                    SQL(", ").join(SQL("x.data -> {}").format(Literal(name)) for name in wanted)
+                    SQL(", ").join(SQL("x.data -> {}").format(Literal(n)) for n in sorted(wanted))
                 )
-            self._add(
-                layer,
-                SQL(
-                    "WHERE EXISTS (SELECT FROM pg_temp._atlas_sought s WHERE NOT s.token"
-                    " AND strpos(lower(x.data::text), s.needle) > 0) AND {}"
-                ).format(_leaf_matches(data)),
-            )
+            self._scan(layer, [SQL("x.data")], SQL("x.data::text"), _leaf_matches(data))
             return
         named = {c.name for c in self.columns if c.property in only or c.name in only}
-        chosen = {n: c for n, c in layer.columns.items() if n in named or not only}
+        chosen = [
+            (Identifier("x", name), column.type)
+            for name, column in layer.columns.items()
+            if (name in named or not only) and column.type is not ColumnType.BOOLEAN
+        ]
         conditions: list[Composable] = []
         texts = [
-            SQL("({}::text)").format(Identifier("x", name))
-            for name, column in chosen.items()
-            if column.type not in (ColumnType.JSONB, ColumnType.BOOLEAN)
+            SQL("({}::text)").format(column)
+            for column, kind in chosen
+            if kind is not ColumnType.JSONB
         ]
         if texts:
             conditions.append(
                 SQL(
-                    "EXISTS (SELECT FROM (VALUES {}) v(t) JOIN pg_temp._atlas_sought s ON {})"
+                    "EXISTS (SELECT FROM unnest(ARRAY[{}]) v(t) JOIN pg_temp._atlas_sought s ON {})"
                 ).format(SQL(", ").join(texts), _matches(SQL("v.t")))
             )
-        documents = [
-            Identifier("x", name)
-            for name, column in chosen.items()
-            if column.type is ColumnType.JSONB
-        ]
+        documents = [column for column, kind in chosen if kind is ColumnType.JSONB]
         # Of a function PostgreSQL takes 100 arguments.
         for start in range(0, len(documents), 90):
             some = SQL(", ").join(documents[start : start + 90])
             conditions.append(_leaf_matches(SQL("jsonb_build_array({})").format(some)))
         if conditions:
-            self._add(layer, SQL("WHERE {}").format(SQL(" OR ").join(conditions)))
+            line = SQL("array_to_string(ARRAY[{}], E'\\n')").format(
+                SQL(", ").join(SQL("{}::text").format(column) for column, _ in chosen)
+            )
+            self._scan(layer, [column for column, _ in chosen], line, SQL(" OR ").join(conditions))
+
+    def _scan(
+        self, layer: _Layer, columns: list[Composable], line: Composable, exact: Composable
+    ) -> None:
+        """Add the rows ``x`` that meet ``exact``, which is looked at only where their text ``line``
+        holds an identifier at all: one in a million does, and it costs a hundred times as much."""
+        self.cur.execute(
+            SQL(
+                "INSERT INTO {found} SELECT x.{id} FROM (SELECT {columns} FROM (SELECT {columns},"
+                ' lower({line} COLLATE "C") AS _atlas_line FROM {table} x OFFSET 0) x'
+                " WHERE EXISTS (SELECT FROM pg_temp._atlas_sought s WHERE"
+                " strpos(x._atlas_line, s.needle) > 0 OR strpos(x._atlas_line, s.lowered) > 0)"
+                " OFFSET 0) x WHERE {exact} ON CONFLICT DO NOTHING"
+            ).format(
+                found=layer.found,
+                id=Identifier(layer.id),
+                columns=SQL(", ").join([layer.number, *columns]),
+                line=line,
+                table=layer.table,
+                exact=exact,
+            )
+        )
 
     def _lead_to_explore(self) -> None:
         if "explore" not in self.layers:
@@ -537,7 +560,7 @@ def _matches(text: Composable) -> Composable:
     """Condition that ``text`` is, or holds, what ``s`` seeks."""
     return SQL(
         "CASE WHEN s.pattern IS NULL THEN btrim({t}, {space}) = s.value"
-        " OR (s.folded AND lower(btrim({t}, {space})) = s.lowered)"
+        ' OR (s.folded AND lower(btrim({t}, {space}) COLLATE "C") = s.lowered)'
         " WHEN s.folded THEN {t} ~* s.pattern ELSE {t} ~ s.pattern END"
     ).format(t=text, space=_SPACE)
 

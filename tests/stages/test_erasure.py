@@ -249,6 +249,9 @@ def test_identifiers_stand_anywhere_but_only_whole(shop: Source) -> None:
     assert find(shop, "12345678", columns=["phone"])["explore"] == 1
     assert find(shop, "3", columns=["id"]) == NOTHING | {"explore": 1, "chart": 1, "navigate": 1}
     assert find(shop, "ane.roe@example.org") == NOTHING
+    with shop.engine.begin() as conn:
+        conn.exec_driver_sql("UPDATE chart.shop_users SET _atlas_id = 777777 WHERE id = 5")
+    assert find(shop, "777777") == NOTHING
     assert find(shop, "100%_\\'\"x", JANE)["explore"] == 3
 
 
@@ -470,6 +473,30 @@ def test_a_process_that_dies_between_two_streams_leaves_the_rest_to_others(
     assert everywhere(shop, JANE) == []
     assert shop.column("SELECT request FROM pipeline.erasure") == [None]
     assert shop.value("SELECT count(*) FROM pipeline.audit WHERE action = 'pii.erase.end'") == 1
+
+
+def test_a_run_that_begins_meanwhile_is_waited_for(
+    shop: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync(shop)
+    real, begun = subjects._erase_in, []
+
+    def late(*arguments: Any) -> None:
+        begun.append(shop.begin())
+        real(*arguments)
+
+    monkeypatch.setattr(subjects, "_erase_in", late)
+    told = erase(shop, JANE)
+    assert (told["finished_at"], told["streams"][0]["rows"]) == (None, None)
+    monkeypatch.undo()
+    now = dataclasses.replace(shop.settings, redispatch_seconds=0)
+    subjects.resume(shop.engine, now)
+    assert find(shop, JANE)["chart"] == 1
+    assert shop.attempt(begun[0]) is None
+    _stages(shop, begun[0])
+    subjects.resume(shop.engine, now)
+    assert everywhere(shop, JANE) == []
+    assert shop.value("SELECT count(*) FROM pipeline.erasure WHERE finished_at IS NULL") == 0
 
 
 def test_to_ask_again_goes_on_with_what_was_left(
