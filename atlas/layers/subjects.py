@@ -1,8 +1,8 @@
 """The rows of a person in the layers of one stream: searched, given out, erased.
 
 A search begins with what an identifier stands in: any leaf of a raw row, any column of a masked
-layer, there also by its token. From the rows that it finds it goes on, by ``_atlas_id``, by row
-hash and by primary key, to all rows of the same records in every layer.
+layer, there also as a token or encrypted. From the rows that it finds it goes on, by ``_atlas_id``,
+by row hash and by primary key, to all rows of the same records in every layer.
 
 Identifiers go to PostgreSQL by COPY, so that they stand in no statement, and in none of its logs.
 """
@@ -10,6 +10,7 @@ Identifiers go to PostgreSQL by COPY, so that they stand in no statement, and in
 from __future__ import annotations
 
 import io
+import itertools
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -40,13 +41,13 @@ class Sought:
 
     Attributes:
         values: identifiers, trimmed.
-        tokens: what they read as where they were tokenized.
+        hidden: what they read as where they were tokenized or encrypted.
         contains: whether they may stand in the midst of a longer text.
         columns: the only columns to look in; empty: everywhere.
     """
 
     values: tuple[str, ...]
-    tokens: tuple[str, ...]
+    hidden: tuple[str, ...]
     contains: bool = False
     columns: tuple[str, ...] = ()
 
@@ -56,18 +57,18 @@ def seek(cur: extensions.cursor, sought: Sought) -> None:
     database.settle(cur)
     cur.execute("DROP TABLE IF EXISTS pg_temp._atlas_sought")
     cur.execute(
-        "CREATE TEMP TABLE _atlas_sought (value text NOT NULL, token boolean NOT NULL, folded"
+        "CREATE TEMP TABLE _atlas_sought (value text NOT NULL, folded"
         " boolean NOT NULL, data_like boolean NOT NULL, pattern text, lowered text, needle text)"
         " ON COMMIT DROP"
     )
     lines = []
-    for value, token in [(v, False) for v in sought.values] + [(v, True) for v in sought.tokens]:
+    for value in (*sought.values, *sought.hidden):
         mail = "@" in value
         # What may be a member's name in JSON without being one of the structure's own words.
-        data_like = mail or token or sum(char.isdigit() for char in value) >= 5
+        data_like = mail or value in sought.hidden or sum(char.isdigit() for char in value) >= 5
         pattern = f"{_BEFORE}{_escaped(value)}{_AFTER}" if sought.contains else None
-        lines.append((value, token, mail, data_like, pattern))
-    _copy(cur, SQL("pg_temp._atlas_sought (value, token, folded, data_like, pattern)"), lines)
+        lines.append((value, mail, data_like, pattern))
+    _copy(cur, SQL("pg_temp._atlas_sought (value, folded, data_like, pattern)"), lines)
     cur.execute(
         'UPDATE pg_temp._atlas_sought SET lowered = lower(value COLLATE "C"), needle = lower('
         'substr(to_json(value)::text, 2, length(to_json(value)::text) - 2) COLLATE "C")'
@@ -163,12 +164,14 @@ class Subject:
 
     # -- searching ---------------------------------------------------------------------------
 
-    def search(self, columns: Sequence[str], token: Callable[[str], str]) -> dict[str, int]:
+    def search(
+        self, columns: Sequence[str], hide: Callable[[str], Sequence[str]]
+    ) -> dict[str, int]:
         """Find the person's rows; returns how many there are, by layer.
 
         Args:
             columns: the only columns to begin in; empty: all.
-            token: what a value is called where it is tokenized.
+            hide: what a value may read as where it is hidden, but stays equal to itself.
         """
         self.cur.execute(
             "DROP TABLE IF EXISTS pg_temp._atlas_subject, pg_temp._atlas_subject_key,"
@@ -185,7 +188,7 @@ class Subject:
             self._direct(layer, columns)
         self._lead_to_explore()
         if self.same.key:
-            self._by_key(token)
+            self._by_key(hide)
         self._type()
         self._lead_on()
         return {name: self._count(name) for name in LAYERS}
@@ -281,7 +284,7 @@ class Subject:
                     SQL("JOIN {} f ON f.id = x._atlas_id").format(self.layers[name].found),
                 )
 
-    def _by_key(self, token: Callable[[str], str]) -> None:
+    def _by_key(self, hide: Callable[[str], Sequence[str]]) -> None:
         """Collect the keys of what was found, and add the raw rows that have them."""
         self.cur.execute(
             "CREATE TEMP TABLE _atlas_subject_key (id bigint GENERATED ALWAYS AS IDENTITY,"
@@ -300,7 +303,7 @@ class Subject:
             )
             self._take_keys("masked" if self._hides(layer) else "plain", found)
         if self.masked:
-            self._mask_keys(token)
+            self._mask_keys(hide)
         if "explore" in self.layers:
             self._add(
                 self.layers["explore"],
@@ -355,26 +358,28 @@ class Subject:
             where=where,
         )
 
-    def _mask_keys(self, token: Callable[[str], str]) -> None:
-        """Write beside each key how it reads where it is tokenized."""
+    def _mask_keys(self, hide: Callable[[str], Sequence[str]]) -> None:
+        """Write beside each key how it may read where it is hidden."""
         self.cur.execute("SELECT id, plain FROM pg_temp._atlas_subject_key WHERE plain IS NOT NULL")
         names = self.same.key.columns()
         rows = []
         for number, plain in self.cur.fetchall():
-            parts = [
-                token(text) if name in self.masked else text
+            choices = [
+                hide(text) if name in self.masked else (text,)
                 for name, text in zip(names, plain, strict=True)
             ]
-            quoted = (part.replace("\\", "\\\\").replace('"', '\\"') for part in parts)
-            rows.append((number, "{" + ",".join(f'"{part}"' for part in quoted) + "}"))
+            for parts in itertools.product(*choices):
+                quoted = (part.replace("\\", "\\\\").replace('"', '\\"') for part in parts)
+                rows.append((number, "{" + ",".join(f'"{part}"' for part in quoted) + "}"))
         self.cur.execute("DROP TABLE IF EXISTS pg_temp._atlas_subject_mask")
         self.cur.execute(
             "CREATE TEMP TABLE _atlas_subject_mask (id bigint, masked text[]) ON COMMIT DROP"
         )
         _copy(self.cur, SQL("pg_temp._atlas_subject_mask"), rows)
         self.cur.execute(
-            "UPDATE pg_temp._atlas_subject_key k SET masked = m.masked"
-            " FROM pg_temp._atlas_subject_mask m WHERE m.id = k.id"
+            "INSERT INTO pg_temp._atlas_subject_key (plain, masked) SELECT k.plain, m.masked"
+            " FROM pg_temp._atlas_subject_mask m JOIN pg_temp._atlas_subject_key k ON k.id = m.id"
+            " ON CONFLICT DO NOTHING"
         )
 
     def _type(self) -> None:

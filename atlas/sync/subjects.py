@@ -27,7 +27,8 @@ from atlas.ledger import audit, connections, erasures, runs
 from atlas.ledger.database import classified, cursor
 from atlas.ledger.secrets import derive, hold, keys
 from atlas.model.stream import StreamKey
-from atlas.pii.operators import Operators
+from atlas.pii.sealing import Sealing
+from atlas.pii.tokens import Tokens
 from atlas.settings import Settings, secret_key
 
 log = logging.getLogger(__name__)
@@ -125,7 +126,8 @@ class _Secrets:
     """What comes of the keys at work."""
 
     rows: bytes = field(repr=False)
-    operators: Operators
+    tokens: Tokens = field(repr=False)
+    sealing: Sealing = field(repr=False)
     marks: bytes = field(repr=False)
 
     def subjects(self, request: Request) -> tuple[str, ...]:
@@ -136,6 +138,10 @@ class _Secrets:
             for t in request.identifiers
         )
 
+    def hide(self, text: str) -> tuple[str, ...]:
+        """What a value reads as where it is hidden, but stays equal to itself."""
+        return self.tokens.token(text), self.sealing.seal(text)
+
     def sought(self, request: Request) -> Sought:
         """What to look for in the layers."""
         forms = {
@@ -143,7 +149,7 @@ class _Secrets:
         }
         return Sought(
             request.identifiers,
-            tuple(sorted(self.operators.token(form) for form in forms)),
+            tuple(sorted(hidden for form in forms for hidden in self.hide(form))),
             request.contains,
             request.columns,
         )
@@ -153,7 +159,8 @@ def _secrets(conn: sa.Connection, settings: Settings) -> _Secrets:
     identity = keys(conn, secret_key(settings)).identity
     return _Secrets(
         derive(identity, "rows"),
-        Operators(derive(identity, "tokens")),
+        Tokens(derive(identity, "tokens")),
+        Sealing(derive(identity, "encrypt")),
         derive(identity, "subjects"),
     )
 
@@ -190,7 +197,7 @@ def _subject(
         last.configured.primary_key if last else (),
         last.configured.cursor_field if last else (),
     )
-    return subject, subject.search(asked.columns, known.operators.token)
+    return subject, subject.search(asked.columns, known.hide)
 
 
 def _named(connection: str, key: StreamKey, rows: Mapping[str, int]) -> dict[str, Any]:
