@@ -8,7 +8,7 @@ back from then on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from psycopg2 import extensions
@@ -19,8 +19,9 @@ from atlas.layers import database, keys, staging
 from atlas.layers.hashing import keyed_hash
 from atlas.layers.keys import Key, Part, Refer
 from atlas.layers.names import Tables
-from atlas.layers.typing_step import NOT_BUSINESS
-from atlas.model.stream import Column, ColumnType, FieldPath, StreamKey
+from atlas.layers.typing_step import NOT_BUSINESS, insert
+from atlas.layers.values import type_name
+from atlas.model.stream import Column, ColumnType, FieldPath, Segment, StreamKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,94 @@ def there(cur: extensions.cursor, connection: str, key: StreamKey) -> bool:
             ),
         )
     )
+
+
+def take(
+    cur: extensions.cursor,
+    name: str,
+    tables: Tables,
+    columns: tuple[Column, ...],
+    rows: Composable | None,
+) -> None:
+    """A temporary table of raw rows as staging has them: typed, with the hashes of the rows.
+
+    Args:
+        rows: the condition on the raw rows, which are called ``r``; None: none of them.
+    """
+    cur.execute(
+        SQL("CREATE TEMP TABLE {} ({}) ON COMMIT DROP").format(
+            Identifier(name),
+            SQL(", ").join(
+                [
+                    SQL(
+                        "_atlas_id bigint, _atlas_emitted_at timestamptz, _atlas_row_hash text,"
+                        " _atlas_deleted boolean, _atlas_errors jsonb, _atlas_failed text[]"
+                    ),
+                    *(
+                        SQL("{} {}").format(Identifier(column.name), type_name(column.type))
+                        for column in columns
+                    ),
+                ]
+            ),
+        )
+    )
+    if rows is None:
+        return
+    present = database.existing(cur, "chart", tables.table)
+    formerly = {column: now.formerly or now.type for column, now in present.items()}
+    cur.execute(insert(Identifier("pg_temp", name), tables, rows, columns, {}, formerly))
+
+
+def sweep(
+    cur: extensions.cursor,
+    connection: str,
+    tables: Tables,
+    run_stream_id: int,
+    columns: tuple[Column, ...],
+    primary_key: tuple[FieldPath, ...],
+    cursor_field: FieldPath,
+    parts: Mapping[str, Sequence[Segment]],
+) -> list[tuple[int, str]]:
+    """Delete from explore what was erased and came again with a run that broke off, and is not in
+    this staging table. :func:`withhold` comes after: it lets go of keys that are brought anew.
+
+    Args:
+        parts: where to look: ranges of rows by the id of their run.
+
+    Returns: id and run of each raw row that is gone.
+    """
+    ranges = [
+        SQL("(r._atlas_id BETWEEN {} AND {} AND r._atlas_run_id = {}::uuid)").format(
+            Literal(part.first_id), Literal(part.last_id), Literal(run_id)
+        )
+        for run_id, found in parts.items()
+        for part in found
+    ]
+    if not ranges or not columns:
+        return []
+    database.settle(cur)
+    cur.execute("DROP TABLE IF EXISTS pg_temp._atlas_swept")
+    take(cur, "_atlas_swept", tables, columns, SQL(" OR ").join(ranges))
+    types = {column.name: column.type for column in columns}
+    same = identity(columns, types, primary_key, cursor_field)
+    refer = keys.column_of("t")
+    cur.execute(
+        SQL(
+            "DELETE FROM {raw} r USING pg_temp._atlas_swept t WHERE t._atlas_id = r._atlas_id"
+            " AND EXISTS (SELECT FROM pipeline.erased e WHERE {ours}"
+            " AND e.row_hash = t._atlas_row_hash AND e.cursor_mark IN ('', {cursor}))"
+            " AND NOT EXISTS (SELECT FROM {staging} s WHERE s._atlas_id = r._atlas_id)"
+            " RETURNING r._atlas_id, r._atlas_run_id::text"
+        ).format(
+            raw=Identifier("explore", tables.raw),
+            staging=staging.table(run_stream_id),
+            ours=of_stream(connection, tables.key),
+            cursor=same.cursor_mark(SQL("t._atlas_row_hash"), refer),
+        )
+    )
+    gone = [(int(number), str(run)) for number, run in cur.fetchall()]
+    cur.execute("DROP TABLE pg_temp._atlas_swept")
+    return gone
 
 
 def withhold(

@@ -20,11 +20,10 @@ from psycopg2.sql import SQL, Composable, Identifier, Literal
 
 from atlas.layers import database, staging
 from atlas.layers.database import Existing
-from atlas.layers.erased import Identity, identity, of_stream
+from atlas.layers.erased import Identity, identity, of_stream, take
 from atlas.layers.keys import column_of
 from atlas.layers.names import Tables
-from atlas.layers.typing_step import insert
-from atlas.layers.values import Extraction, type_name, typed
+from atlas.layers.values import Extraction, typed
 from atlas.model.stream import Column, ColumnType, FieldPath
 
 LAYERS = ("explore", "chart", "quarantine", "navigate")
@@ -384,31 +383,8 @@ class Subject:
 
     def _type(self) -> None:
         """A table of the person's raw rows as staging has them: typed, with hashes."""
-        lines = [
-            SQL(
-                "_atlas_id bigint, _atlas_emitted_at timestamptz, _atlas_row_hash text,"
-                " _atlas_deleted boolean, _atlas_errors jsonb, _atlas_failed text[]"
-            )
-        ]
-        self.cur.execute(
-            SQL("CREATE TEMP TABLE _atlas_subject ({}) ON COMMIT DROP").format(
-                SQL(", ").join(
-                    [
-                        *lines,
-                        *(
-                            SQL("{} {}").format(Identifier(c.name), type_name(c.type))
-                            for c in self.columns
-                        ),
-                    ]
-                )
-            )
-        )
-        if "explore" not in self.layers or not self.columns:
-            return
-        present = database.existing(self.cur, "chart", self.tables.table)
-        formerly = {name: now.formerly or now.type for name, now in present.items()}
-        target = Identifier("pg_temp", "_atlas_subject")
-        self.cur.execute(insert(target, self.tables, _FILLED, self.columns, {}, formerly))
+        there = "explore" in self.layers and self.columns
+        take(self.cur, "_atlas_subject", self.tables, self.columns, _FILLED if there else None)
 
     def _lead_on(self) -> None:
         """From raw rows, hashes and keys to the rows of the typed layers."""

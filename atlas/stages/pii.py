@@ -231,15 +231,11 @@ def _withhold(conn: sa.Connection, context: Context) -> None:
     if not erased.there(cur, context.run.connection, stream.key):
         return
     filling.hash_key(cur, derive(context.identity, "rows"))
-    gone = erased.withhold(
-        cur,
-        context.run.connection,
-        context.tables,
-        stream.id,
-        context.columns,
-        stream.configured.primary_key,
-        stream.configured.cursor_field,
-    )
+    where = (cur, context.run.connection, context.tables, stream.id, context.columns)
+    same = (stream.configured.primary_key, stream.configured.cursor_field)
+    behind = backlog.left_behind(conn, context.run.connection, stream.key, stream.id)
+    erasures.discount(conn, stream.key, erased.sweep(*where, *same, behind))
+    gone = erased.withhold(*where, *same)
     erasures.discount(conn, stream.key, gone)
     erasures.discount_carried(conn, stream.id, sum(run_id != context.run.id for _, run_id in gone))
 

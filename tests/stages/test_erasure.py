@@ -449,6 +449,26 @@ def test_what_is_sent_again_and_carried_along_is_held_back(shop: Source) -> None
     assert everywhere(shop, JANE) == []
 
 
+def test_what_a_run_that_broke_off_left_behind_is_swept_up(shop: Source) -> None:
+    sync(shop)
+    erase(shop, JANE)
+    run_id = shop.begin(full_refresh=True)
+    assert shop.attempt(run_id) is None
+    with shop.engine.begin() as conn:  # a full refresh that broke off: nobody takes it along
+        conn.exec_driver_sql("UPDATE pipeline.run SET status = 'failed' WHERE status = 'queued'")
+        conn.exec_driver_sql("UPDATE pipeline.run SET status = 'failed' WHERE status = 'running'")
+        conn.execute(
+            sa.text("UPDATE pipeline.run_stream SET explored_at = NULL WHERE run_id = :r"),
+            {"r": run_id},
+        )
+    assert find(shop, JANE)["explore"] == 1
+    shop.rows["users"].append(person(9, 9))
+    last = sync(shop)
+    assert (last["rows_carried"], last["rows_erased"]) == (0, 0)
+    assert everywhere(shop, JANE) == []
+    assert shop.column("SELECT rows_erased FROM pipeline.run_stream ORDER BY id") == [0, 1, 0]
+
+
 def test_a_process_that_dies_between_two_streams_leaves_the_rest_to_others(
     shop: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
