@@ -76,7 +76,8 @@ def seek(cur: extensions.cursor, sought: Sought) -> None:
 
 
 def _escaped(text: str) -> str:
-    return re.sub(r"([^\w\s])", r"\\\1", text)
+    # Only what means something there: before a letter of any script a backslash would, too.
+    return re.sub(r"([!-/:-@\[-^`{-~])", r"\\\1", text)
 
 
 def _copy(cur: extensions.cursor, target: Composable, rows: Iterable[Sequence[object]]) -> None:

@@ -252,7 +252,11 @@ def test_identifiers_stand_anywhere_but_only_whole(shop: Source) -> None:
     with shop.engine.begin() as conn:
         conn.exec_driver_sql("UPDATE chart.shop_users SET _atlas_id = 777777 WHERE id = 5")
     assert find(shop, "777777") == NOTHING
-    assert find(shop, "100%_\\'\"x", JANE)["explore"] == 3
+    odd = "100%_\\'\"(x) [a-z]{2}^$|*+?. Jøn é े €"
+    assert find(shop, odd, JANE)["explore"] == 3
+    shop.rows["users"].append(person(25, 10, remark=f"see {odd}!"))
+    sync(shop)
+    assert find(shop, odd, contains=True)["explore"] == 1
 
 
 @pytest.mark.parametrize(
