@@ -19,7 +19,10 @@ from atlas.errors import UsageError
 _LABEL = b"atlas/pii/encrypt/v1"
 _PREFIX = "enc_"
 # 16 bytes or more, as base64 without padding.
-_SEALED = re.compile(r"enc_([A-Za-z0-9_-]{22,})")
+_SHORTEST = 22
+_SEALED = re.compile(rf"enc_([A-Za-z0-9_-]{{{_SHORTEST},}})")
+# What an end is looked for in, where the text goes on with what may stand in base64 as well.
+_LONGEST_LOOK = 4096
 
 
 class Sealing:
@@ -39,16 +42,32 @@ class Sealing:
         Raises:
             UsageError: nothing in it was; or what looks so is not of this database, or altered.
         """
-        opened, count = _SEALED.subn(lambda found: self._opened(found[1]), text)
-        if not count:
+        pieces: list[str] = []
+        end = 0
+        while (found := _SEALED.search(text, end)) is not None:
+            opened, length = self._beginning(found[1])
+            pieces += (text[end : found.start()], opened)
+            end = found.start(1) + length
+        if not pieces:
             raise UsageError("a value has nothing encrypted in it: such begins with enc_")
-        return opened
+        return "".join(pieces) + text[end:]
 
-    def _opened(self, sealed: str) -> str:
+    def _beginning(self, sealed: str) -> tuple[str, int]:
+        """What ``sealed`` begins with, and where that ends: within a text a letter, a hyphen or
+        another encrypted value may follow at once (``host-enc_…-eth0``)."""
+        whole = len(sealed)
+        likely = range(_SHORTEST, min(whole, _LONGEST_LOOK))
+        for length in (whole, *likely, *range(whole - 1, max(likely.stop, whole - 256) - 1, -1)):
+            opened = self._opened(sealed[:length])
+            if opened is not None:
+                return opened, length
+        raise UsageError(
+            "a value cannot be decrypted: it was encrypted by another database, or is not whole"
+        )
+
+    def _opened(self, sealed: str) -> str | None:
         try:
             raw = base64.b64decode(sealed + "=" * (-len(sealed) % 4), b"-_", validate=True)
             return self._cipher.decrypt(raw, None).decode()
         except (InvalidTag, binascii.Error, ValueError):
-            raise UsageError(
-                "a value cannot be decrypted: it was encrypted by another database, or is not whole"
-            ) from None
+            return None

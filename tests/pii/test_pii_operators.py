@@ -99,6 +99,18 @@ def test_what_is_encrypted_can_be_read_again_and_stands_nowhere(text: str) -> No
 
 
 @pytest.mark.parametrize(
+    "text",
+    ["host-{}-eth0", "{}_x", "{}{}", "{}-{}, {}", "{}" + "x" * 250, "{}-" * 40],
+)
+@pytest.mark.parametrize("address", ["10.0.0.1", "", "long " * 500])
+def test_what_stands_right_beside_something_encrypted_is_told_from_it(
+    text: str, address: str
+) -> None:
+    """A span's neighbours may be of the letters that encrypted values are written with."""
+    assert SEALING.open(text.replace("{}", SEALING.seal(address))) == text.replace("{}", address)
+
+
+@pytest.mark.parametrize(
     "value",
     [
         "",
