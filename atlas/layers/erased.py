@@ -32,10 +32,13 @@ class Identity:
         key: the primary key, or none.
         cursor: the cursor, where it is no value of the row and so not in its hash (a place in a
             log, the time of a file): a row that is sent again from a later place is news.
+        properties: what the row's hash may know of. Without a key, rows are told apart by the rest
+            of the record as well.
     """
 
     key: Key
     cursor: Part | None
+    properties: tuple[str, ...]
 
     def key_texts(self, refer: Refer) -> list[Composable]:
         """The key's values as texts, the same whatever number type the columns have."""
@@ -63,14 +66,35 @@ class Identity:
             ),
         )
 
-    def cursor_mark(self, row_hash: Composable, refer: Refer) -> Composable:
-        """A hash of the place that a row was read from, or an empty text."""
-        if self.cursor is None:
-            return SQL("''")
-        return keyed_hash(
-            SQL("'cursor' || {} || coalesce(({})::text, '')").format(
-                row_hash, self.cursor.of(refer)
-            )
+    def cursor_mark(self, row: str, refer: Refer, raw: Composable) -> Composable:
+        """A hash of what tells a row from others of the same hash, or an empty text.
+
+        Args:
+            row: the alias of the table with the row's id and hash.
+            raw: the table of the raw rows.
+        """
+        row_hash = Identifier(row, "_atlas_row_hash")
+        place: Composable = SQL("''")
+        mark = place
+        if self.cursor is not None:
+            place = SQL("coalesce(({})::text, '')").format(self.cursor.of(refer))
+            mark = keyed_hash(SQL("'cursor' || {} || {}").format(row_hash, place))
+        if self.key:
+            return mark
+        return SQL(
+            "(SELECT CASE WHEN n.rest = '{{}}' THEN {mark} ELSE {whole} END FROM"
+            " (SELECT CASE jsonb_typeof(d.data) WHEN 'object' THEN d.data - {properties}::text[]"
+            " ELSE d.data END AS rest FROM {raw} d WHERE d._atlas_id = {id}) n)"
+        ).format(
+            mark=mark,
+            whole=keyed_hash(
+                SQL("'rest' || {} || octet_length({p}) || ':' || {p} || n.rest::text").format(
+                    row_hash, p=place
+                )
+            ),
+            properties=Literal(list(self.properties)),
+            raw=raw,
+            id=Identifier(row, "_atlas_id"),
         )
 
 
@@ -92,7 +116,7 @@ def identity(
             cursor = keys.part(cursor_field, columns, types, "cursor")
         except TerminalError:
             cursor = None
-    return Identity(key, cursor)
+    return Identity(key, cursor, tuple(column.property for column in columns))
 
 
 def of_stream(connection: str, key: StreamKey) -> Composable:
@@ -179,22 +203,24 @@ def sweep(
         return []
     database.settle(cur)
     cur.execute("DROP TABLE IF EXISTS pg_temp._atlas_swept")
-    take(cur, "_atlas_swept", tables, columns, SQL(" OR ").join(ranges))
+    apart = SQL("({}) AND NOT EXISTS (SELECT FROM {} s WHERE s._atlas_id = r._atlas_id)").format(
+        SQL(" OR ").join(ranges), staging.table(run_stream_id)
+    )
+    take(cur, "_atlas_swept", tables, columns, apart)
     types = {column.name: column.type for column in columns}
     same = identity(columns, types, primary_key, cursor_field)
     refer = keys.column_of("t")
+    raw = Identifier("explore", tables.raw)
     cur.execute(
         SQL(
             "DELETE FROM {raw} r USING pg_temp._atlas_swept t WHERE t._atlas_id = r._atlas_id"
             " AND EXISTS (SELECT FROM pipeline.erased e WHERE {ours}"
             " AND e.row_hash = t._atlas_row_hash AND e.cursor_mark IN ('', {cursor}))"
-            " AND NOT EXISTS (SELECT FROM {staging} s WHERE s._atlas_id = r._atlas_id)"
             " RETURNING r._atlas_id, r._atlas_run_id::text"
         ).format(
-            raw=Identifier("explore", tables.raw),
-            staging=staging.table(run_stream_id),
+            raw=raw,
             ours=of_stream(connection, tables.key),
-            cursor=same.cursor_mark(SQL("t._atlas_row_hash"), refer),
+            cursor=same.cursor_mark("t", refer, raw),
         )
     )
     gone = [(int(number), str(run)) for number, run in cur.fetchall()]
@@ -234,7 +260,7 @@ def withhold(
         ).format(
             staging=table,
             ours=ours,
-            cursor=same.cursor_mark(SQL("s._atlas_row_hash"), what.original),
+            cursor=same.cursor_mark("s", what.original, Identifier("explore", tables.raw)),
         )
     )
     if same.key:

@@ -218,8 +218,11 @@ class Subject:
             if only:
                 # A property that the schema does not name stands in no column.
                 wanted = {*only, *(c.property for c in self.columns if c.name in only)}
-                data = SQL("jsonb_build_array({})").format(
-                    SQL(", ").join(SQL("x.data -> {}").format(Literal(n)) for n in sorted(wanted))
+                data = SQL(" || ").join(
+                    SQL("jsonb_build_array({})").format(SQL(", ").join(some))
+                    for some in _in_calls(
+                        [SQL("x.data -> {}").format(Literal(n)) for n in sorted(wanted)]
+                    )
                 )
             self._scan(layer, [SQL("x.data")], SQL("x.data::text"), _leaf_matches(data))
             return
@@ -242,9 +245,8 @@ class Subject:
                 ).format(SQL(", ").join(texts), _matches(SQL("v.t")))
             )
         documents = [column for column, kind in chosen if kind is ColumnType.JSONB]
-        # Of a function PostgreSQL takes 100 arguments.
-        for start in range(0, len(documents), 90):
-            some = SQL(", ").join(documents[start : start + 90])
+        for part in _in_calls(documents):
+            some = SQL(", ").join(part)
             conditions.append(_leaf_matches(SQL("jsonb_build_array({})").format(some)))
         if conditions:
             line = SQL("array_to_string(ARRAY[{}], E'\\n')").format(
@@ -471,16 +473,19 @@ class Subject:
             " x._atlas_row_hash, {cursor}, {key} FROM {table} x WHERE {where}"
             " ON CONFLICT (connection, namespace, stream, row_hash, cursor_mark) DO NOTHING"
         )
-        self.cur.execute(
-            statement.format(
-                ours=ours[0],
-                erasure=ours[1],
-                cursor=self.same.cursor_mark(SQL("x._atlas_row_hash"), refer),
-                key=self.same.key_mark(refer),
-                table=table,
-                where=SQL("x._atlas_row_hash IN ({}){}").format(self._hashes(), self._alone()),
+        if "explore" in self.layers:
+            self.cur.execute(
+                statement.format(
+                    ours=ours[0],
+                    erasure=ours[1],
+                    cursor=self.same.cursor_mark(
+                        "x", refer, Identifier("explore", self.tables.raw)
+                    ),
+                    key=self.same.key_mark(refer),
+                    table=table,
+                    where=SQL("x._atlas_row_hash IN ({}){}").format(self._hashes(), self._alone()),
+                )
             )
-        )
         # Rows whose raw row is gone: wherever their source read them, they are what they were.
         known = SQL(
             "NOT EXISTS (SELECT FROM pipeline.erased e WHERE {} AND e.row_hash = x._atlas_row_hash)"
@@ -536,6 +541,11 @@ class Subject:
                 layer.table, layer.found, layer.number, returning
             )
         )
+
+
+def _in_calls(arguments: Sequence[Composable]) -> list[Sequence[Composable]]:
+    """Arguments in as few calls as there have to be: of a function PostgreSQL takes 100."""
+    return [arguments[start : start + 90] for start in range(0, len(arguments), 90)]
 
 
 def _matches(text: Composable) -> Composable:

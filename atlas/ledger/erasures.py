@@ -146,7 +146,7 @@ def begin(
     for in the same words and has not ended is gone on with."""
     hold(conn)
     same = [each for each in unfinished(conn, secret) if each.request == request]
-    number = same[0].id if same else None
+    number = _keep_open(conn, same[0].id) if same else None
     if number is None:
         number = conn.execute(
             erasure.insert()
@@ -168,6 +168,15 @@ def begin(
             )
         )
     return int(number)
+
+
+def _keep_open(conn: sa.Connection, erasure_id: int) -> int | None:
+    """Lock an erasure, so that nobody ends it until the transaction does; None: it has ended."""
+    return conn.execute(
+        sa.select(erasure.c.id)
+        .where(erasure.c.id == erasure_id, erasure.c.finished_at.is_(None))
+        .with_for_update(key_share=True)
+    ).scalar()
 
 
 def any_left(conn: sa.Connection, older: float) -> bool:
@@ -242,13 +251,16 @@ def _of(erasure_id: int, connection: str, key: StreamKey) -> list[sa.ColumnEleme
 def finish(conn: sa.Connection, erasure_id: int) -> bool:
     """End an erasure of which nothing is left to do, and forget what was sought; whether it ended
     now."""
+    # First, and in a statement of its own: who adds streams to it at this moment has it locked.
+    if _keep_open(conn, erasure_id) is None:
+        return False
     open_ = sa.exists().where(
         erasure_stream.c.erasure_id == erasure_id, erasure_stream.c.done_at.is_(None)
     )
     return bool(
         conn.execute(
             erasure.update()
-            .where(erasure.c.id == erasure_id, erasure.c.finished_at.is_(None), ~open_)
+            .where(erasure.c.id == erasure_id, ~open_)
             .values(finished_at=sa.func.clock_timestamp(), request=None)
         ).rowcount
     )

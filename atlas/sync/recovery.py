@@ -12,14 +12,13 @@ from collections.abc import Iterator
 
 import sqlalchemy as sa
 
-from atlas.errors import AtlasError
 from atlas.layers import staging
 from atlas.ledger import claims, ends, idempotency, operations, outbox, parts, runs, state
 from atlas.ledger.database import cursor
 from atlas.model.stage import Stage, Status
 from atlas.settings import Settings
 from atlas.stages.work import attempts_lost, drop_staging, finish
-from atlas.sync import dispatch, subjects
+from atlas.sync import dispatch
 from atlas.sync.perform import ROUNDS
 
 log = logging.getLogger(__name__)
@@ -28,8 +27,7 @@ log = logging.getLogger(__name__)
 def recover(engine: sa.Engine, settings: Settings) -> int:
     """Free dead leases and send again what nobody works on; returns how many stages that were.
 
-    Also drops staging tables that nobody needs any more and that nobody dropped, and goes on with
-    erasures that somebody began and did not end.
+    Also drops staging tables that nobody needs any more and that nobody dropped.
 
     A stage that used up its attempts ends ``failed``, with what became of each in the ledger.
 
@@ -62,10 +60,6 @@ def recover(engine: sa.Engine, settings: Settings) -> int:
             _one_of_many(conn, f"staging table of stream {run_stream_id}"),
         ):
             drop_staging(conn, [run_stream_id])
-    try:
-        subjects.resume(engine, settings)
-    except AtlasError as error:
-        log.error("erasures cannot be gone on with: %s", type(error).__name__)
     dispatch.deliver(engine)
     return found
 

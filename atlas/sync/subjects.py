@@ -325,11 +325,14 @@ def _go_on(engine: sa.Engine, settings: Settings, number: int, asked: Request, a
     """Do what is left of an erasure, but for streams whose connections have an active run."""
     with _transaction(engine, settings) as conn:
         left = erasures.left(conn, number)
+    failed: AtlasError | None = None
     for connection, key in left:
         try:
             _erase_in(engine, settings, number, asked, actor, connection, key)
         except ActiveRun as error:
             log.info("erasure %d waits for the end of run %s", number, error.run_id)
+        except AtlasError as error:  # one that cannot be done keeps no other from being
+            failed = failed or error
     with _transaction(engine, settings) as conn:
         if erasures.finish(conn, number):
             told = erasures.document(conn, number)
@@ -340,6 +343,8 @@ def _go_on(engine: sa.Engine, settings: Settings, number: int, asked: Request, a
                 " ".join(told["subjects"]),
                 {"erasure": number, "rows": _summed(told["streams"])},
             )
+    if failed is not None:
+        raise failed
 
 
 def _erase_in(

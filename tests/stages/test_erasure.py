@@ -11,12 +11,14 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from atlas.errors import ActiveRun, AtlasError, NotFound, UsageError
-from atlas.ledger import audit, claims, parts, runs
+from atlas.errors import ActiveRun, AtlasError, NotFound, TransientError, UsageError
+from atlas.ledger import audit, claims, erasures, parts, runs
 from atlas.model.stage import Stage, Status
+from atlas.model.stream import StreamKey
+from atlas.settings import secret_key
 from atlas.stages import ORDER, chart, lineage, navigate, pii, quality
 from atlas.stages.work import PartWork, Work, finish
-from atlas.sync import subjects
+from atlas.sync import subjects, ticks
 from tests.stages.conftest import Source, row
 
 STAGES: dict[Stage, Callable[[Work], None]] = {
@@ -336,6 +338,18 @@ def test_without_a_key_a_row_is_its_own(shop: Source) -> None:
     assert shop.value("SELECT count(*) FROM navigate.shop_users WHERE is_current") == 7
 
 
+def test_without_a_key_what_the_schema_does_not_name_tells_rows_apart_too(shop: Source) -> None:
+    schema = {"type": "object", "properties": {"event": {"type": "string"}}}
+    shop.extra["users"] = {"schema": schema, "primary_key": [], "supports_incremental": False}
+    shop.rows["users"] = [{"event": "login", "email": JANE}]
+    sync(shop)
+    erase(shop, JANE)
+    shop.rows["users"] += [{"event": "login", "email": f"person{n}@example.org"} for n in (1, 2)]
+    whole = sync(shop, full_refresh=True)
+    assert (whole["rows_explore"], whole["rows_erased"], whole["rows_promoted"]) == (3, 1, 2)
+    assert everywhere(shop, JANE) == []
+
+
 def test_keys_of_several_parts_and_within_documents(shop: Source) -> None:
     shop.extra["users"] = {"schema": SCHEMA, "primary_key": [["profile", "nr"], ["updated_at"]]}
     for each in shop.rows["users"]:
@@ -541,3 +555,67 @@ def test_to_ask_again_goes_on_with_what_was_left(
     told = erase(shop, JANE)
     assert (told["id"], told["finished_at"] is not None) == (1, True)
     assert shop.value("SELECT count(*) FROM pipeline.erasure") == 1
+
+
+def test_one_stream_that_cannot_be_done_keeps_no_other_from_it(
+    shop: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.rows["contacts"] = [dict(each) for each in shop.rows["users"]]
+    sync(shop)
+    real = subjects._erase_in
+
+    def failing(*arguments: Any) -> None:
+        if arguments[-1].name == "contacts":
+            raise TransientError("it took too long")
+        real(*arguments)
+
+    monkeypatch.setattr(subjects, "_erase_in", failing)
+    with pytest.raises(TransientError, match="too long"):
+        erase(shop, JANE)
+    monkeypatch.undo()
+    assert shop.column("SELECT stream FROM pipeline.erasure_stream ORDER BY id") == [
+        "contacts",
+        "users",
+    ]
+    assert [name for name in everywhere(shop, JANE) if "users" in name] == []
+    assert find(shop, JANE)["explore"] == 1
+    now = dataclasses.replace(shop.settings, redispatch_seconds=0)
+    assert ticks.do(shop.engine, now, "erase")
+    assert everywhere(shop, JANE) == []
+
+
+def test_an_erasure_does_not_end_while_somebody_adds_streams_to_it(shop: Source) -> None:
+    secret, users = secret_key(shop.settings), ("shop", StreamKey("users"))
+    asked: dict[str, Any] = {"identifiers": [JANE]}
+
+    def begin(conn: sa.Connection, *within: tuple[str, StreamKey]) -> int:
+        return erasures.begin(
+            conn, secret, actor="cli", subjects=("sub_1",), request=asked, within=list(within)
+        )
+
+    def waits(work: Callable[[sa.Connection], object]) -> bool:
+        with shop.engine.connect() as other:
+            other.exec_driver_sql("SET LOCAL lock_timeout = '100ms'")
+            with pytest.raises(sa.exc.OperationalError, match="lock timeout"):
+                work(other)
+        return True
+
+    with shop.engine.begin() as conn:
+        number = begin(conn)
+    with shop.engine.begin() as conn:
+        assert begin(conn, users) == number
+        assert waits(lambda other: erasures.finish(other, number))
+    with shop.engine.begin() as conn:
+        assert not erasures.finish(conn, number)
+        erasures.done(conn, number, *users, NOTHING)
+        assert erasures.finish(conn, number)
+        assert waits(lambda other: begin(other, users))
+    with shop.engine.begin() as conn:
+        assert begin(conn, users) > number
+
+
+def test_a_search_in_very_many_columns(shop: Source) -> None:
+    sync(shop)
+    several = [f"column{n}" for n in range(250)]
+    assert find(shop, JANE, columns=[*several, "email"])["explore"] == 1
+    assert find(shop, JANE, columns=several) == NOTHING
