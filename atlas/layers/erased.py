@@ -82,20 +82,30 @@ class Identity:
         if self.key:
             return mark
         return SQL(
-            "(SELECT CASE WHEN n.rest = '{{}}' THEN {mark} ELSE {whole} END FROM"
-            " (SELECT CASE jsonb_typeof(d.data) WHEN 'object' THEN d.data - {properties}::text[]"
-            " ELSE d.data END AS rest FROM {raw} d WHERE d._atlas_id = {id}) n)"
+            "(SELECT CASE WHEN n.rest = '{{}}' THEN {mark} ELSE {whole} END FROM ({rest}) n)"
         ).format(
+            rest=self._rest(row, raw),
             mark=mark,
             whole=keyed_hash(
                 SQL("'rest' || {} || octet_length({p}) || ':' || {p} || n.rest::text").format(
                     row_hash, p=place
                 )
             ),
-            properties=Literal(list(self.properties)),
-            raw=raw,
-            id=Identifier(row, "_atlas_id"),
         )
+
+    def has_rest(self, row: str, raw: Composable) -> Composable:
+        """Condition that :meth:`cursor_mark` knows of a row what its hash does not."""
+        if self.key:
+            return SQL("false")
+        return SQL("EXISTS (SELECT FROM ({}) n WHERE n.rest <> '{{}}')").format(
+            self._rest(row, raw)
+        )
+
+    def _rest(self, row: str, raw: Composable) -> Composable:
+        return SQL(
+            "SELECT CASE jsonb_typeof(d.data) WHEN 'object' THEN d.data - {}::text[]"
+            " ELSE d.data END AS rest FROM {} d WHERE d._atlas_id = {}"
+        ).format(Literal(list(self.properties)), raw, Identifier(row, "_atlas_id"))
 
 
 def identity(

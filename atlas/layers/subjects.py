@@ -466,7 +466,7 @@ class Subject:
             ),
             Literal(erasure_id),
         )
-        refer = column_of("x")
+        refer, raw = column_of("x"), Identifier("explore", self.tables.raw)
         statement = SQL(
             "INSERT INTO pipeline.erased (connection, namespace, stream, erasure_id, row_hash,"
             " cursor_mark, key_mark) SELECT DISTINCT ON (3, 5, 6) {ours}, {erasure},"
@@ -478,12 +478,12 @@ class Subject:
                 statement.format(
                     ours=ours[0],
                     erasure=ours[1],
-                    cursor=self.same.cursor_mark(
-                        "x", refer, Identifier("explore", self.tables.raw)
-                    ),
+                    cursor=self.same.cursor_mark("x", refer, raw),
                     key=self.same.key_mark(refer),
                     table=table,
-                    where=SQL("x._atlas_row_hash IN ({}){}").format(self._hashes(), self._alone()),
+                    where=SQL("x._atlas_row_hash IN ({}) AND ({} OR (true{}))").format(
+                        self._hashes(), self.same.has_rest("x", raw), self._alone()
+                    ),
                 )
             )
         # Rows whose raw row is gone: wherever their source read them, they are what they were.

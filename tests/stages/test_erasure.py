@@ -338,13 +338,18 @@ def test_without_a_key_a_row_is_its_own(shop: Source) -> None:
     assert shop.value("SELECT count(*) FROM navigate.shop_users WHERE is_current") == 7
 
 
-def test_without_a_key_what_the_schema_does_not_name_tells_rows_apart_too(shop: Source) -> None:
+@pytest.mark.parametrize("there", [0, 1])
+def test_without_a_key_what_the_schema_does_not_name_tells_rows_apart_too(
+    shop: Source, there: int
+) -> None:
     schema = {"type": "object", "properties": {"event": {"type": "string"}}}
     shop.extra["users"] = {"schema": schema, "primary_key": [], "supports_incremental": False}
     shop.rows["users"] = [{"event": "login", "email": JANE}]
+    others = [{"event": "login", "email": f"person{n}@example.org"} for n in (1, 2)]
+    shop.rows["users"] += others[:there]
     sync(shop)
     erase(shop, JANE)
-    shop.rows["users"] += [{"event": "login", "email": f"person{n}@example.org"} for n in (1, 2)]
+    shop.rows["users"] += others[there:]
     whole = sync(shop, full_refresh=True)
     assert (whole["rows_explore"], whole["rows_erased"], whole["rows_promoted"]) == (3, 1, 2)
     assert everywhere(shop, JANE) == []
