@@ -21,6 +21,7 @@ class Kind(StrEnum):
     """What can be made less exact."""
 
     DATE = "date"
+    ISO_DATE = "iso date"
     AGE = "age"
     PLACE = "place"
 
@@ -40,7 +41,8 @@ def kind_of(entity: str, words: Collection[str]) -> Kind | None:
         case "PERSONAL" | "LOCATION" if not _PLACES.isdisjoint(words):
             return Kind.PLACE
         case "PERSONAL":
-            return Kind.DATE
+            # Four digits may be a postal code: only what reads as nothing but a date is one.
+            return Kind.ISO_DATE
     return None
 
 
@@ -49,6 +51,8 @@ def generalised(kind: Kind, text: str) -> str | None:
     match kind:
         case Kind.DATE:
             return year_start(text) or _only_year(text)
+        case Kind.ISO_DATE:
+            return year_start(text)
         case Kind.AGE:
             return _band(text)
         case Kind.PLACE:

@@ -225,6 +225,12 @@ def test_a_date_of_birth_in_text_becomes_its_year(scanner: Scanner) -> None:
     assert out == ["1980-01-01"] * 3 + [MASKED] * 5
 
 
+def test_digits_in_what_nobody_knows_for_a_date_are_no_year(scanner: Scanner) -> None:
+    values = ["2000", "1985 Main Street", "call 555 2012 33", "2000-05-01"]
+    _, out = _generalised(scanner, "zip", values, ColumnType.TEXT)
+    assert out == ["***", "***", "***", "2000-01-01"]
+
+
 def test_what_is_below_a_leaf_that_the_policy_names_goes_with_it(scanner: Scanner) -> None:
     how = parse({"columns": {"doc.home": "drop", "doc.tags": "tokenize", "doc.smoker": "mask"}})
     document = {
