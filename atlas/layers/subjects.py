@@ -335,6 +335,13 @@ class Subject:
         same = self._identity(types)
         return SQL(", ").join(same.key_texts(column_of("x"))) if same.key else None
 
+    def _key_mark(self, layer: _Layer) -> Composable:
+        """The keyed hash of the key of ``x``; NULL where the table does not have it in plain."""
+        if not set(self.same.key.columns()) <= layer.columns.keys() or self._hides(layer):
+            return SQL("NULL::text")
+        types = self.types | {name: column.type for name, column in layer.columns.items()}
+        return self._identity(types).key_mark(column_of("x"))
+
     def _raw_keys(self, where: Composable, *, number: bool = False) -> Composable:
         """The keys of raw rows ``r``, with their ids if ``number``."""
         wanted = tuple(c for c in self.columns if c.name in self.same.key.columns())
@@ -499,7 +506,7 @@ class Subject:
                     ours=ours[0],
                     erasure=ours[1],
                     cursor=SQL("''"),
-                    key=SQL("NULL::text"),
+                    key=self._key_mark(layer),
                     table=layer.table,
                     where=SQL("{} IN (SELECT id FROM {}) AND {}{}").format(
                         layer.number, layer.found, known, self._alone()

@@ -315,6 +315,21 @@ def test_rows_whose_raw_row_is_gone_are_found_although_hidden(
     assert shop.value("SELECT count(*) FROM chart.shop_contacts") == 9
 
 
+def test_a_new_word_lets_go_also_of_rows_whose_raw_row_was_gone(shop: Source) -> None:
+    shop.extra["users"] = {"schema": SCHEMA, "supports_incremental": False}
+    shop.pii = {"columns": {"email": "keep"}}
+    before = shop.rows["users"][2]
+    sync(shop)
+    with shop.engine.begin() as conn:
+        conn.exec_driver_sql("DELETE FROM explore.shop_users_raw WHERE data->>'id' = '3'")
+    erase(shop, JANE)
+    assert (sync(shop, full_refresh=True)["rows_erased"], find(shop, JANE)) == (1, NOTHING)
+    for remark, values in (("back", {"remark": "back"}), ("fine", {})):
+        shop.rows["users"][2] = {**before, **values}
+        assert sync(shop, full_refresh=True)["rows_erased"] == 0
+        assert shop.value("SELECT remark FROM chart.shop_users WHERE id = 3") == remark
+
+
 def test_rows_set_aside_are_erased_and_held_back_too(shop: Source) -> None:
     shop.rows["users"][2]["id"] = "x"  # no number: quarantine
     sync(shop)
