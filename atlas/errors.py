@@ -103,5 +103,16 @@ class TerminalError(AtlasError):
     """The work failed for a reason that no repetition mends; the stage ends ``failed``."""
 
 
+class LostKeys(TerminalError):
+    """The keys at work are gone, or are others than the stored data were made with."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"{what}: with other keys every token would change its meaning and every row its hash, "
+            "and nothing encrypted could be read. Restore table pipeline.secret_slot, and the "
+            "secret key, from the backup that the data are from"
+        )
+
+
 class LostClaim(AtlasError):
     """The fence moved on: somebody else holds this stage now, and nothing more may be written."""

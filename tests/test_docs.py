@@ -165,8 +165,9 @@ def test_connections_files_of_the_pages_are_accepted(tmp_path: Path) -> None:
     (tmp_path / "checks").mkdir()
     (tmp_path / "checks" / "shop.yml").write_text(_yaml("checks for")[0])
     assert len(_yaml("connections:")) >= 2
-    for text in _yaml("connections:"):
-        assert len(parse(text, base=tmp_path)) == 1
+    assert _yaml("policies:")
+    for text in (*_yaml("connections:"), *_yaml("policies:")):
+        assert len(parse(text, base=tmp_path).connections) == 1
 
 
 def test_policies_of_the_pages_are_accepted(tmp_path: Path) -> None:

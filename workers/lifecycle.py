@@ -12,6 +12,7 @@ import mmap
 import os
 import signal
 import sys
+import time
 from typing import Any
 
 from celery.signals import (
@@ -21,9 +22,10 @@ from celery.signals import (
     worker_shutting_down,
 )
 
-from atlas.errors import AtlasError
-from atlas.ledger.database import name_process, shared
-from atlas.settings import settings
+from atlas.errors import AtlasError, LostKeys, WrongSecretKey
+from atlas.ledger.database import classified, engine, name_process, shared
+from atlas.ledger.secrets import keys
+from atlas.settings import secret_key, settings
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +53,29 @@ def remember_queues(options: dict[str, Any] | None = None, **_: Any) -> None:
     names = chosen.split(",") if isinstance(chosen, str) else chosen
     _queues.update(str(name).strip() for name in names)
     name_process(",".join(sorted(_queues)))
+
+
+@celeryd_init.connect
+def refuse_other_keys(**_: Any) -> None:
+    """Before the pool forks: a worker whose secret key is not the one of the data does not start.
+
+    A database that is away is waited for, as always.
+    """
+    for last in (False, True):
+        bound = engine(settings(), pool=1)
+        try:
+            with classified(bound.url.render_as_string()), bound.begin() as conn:
+                keys(conn, secret_key(settings()))
+        except (WrongSecretKey, LostKeys) as error:
+            if last:
+                raise SystemExit(f"this worker does not start: {error}") from None
+            time.sleep(0.5)  # the key's file may be being replaced
+        except AtlasError:
+            return
+        else:
+            return
+        finally:
+            bound.dispose()
 
 
 @worker_process_init.connect

@@ -18,6 +18,7 @@ from atlas.cli.pii import pii
 from atlas.cli.runs import runs, sync
 from atlas.cli.stack import down, migrate, status, up
 from atlas.cli.state import state
+from atlas.cli.subjects import audit, erase, export, find
 from atlas.cli.worker_health import worker_health
 from atlas.errors import AtlasError
 
@@ -48,11 +49,14 @@ _COMMANDS = (
     runs,
     state,
     pii,
+    audit,
     keys,
     demo,
 )
 for command in _COMMANDS:
     atlas.add_command(command)
+for of_a_person in (find, export, erase):
+    pii.add_command(of_a_person)
 
 
 def main() -> None:

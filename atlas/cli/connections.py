@@ -26,16 +26,23 @@ from atlas.cli.state import who
 )
 @json_option
 def apply(path: Path, reset_state: bool, as_json: bool) -> None:
-    """Create or update the connections of a file, all or none."""
+    """Create or update the connections and policies of a file, all or none."""
     from atlas.cli.database import engine
     from atlas.settings import settings
     from atlas.sync.apply import apply as run
 
-    changes = run(engine(), settings(), path, progress=note, actor=who(), reset_state=reset_state)
+    done = run(engine(), settings(), path, progress=note, actor=who(), reset_state=reset_state)
     if as_json:
-        emit({"connections": [{"name": name, "change": change} for name, change in changes]})
+        emit(
+            {
+                "connections": [{"name": name, "change": word} for name, word in done.connections],
+                "policies": [{"name": name, "change": word} for name, word in done.policies],
+            }
+        )
         return
-    for name, change in changes:
+    for name, change in done.policies:
+        click.echo(f"policy {name}: {change}")
+    for name, change in done.connections:
         click.echo(f"{name}: {change}")
 
 

@@ -28,7 +28,7 @@ def demo(as_json: bool) -> None:
 
     begun = time.monotonic()
     with _stack():
-        for name, change in apply(engine(), settings(), FILE, progress=note):
+        for name, change in apply(engine(), settings(), FILE, progress=note).connections:
             note(f"connection {name}: {change}")
         document = follow(start(CONNECTION, None, False), quiet=as_json)
         tables = _count(document)

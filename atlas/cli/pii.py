@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
@@ -18,7 +19,8 @@ _limit_option = click.option(
 
 @click.group()
 def pii() -> None:
-    """Look at what was found to be personal, and say what is and what is not.
+    """Look at what was found to be personal, and say what is and what is not; find, give out and
+    erase the data of one person.
 
     NAME is a dataset: a table's name in chart and navigate, such as shop_users.
     """
@@ -150,6 +152,97 @@ def changes(name: str, limit: int, as_json: bool) -> None:
         for each in found
     ]
     table(["at", "column", "entity type", "change", "from", "to"], rows)
+
+
+@pii.command("policies")
+@json_option
+def list_policies(as_json: bool) -> None:
+    """List the policies, by name."""
+    from atlas.cli.database import begin
+    from atlas.sync import policies
+
+    with begin() as conn:
+        found = policies.listed(conn)
+    if as_json:
+        emit({"items": found, "next_cursor": None})
+        return
+    rows = [
+        [
+            each["name"],
+            _pairs(each["entities"]),
+            _pairs(each["columns"]),
+            ", ".join(each["connections"]) or "-",
+            each["updated_at"],
+        ]
+        for each in found
+    ]
+    table(["name", "entity types", "columns", "connections", "changed"], rows)
+
+
+@pii.command()
+@click.argument("policy")
+@json_option
+def policy(policy: str, as_json: bool) -> None:
+    """Show what becomes of each entity type under POLICY, and which connections go by it."""
+    from atlas.cli.database import begin
+    from atlas.sync import policies
+
+    with begin() as conn:
+        found = policies.get(conn, policy)
+    if as_json:
+        emit(found)
+        return
+    rows = [["entity type", *pair] for pair in found["operators"].items()]
+    rows += [["column", *pair] for pair in found["columns"].items()]
+    table(["of", "name", "operator"], rows)
+    used = ", ".join(found["connections"]) or "none"
+    by = f"; as {found['actor']} had it" if found["actor"] else ""
+    note(f"policy {policy}{by}; connections that go by it: {used}")
+
+
+@pii.command("delete-policy")
+@click.argument("policy")
+@json_option
+def delete_policy(policy: str, as_json: bool) -> None:
+    """Delete POLICY, which no connection may go by."""
+    from atlas.cli.database import begin
+    from atlas.sync import policies
+
+    with begin() as conn:
+        policies.delete(conn, policy, actor=who())
+    if as_json:
+        emit({"name": policy})
+        return
+    note(f"policy {policy} is deleted")
+
+
+@pii.command()
+@click.argument("name")
+@click.argument("column")
+@click.option("--why", required=True, help="The reason, for others to read.")
+@json_option
+def decrypt(name: str, column: str, why: str, as_json: bool) -> None:
+    """Read encrypted values of COLUMN of dataset NAME, which come on standard input, one a line.
+
+    Who read them, of which column and why is written into the audit trail first.
+    """
+    from atlas.cli.database import begin
+    from atlas.settings import secret_key, settings
+    from atlas.sync.reveal import reveal
+
+    values = [line.rstrip("\n") for line in sys.stdin if line.strip()]
+    with begin() as conn:
+        secret = secret_key(settings())
+        found = reveal(conn, secret, name, column, values, actor=who(), why=why)
+    if as_json:
+        emit({"values": found})
+        return
+    for value in found:
+        click.echo(value)
+
+
+def _pairs(operators: dict[str, str]) -> str:
+    return ", ".join(f"{name}: {operator}" for name, operator in operators.items()) or "-"
 
 
 def _words(entries: list[dict[str, Any]]) -> None:

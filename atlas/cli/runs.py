@@ -152,6 +152,7 @@ def summary(document: dict[str, Any]) -> None:
             "promoted",
             "quarantined",
             "superseded",
+            "erased",
             "versions opened",
             "closed",
         ],
@@ -165,6 +166,7 @@ def summary(document: dict[str, Any]) -> None:
                 stream["rows"]["promoted"],
                 stream["rows"]["quarantined"],
                 stream["rows"]["superseded"],
+                stream["rows"]["erased"],
                 stream["versions"]["opened"],
                 stream["versions"]["closed"],
             ]

@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from atlas.cli.output import emit, json_option, note, table
 
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
 
 def prepare(database_url: str) -> None:
-    """See that a Redis of the user's answers, and bring the database to this version's schema,
-    before any process works with them."""
+    """See that a Redis of the user's answers, bring the database to this version's schema, and see
+    that the secret key is the one of its data, before any process works with them."""
     from atlas.ledger.database import engine
     from atlas.ledger.migrations import upgrade
     from atlas.local.redis import reach
-    from atlas.settings import settings
+    from atlas.settings import secret_key, settings
 
     if settings().redis_url is not None:
         reach(settings().redis_url or "")
     bound = engine(settings(), url=database_url, name="up")
     upgrade(bound)
+    _see_keys(bound, secret_key(settings()))
     bound.dispose()
+
+
+def _see_keys(bound: sa.Engine, secret: bytes) -> None:
+    from atlas.ledger.database import classified
+    from atlas.ledger.secrets import keys
+
+    with classified(bound.url.render_as_string()), bound.begin() as conn:
+        keys(conn, secret)
 
 
 @click.command()
@@ -95,11 +107,15 @@ def status(as_json: bool) -> None:
 @click.command()
 @json_option
 def migrate(as_json: bool) -> None:
-    """Bring the database to this version's schema (`atlas up` does it by itself)."""
+    """Bring the database to this version's schema (`atlas up` does it by itself). With
+    ATLAS_SECRET_KEY set, also see that it is the one of the database's data."""
     from atlas.cli.database import engine
     from atlas.ledger import migrations
+    from atlas.settings import secret_key, settings
 
     changed = migrations.upgrade(engine())
+    if settings().secret_key is not None:
+        _see_keys(engine(), secret_key(settings()))
     if as_json:
         emit({"revision": migrations.head(), "changed": changed})
     else:

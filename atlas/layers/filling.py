@@ -2,40 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections.abc import Mapping
 
 import pyarrow as pa
 from psycopg2 import extensions
-from psycopg2.sql import SQL
+from psycopg2.sql import SQL, Literal
 from pyarrow import csv
 
 from atlas.errors import TerminalError
 from atlas.layers import database, staging
+from atlas.layers.hashing import hash_key
 from atlas.layers.names import Tables
 from atlas.layers.typing_step import Twin, insert
 from atlas.model.stream import Column, Segment
 
-_BLOCK = 64
-
-
-def hash_key(cur: extensions.cursor, secret: bytes) -> None:
-    """Set the key of row hashes for the rest of the transaction; :func:`write` needs it.
-
-    Keyed, so that the hash of a masked row cannot be used to guess what it was.
-    """
-    block = (hashlib.sha256(secret).digest() if len(secret) > _BLOCK else secret).ljust(
-        _BLOCK, b"\0"
-    )
-    # HMAC's two paddings, for SQL has no exclusive or of byte strings
-    inner, outer = (bytes(byte ^ pad for byte in block).hex() for pad in (0x36, 0x5C))
-    cur.execute(
-        "SELECT set_config('atlas.row_hash_inner', %s, true),"
-        " set_config('atlas.row_hash_outer', %s, true)",
-        (inner, outer),
-    )
-    cur.execute("SELECT 1")  # so that the key is not what pg_stat_activity shows last
+__all__ = ["hash_key", "write"]
 
 
 def write(
@@ -71,9 +53,10 @@ def write(
         column: now.formerly or now.type
         for column, now in database.existing(cur, "chart", tables.table).items()
     }
-    cur.execute(
-        insert(staging.table(run_stream_id), tables, run_id, columns, segment, twinned, formerly)
+    rows = SQL("r._atlas_id BETWEEN {} AND {} AND r._atlas_run_id = {}::uuid").format(
+        Literal(segment.first_id), Literal(segment.last_id), Literal(run_id)
     )
+    cur.execute(insert(staging.table(run_stream_id), tables, rows, columns, twinned, formerly))
     written = cur.rowcount
     if twinned:
         cur.execute("DROP TABLE pg_temp._atlas_masked")

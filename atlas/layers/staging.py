@@ -7,7 +7,7 @@ by a stage that the ledger calls done.
 ========================= =======================================================================
 ``_atlas_id``             of the raw row
 ``_atlas_emitted_at``     of the raw row
-``_atlas_row_hash``       keyed hash of the original values (:func:`atlas.layers.filling.hash_key`)
+``_atlas_row_hash``       keyed hash of the original values (:mod:`atlas.layers.hashing`)
 ``_atlas_deleted``        whether the row is a tombstone
 ``_atlas_errors``         column → why its value does not fit, NULL if all do; never a value
 ``_atlas_failed``         names of the checks that the row failed

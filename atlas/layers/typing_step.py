@@ -7,15 +7,17 @@ from dataclasses import dataclass
 
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
+from atlas.layers.hashing import keyed_hash
 from atlas.layers.names import Tables
 from atlas.layers.values import Extraction, hashed, reason, type_name, typed
-from atlas.model.stream import Column, ColumnType, Segment
+from atlas.model.stream import Column, ColumnType
 
 TOMBSTONE = "_ab_cdc_deleted_at"
 """Airbyte's mark of a deleted row: not null."""
 
 # Where a row stood in the source's log or files, and since when, is no value of the row.
-_NOT_BUSINESS = ("_ab_cdc_", "_ab_source_file_")
+NOT_BUSINESS = ("_ab_cdc_", "_ab_source_file_")
+"""Beginnings of the names of properties that a row's hash leaves out."""
 
 _MOST_ARGUMENTS = 90  # of a function; PostgreSQL's limit is 100
 _MOST_ENTRIES = 1600  # of a SELECT, beside our own; PostgreSQL's limit is 1,664
@@ -34,13 +36,14 @@ class Twin:
 def insert(
     staging: Composable,
     tables: Tables,
-    run_id: str,
+    rows: Composable,
     columns: tuple[Column, ...],
-    segment: Segment,
     twinned: Mapping[str, Twin],
     formerly: Mapping[str, ColumnType],
 ) -> Composable:
     """INSERT … SELECT in steps, so that each value is extracted, typed and made text only once.
+
+    ``rows`` is the condition on the raw rows, which are called ``r``.
 
     A step gives the values as ``v<n>``, typed as ``t<n>``, as text to hash as ``h<n>``, and the
     masks as ``m<n>`` and ``u<n>``. PostgreSQL lets a step give 1,664 of them: for wider streams
@@ -54,8 +57,7 @@ def insert(
     extracted += _named(raws, (extraction.raw(column) for column in columns))
     extracted += _named(masks, (SQL("m.{}").format(mask) for mask in masks))
     source: Composable = SQL(
-        "(SELECT {values} FROM {raw} r{masked}{source} WHERE r._atlas_id BETWEEN {first} AND {last}"
-        " AND r._atlas_run_id = {run}::uuid OFFSET 0) e"
+        "(SELECT {values} FROM {raw} r{masked}{source} WHERE {rows} OFFSET 0) e"
     ).format(
         values=SQL(", ").join(extracted),
         raw=Identifier("explore", tables.raw),
@@ -63,9 +65,7 @@ def insert(
         if twinned
         else SQL(""),
         source=extraction.source,
-        first=Literal(segment.first_id),
-        last=Literal(segment.last_id),
-        run=Literal(run_id),
+        rows=rows,
     )
 
     def step(prefix: str, values: list[Composable]) -> list[Composable]:
@@ -150,7 +150,7 @@ def _hash(columns: tuple[Column, ...], texts: list[Composable]) -> Composable:
     """
     pieces: list[Composable] = []
     for column, text in sorted(zip(columns, texts, strict=True), key=lambda pair: pair[0].property):
-        if column.property.startswith(_NOT_BUSINESS):
+        if column.property.startswith(NOT_BUSINESS):
             continue
         pieces.append(
             SQL("{said} || octet_length({text}) || ':' || {text}").format(
@@ -162,11 +162,7 @@ def _hash(columns: tuple[Column, ...], texts: list[Composable]) -> Composable:
             SQL("concat({})").format(SQL(", ").join(pieces[start : start + _MOST_ARGUMENTS]))
             for start in range(0, len(pieces), _MOST_ARGUMENTS)
         ]
-    return SQL(
-        "encode(sha256((SELECT decode(current_setting('atlas.row_hash_outer'), 'hex'))"
-        " || sha256((SELECT decode(current_setting('atlas.row_hash_inner'), 'hex'))"
-        " || convert_to(coalesce({}, ''), 'UTF8'))), 'hex')"
-    ).format(pieces[0] if pieces else SQL("''"))
+    return keyed_hash(pieces[0] if pieces else SQL("''"))
 
 
 def _errors(failed: list[_Check]) -> Composable:

@@ -35,6 +35,35 @@ class Carried:
 def unpromoted(conn: sa.Connection, connection: str, key: StreamKey, run_stream_id: int) -> Carried:
     """Rows that runs before this one left in explore with their state, and that never came to
     chart, because a gate was closed or a stage failed. The source will not send them again."""
+    parts: dict[str, list[Segment]] = {}
+    replaces = False
+    for stream in _since_promoted(conn, connection, key, run_stream_id):
+        if stream.refreshes and not stream.explored:
+            continue  # it broke off, and its state was not kept: it will be read again
+        if stream.refreshes:
+            parts, replaces = {}, True
+        found = runs.ranges(conn, stream.id, covered_only=not stream.refreshes)
+        if found:
+            parts[str(stream.run_id)] = found
+    return Carried(parts, replaces)
+
+
+def left_behind(
+    conn: sa.Connection, connection: str, key: StreamKey, run_stream_id: int
+) -> dict[str, list[Segment]]:
+    """All rows of runs before this one that never came to chart, whether a run takes them along or
+    not: ranges by the id of their run."""
+    return {
+        str(stream.run_id): found
+        for stream in _since_promoted(conn, connection, key, run_stream_id)
+        if (found := runs.ranges(conn, stream.id))
+    }
+
+
+def _since_promoted(
+    conn: sa.Connection, connection: str, key: StreamKey, run_stream_id: int
+) -> list[runs.RunStream]:
+    """The stream in the runs before this one, oldest first, since one brought it to chart."""
     of_stream = sa.and_(
         run.c.connection == connection,
         run_stream.c.stream == key.name,
@@ -59,18 +88,7 @@ def unpromoted(conn: sa.Connection, connection: str, key: StreamKey, run_stream_
         .where(of_stream, run_stream.c.id > promoted)
         .order_by(run_stream.c.id)
     )
-    parts: dict[str, list[Segment]] = {}
-    replaces = False
-    for row in list(earlier):
-        stream = runs.restore(row)
-        if stream.refreshes and not stream.explored:
-            continue  # it broke off, and its state was not kept: it will be read again
-        if stream.refreshes:
-            parts, replaces = {}, True
-        found = runs.ranges(conn, stream.id, covered_only=not stream.refreshes)
-        if found:
-            parts[str(stream.run_id)] = found
-    return Carried(parts, replaces)
+    return [runs.restore(row) for row in earlier]
 
 
 def unapplied(conn: sa.Connection, connection: str, key: StreamKey) -> dict[str, datetime]:

@@ -9,7 +9,7 @@ from psycopg2 import sql
 
 from atlas.errors import NotFound
 from atlas.ledger.database import cursor
-from atlas.ledger.tables import finding, run, run_stream, stream_table
+from atlas.ledger.tables import finding, run, run_stream, stream_column, stream_table
 from atlas.model.stream import StreamKey
 
 
@@ -25,6 +25,24 @@ def find(conn: sa.Connection, name: str) -> tuple[str, StreamKey]:
     if row is None:
         raise NotFound(f"there is no dataset {name[:100]!r}: it is a table's name in chart")
     return row.connection, StreamKey(row.stream, row.namespace or None)
+
+
+def has_column(conn: sa.Connection, connection: str, stream: StreamKey, column: str) -> None:
+    """See that a stream's tables have this column.
+
+    Raises:
+        NotFound: they have not.
+    """
+    found = conn.execute(
+        sa.select(stream_column.c.id).where(
+            stream_column.c.connection == connection,
+            stream_column.c.namespace == (stream.namespace or ""),
+            stream_column.c.stream == stream.name,
+            stream_column.c.column_name == column,
+        )
+    ).one_or_none()
+    if found is None:
+        raise NotFound(f"stream {stream} of connection {connection} has no column {column[:100]!r}")
 
 
 def counts(

@@ -12,11 +12,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from atlas.errors import NotFound, UsageError
-from atlas.ledger.tables import (
-    pii_override,
-    stream_column,
-)
+from atlas.errors import UsageError
+from atlas.ledger import datasets
+from atlas.ledger.tables import pii_override
 from atlas.model.personal import Operator, Override, Says
 from atlas.model.stream import StreamKey
 
@@ -46,13 +44,7 @@ def put(
         UsageError: nothing was said there that could be withdrawn.
     """
     column, rest = _PLACE.fullmatch(place).groups()  # type: ignore[union-attr] # takes any text
-    known = conn.execute(
-        sa.select(stream_column.c.column_name).where(
-            *_is(stream_column, connection, stream), stream_column.c.column_name == column
-        )
-    ).one_or_none()
-    if known is None:
-        raise NotFound(f"stream {stream} of connection {connection} has no column {column[:100]!r}")
+    datasets.has_column(conn, connection, stream, column)
     path = f"${rest}" if rest else ""
     if says is Says.WITHDRAWN and not any(
         (item.column, item.path) == (column, path) for item in of_stream(conn, connection, stream)

@@ -59,6 +59,7 @@ def _documents(conn: sa.Connection, rows: Sequence[sa.Row[Any]]) -> list[dict[st
                     "superseded": part.rows_superseded,
                     "tombstones": part.rows_tombstones,
                     "deleted": part.rows_deleted,
+                    "erased": part.rows_erased,
                 },
                 "estimated_rows": part.rows_estimate,
                 "percent": _percent(part),

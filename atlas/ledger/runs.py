@@ -21,7 +21,8 @@ ACTIVE = (Status.QUEUED.value, Status.RUNNING.value)
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run as its stages need it."""
+    """A run as its stages need it. ``policy``: that for personal data, as it was when the run was
+    made; None where nobody wrote it down."""
 
     id: str
     connection_id: int | None
@@ -32,6 +33,7 @@ class Run:
     created_at: datetime
     retries: int
     error: str | None
+    policy: dict[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class RunStream:
     explored: bool
     rows_explore: int
     rows_carried: int
+    rows_erased: int
     carries_refresh: bool
 
     @property
@@ -55,8 +58,9 @@ class RunStream:
 
     @property
     def rows(self) -> int:
-        """Rows that go through its stages: those read, and those carried along."""
-        return self.rows_explore + self.rows_carried
+        """Rows that go through its stages: those read, and those carried along, but for those that
+        were erased."""
+        return self.rows_explore + self.rows_carried - self.rows_erased
 
     @property
     def replaces(self) -> bool:
@@ -67,12 +71,33 @@ class RunStream:
 _CREATE = sa.text(
     """
     -- The run with its explore stage, which counts as sent: whoever commits this sends it. Nothing
-    -- is written where the connection has an active run already, whatever races.
-    WITH wanted AS (SELECT id, name FROM pipeline.connection WHERE name = :connection),
+    -- is written where the connection has an active run already, whatever races. With it goes the
+    -- policy that it goes by, also when it is retried: the named one with the connection's own
+    -- words on top. NULL: there is none of that name.
+    WITH wanted AS (
+            SELECT c.id, c.name,
+                   CASE WHEN p.id IS NOT NULL OR asked.policy = 'default' THEN
+                       jsonb_build_object(
+                           'name', asked.policy,
+                           'entities', coalesce(p.entities, '{}') || asked.entities,
+                           'columns', coalesce(p.columns, '{}') || asked.columns)
+                   END AS policy
+              FROM pipeline.connection c
+             CROSS JOIN LATERAL (
+                   SELECT coalesce(c.document #>> '{pii,policy}', 'default') AS policy,
+                          CASE jsonb_typeof(c.document #> '{pii,entities}')
+                              WHEN 'object' THEN c.document #> '{pii,entities}' ELSE '{}'
+                          END AS entities,
+                          CASE jsonb_typeof(c.document #> '{pii,columns}')
+                              WHEN 'object' THEN c.document #> '{pii,columns}' ELSE '{}'
+                          END AS columns) asked
+              LEFT JOIN pipeline.pii_policy p ON p.name = asked.policy
+             WHERE c.name = :connection),
          made AS (
             INSERT INTO pipeline.run
-                   (id, connection_id, connection, trigger, selected, full_refresh)
-            SELECT CAST(:id AS uuid), id, name, :trigger, CAST(:selected AS text[]), :full_refresh
+                   (id, connection_id, connection, trigger, selected, full_refresh, policy)
+            SELECT CAST(:id AS uuid), id, name, :trigger, CAST(:selected AS text[]), :full_refresh,
+                   policy
               FROM wanted
                 ON CONFLICT (connection_id) WHERE status IN ('queued', 'running') DO NOTHING
             RETURNING id),
@@ -127,6 +152,13 @@ def active_of(conn: sa.Connection, connection_id: int) -> str | None:
     """The id of the connection's active run."""
     return conn.execute(
         sa.select(run.c.id).where(run.c.connection_id == connection_id, run.c.status.in_(ACTIVE))
+    ).scalar()
+
+
+def active_of_name(conn: sa.Connection, connection: str) -> str | None:
+    """The id of the active run of a connection of this name."""
+    return conn.execute(
+        sa.select(run.c.id).where(run.c.connection == connection, run.c.status.in_(ACTIVE)).limit(1)
     ).scalar()
 
 
@@ -191,6 +223,7 @@ def get(conn: sa.Connection, run_id: str) -> Run:
         created_at=row.created_at,
         retries=row.retries,
         error=row.error,
+        policy=row.policy,
     )
 
 
@@ -429,5 +462,6 @@ def restore(row: sa.Row[Any]) -> RunStream:
         explored=row.explored_at is not None,
         rows_explore=row.rows_explore,
         rows_carried=row.rows_carried,
+        rows_erased=row.rows_erased,
         carries_refresh=row.carries_refresh,
     )

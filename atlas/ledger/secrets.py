@@ -3,7 +3,9 @@
 The secret key of the settings encrypts nothing but the keys at work, which stand in the ledger in
 a slot of its own (``pipeline.secret_slot``). So another secret key can take its place while the
 *identity* (tokens, row hashes and fingerprints are derived from it) stays what it is for as long
-as the data. How one replaces another is :mod:`atlas.ledger.rotation`'s.
+as the data. How one replaces another is :mod:`atlas.ledger.rotation`'s. Whoever opens the keys sees
+that the identity is the one of before, by a mark of it that stands in ``pipeline.key_mark``: with
+another one, tokens would change their meaning without anybody noticing.
 """
 
 from __future__ import annotations
@@ -18,11 +20,14 @@ from typing import Any
 
 import sqlalchemy as sa
 from cryptography.fernet import Fernet, InvalidToken
+from sqlalchemy.dialects.postgresql import insert
 
-from atlas.errors import TerminalError, WrongSecretKey
-from atlas.ledger.tables import connection, run, secret_slot
+from atlas.errors import LostKeys, TerminalError, WrongSecretKey
+from atlas.ledger.tables import connection, key_mark, run, secret_slot
 
 _LOCK = 0x61746C61735F6B  # "atlas_k"
+_IDENTITY = "identity"
+_MARK = sa.select(key_mark.c.mark).where(key_mark.c.name == _IDENTITY).scalar_subquery()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +107,7 @@ def keys(conn: sa.Connection, secret: bytes) -> Keys:
 
     Raises:
         WrongSecretKey: ``secret`` opens none.
+        LostKeys: they are gone, or others than those that this database's data were made with.
     """
     found = _open(conn, secret)
     if found is None:
@@ -136,24 +142,31 @@ def hold(conn: sa.Connection, *, alone: bool = False) -> None:
 
 
 def _open(conn: sa.Connection, secret: bytes) -> Keys | None:
-    sealed = conn.execute(
-        sa.select(secret_slot.c.sealed).where(secret_slot.c.key_id == key_id(secret))
-    ).scalar()
-    if sealed is None:
+    row = conn.execute(
+        sa.select(secret_slot.c.sealed, _MARK.label("mark")).where(
+            secret_slot.c.key_id == key_id(secret)
+        )
+    ).one_or_none()
+    if row is None:
         return None
     try:
-        content = json.loads(_fernet(derive(secret, "slot")).decrypt(bytes(sealed)))
+        content = json.loads(_fernet(derive(secret, "slot")).decrypt(bytes(row.sealed)))
     except InvalidToken as error:
-        raise TerminalError(
-            "a slot of pipeline.secret_slot is damaged: restore the table from a backup"
-        ) from error
-    return Keys(bytes.fromhex(content["identity"]), bytes.fromhex(content["config"]))
+        raise LostKeys("a row of pipeline.secret_slot is damaged") from error
+    opened = Keys(bytes.fromhex(content["identity"]), bytes.fromhex(content["config"]))
+    if row.mark is None:  # from before there were marks
+        _remember(conn, opened.identity)
+    elif row.mark != _mark(opened.identity):
+        raise LostKeys("the keys in pipeline.secret_slot are not those of this database")
+    return opened
 
 
 def _first(conn: sa.Connection, secret: bytes) -> Keys | None:
     """The keys of a database that has no slot yet."""
     if conn.execute(sa.select(secret_slot.c.id).limit(1)).scalar() is not None:
         return None
+    if conn.execute(sa.select(_MARK)).scalar() is not None:
+        raise LostKeys("pipeline.secret_slot is empty, although this database had keys")
     stored = conn.execute(sa.select(connection.c.config).limit(1)).scalar()
     if stored is None and conn.execute(sa.select(run.c.id).limit(1)).scalar() is None:
         made = Keys(secrets.token_bytes(32), secrets.token_bytes(32))
@@ -166,7 +179,20 @@ def _first(conn: sa.Connection, secret: bytes) -> Keys | None:
         except InvalidToken:
             return None
     seal(conn, secret, made)
+    _remember(conn, made.identity)
     return made
+
+
+def _remember(conn: sa.Connection, identity: bytes) -> None:
+    conn.execute(
+        insert(key_mark)
+        .values(name=_IDENTITY, mark=_mark(identity))
+        .on_conflict_do_nothing(index_elements=[key_mark.c.name])
+    )
+
+
+def _mark(identity: bytes) -> str:
+    return derive(identity, "mark").hex()
 
 
 def _fernet(key: bytes) -> Fernet:

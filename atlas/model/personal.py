@@ -15,6 +15,7 @@ class Operator(StrEnum):
     MASK = "mask"
     REDACT = "redact"
     TOKENIZE = "tokenize"
+    ENCRYPT = "encrypt"
     GENERALISE = "generalise"
     DROP = "drop"
 

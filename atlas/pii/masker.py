@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -12,11 +13,13 @@ from atlas.errors import TerminalError
 from atlas.model.personal import Operator, Scope, Verdict
 from atlas.model.stream import Column, ColumnType
 from atlas.pii.claims import claim, tokens
-from atlas.pii.operators import Operators, year_start
+from atlas.pii.generalising import Kind, generalised, kind_of, tenth, year_start
+from atlas.pii.operators import TEXTUAL, Operators, fixed
 from atlas.pii.paths import Plan, decode, encode, is_data, steps
 from atlas.pii.policy import MERGING
 from atlas.pii.scanner import Scanner
 from atlas.pii.screen import screen
+from atlas.pii.sealing import Sealing
 from atlas.pii.spans import Spans
 
 ID = "_atlas_id"
@@ -25,6 +28,8 @@ _SUFFIX = {
     ColumnType.TIMESTAMP: " 00:00:00",
     ColumnType.TIMESTAMPTZ: " 00:00:00+00:00",
 }
+_NUMBERS = frozenset({ColumnType.BIGINT, ColumnType.NUMERIC})
+_ALIKE = frozenset({Operator.REDACT, Operator.DROP})
 _Twin = Callable[[pa.Array], pa.Array]
 
 
@@ -32,12 +37,14 @@ class Masker:
     """Masks the columns of one stream as its verdicts say.
 
     Attributes:
-        columns: the type of each masked column, by name. It is the column's own, but for a
-            tokenized column, which is text whatever it was (JSON stays JSON).
+        columns: the type of each masked column, by name. It is the column's own, but for one that
+            is tokenized, encrypted or has ages in it, which is text whatever it was (JSON stays
+            JSON).
 
-    Whole values: text becomes a fixed form; of dates and timestamps the year's first day is left,
-    in their own type; numbers, booleans and times have no masked form and become NULL, unless they
-    are tokenized. In JSON a masked string is a string, a masked number null. Spans become
+    Whole values: text becomes a form without its characters; of dates and timestamps the year's
+    first day is left, in their own type; numbers, booleans and times have no masked form and become
+    NULL, unless they are tokenized, encrypted, or known to be ages or coordinates that are made
+    less exact. In JSON a masked string is a string, a masked number null. Spans become
     ``<ENTITY_TYPE>``.
     """
 
@@ -48,14 +55,19 @@ class Masker:
         verdicts: Sequence[Verdict],
         keys: frozenset[str],
         secret: bytes,
+        sealing: Sealing | None = None,
     ) -> None:
         """Plan the masks of ``columns``.
+
+        Args:
+            secret: what tokens come from.
+            sealing: what encrypts; None: nothing can.
 
         Raises:
             TerminalError: a verdict is on a column that the stream lacks.
         """
         self._finder = scanner.finder
-        self._operators = Operators(secret)
+        self._operators = Operators(secret, sealing)
         self.columns: dict[str, ColumnType] = {}
         self._twins: dict[str, _Twin] = {}
         by_name = {column.name: column for column in columns}
@@ -99,22 +111,30 @@ class Masker:
         if whole is None:
             return ColumnType.TEXT, self._spans(column, work)
         entity, operator = whole[0].entity_type, whole[1]
-        if operator is Operator.TOKENIZE:
-            return ColumnType.TEXT, lambda values: _distinct(values, self._operators.token)
-        if column.type is ColumnType.TEXT:
-            return ColumnType.TEXT, self._whole_text(entity, operator)
+        if operator in TEXTUAL:
+            return ColumnType.TEXT, lambda values: _distinct(
+                values, lambda text: self._operators.textual(operator, text)
+            )
+        kind = _less_exact(operator, entity, column)
+        if column.type is ColumnType.TEXT or (column.type in _NUMBERS and kind is Kind.AGE):
+            return ColumnType.TEXT, self._whole_text(entity, operator, kind)
+        if column.type in _NUMBERS and kind is Kind.PLACE:
+            # To the degree, an integer is less exact already.
+            return column.type, lambda values: _distinct(
+                values, tenth if column.type is ColumnType.NUMERIC else _degree
+            )
         suffix = _SUFFIX.get(column.type)
         if suffix is None or operator in (Operator.REDACT, Operator.DROP):
             return column.type, lambda values: pa.nulls(len(values), pa.string())
         return column.type, lambda values: _distinct(values, lambda text: year_start(text, suffix))
 
-    def _whole_text(self, entity: str, operator: Operator) -> _Twin:
-        if operator is Operator.GENERALISE:
+    def _whole_text(self, entity: str, operator: Operator, kind: Kind | None) -> _Twin:
+        if kind is not None or (operator not in _ALIKE and not fixed(entity)):
             return lambda values: _distinct(
-                values, lambda text: self._operators.value(operator, entity, text)
+                values, lambda text: self._operators.value(operator, entity, text, kind)
             )
-        fixed = pa.scalar(self._operators.value(operator, entity, ""), pa.string())
-        return lambda values: pc.if_else(pc.is_valid(values), fixed, pa.scalar(None, pa.string()))
+        same = pa.scalar(self._operators.value(operator, entity, ""), pa.string())
+        return lambda values: pc.if_else(pc.is_valid(values), same, pa.scalar(None, pa.string()))
 
     def _whole_document(self, entity: str, operator: Operator) -> _Twin:
         def one(text: str) -> str | None:
@@ -187,7 +207,7 @@ class Masker:
             documents = [decode(text, column.name) for text in texts]
             plan = Plan()
             for verdict, operator in whole:
-                plan.at(verdict.path).replace = self._whole_leaf(verdict.entity_type, operator)
+                plan.at(verdict.path).replace = self._whole_leaf(column, verdict, operator)
             if by_path:
                 self._plan_spans(plan, column, by_path, documents)
             for index, document in enumerate(documents):
@@ -198,12 +218,21 @@ class Masker:
 
         return twin
 
-    def _whole_leaf(self, entity: str, operator: Operator) -> Callable[[Any], Any]:
+    def _whole_leaf(
+        self, column: Column, verdict: Verdict, operator: Operator
+    ) -> Callable[[Any], Any]:
+        entity = verdict.entity_type
+        kind = _less_exact(operator, entity, column, verdict.path)
+
         def replace(value: Any) -> Any:
             if type(value) is str:
-                return self._operators.value(operator, entity, value)
-            # A number has no masked form.
-            return self._operators.token(str(value)) if operator is Operator.TOKENIZE else None
+                return self._operators.value(operator, entity, value, kind)
+            if operator in TEXTUAL:
+                return self._operators.textual(operator, str(value))
+            if type(value) is bool or kind not in (Kind.AGE, Kind.PLACE):
+                return None  # it has no masked form
+            less = generalised(kind, str(value))
+            return Decimal(less) if less is not None and kind is Kind.PLACE else less
 
         return replace
 
@@ -219,10 +248,7 @@ class Masker:
             texts: dict[str, None] = {}
             for document in documents:
                 texts.update(dict.fromkeys(_at(document, list(steps(path)))))
-            words = tokens(column.property)
-            for kind, member in steps(path):
-                words += tokens(member) if kind == "member" else ()
-            asked = claim(words)
+            asked = claim(_words(column, path))
             distinct = pa.array(texts, pa.string())
             masked = self._replaced(
                 distinct,
@@ -233,6 +259,23 @@ class Masker:
             ordered = list(texts)
             replaced = {ordered[index]: text for index, text in masked.items()}
             plan.at(path).replace = _lookup(replaced)
+
+
+def _less_exact(operator: Operator, entity: str, column: Column, path: str = "") -> Kind | None:
+    """What the operator takes a column or leaf for, if it makes values less exact."""
+    return kind_of(entity, _words(column, path)) if operator is Operator.GENERALISE else None
+
+
+def _words(column: Column, path: str) -> tuple[str, ...]:
+    """The words of a leaf's name, those of its column first."""
+    words = tokens(column.property)
+    for kind, member in steps(path):
+        words += tokens(member) if kind == "member" else ()
+    return words
+
+
+def _degree(text: str) -> str | None:
+    return None if tenth(text) is None else text
 
 
 def _lookup(replaced: dict[str, str | None]) -> Callable[[Any], Any]:

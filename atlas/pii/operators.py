@@ -1,66 +1,134 @@
-"""What operators do to a value or a span: fixed forms, tokens, years.
+"""What operators do to a value or a span: fixed forms, tokens, encryption, less exact values.
 
-No operator but KEEP leaves a usable part of the original, and MASK not even its length. GENERALISE
-knows dates; what it cannot generalise it masks.
+Presidio's operators do what they fit: they replace spans, take them out, and mask a form's groups.
+
+No operator but KEEP and ENCRYPT leaves a usable part of the original. MASK leaves the form of what
+has one (a telephone number's groups, all digits gone), and of all else not even the length.
 """
 
 from __future__ import annotations
 
+import functools
 import hmac
 import re
 
+from presidio_anonymizer.operators import Mask, Redact, Replace
+
+from atlas.errors import TerminalError
 from atlas.model.personal import Operator
+from atlas.pii.generalising import Kind, generalised
+from atlas.pii.sealing import Sealing
 
 MASKED = "***"
-_FORMS = {"EMAIL_ADDRESS": "***@***"}
+TEXTUAL = frozenset({Operator.TOKENIZE, Operator.ENCRYPT})
+"""Operators that make a text of whatever it was."""
+
 _LABEL = b"atlas/pii/tokenize/v1"
-_YEAR = re.compile(r"\s*(\d{4})-\d{2}(?:-\d{2})?(?!\d)")
+_EMAIL = "***@***"
+_IPV4 = "***.***.***.***"
+_MASK, _REDACT, _REPLACE = Mask(), Redact(), Replace()
+# Nothing that a form lets through is left standing but what separates groups.
+_GROUP = re.compile(r"[0-9A-Za-z]+")
+_GROUPED = {
+    "PHONE_NUMBER": re.compile(
+        r"(?=[^0-9]*[0-9])[0-9+() ./-]{5,32}(?: ?(?:x|ext\.?) ?[0-9]{1,6})?"
+    ),
+    "CREDIT_CARD": re.compile(r"[0-9](?:[ -]?[0-9]){11,18}"),
+    "IBAN_CODE": re.compile(r"[A-Za-z]{2}[0-9]{2}(?:[ -]?[0-9A-Za-z]){11,30}"),
+    "US_SSN": re.compile(r"[0-9]{3}([ -]?)[0-9]{2}\1[0-9]{4}"),
+    "UK_NHS": re.compile(r"[0-9]{3}([ -]?)[0-9]{3}\1[0-9]{4}"),
+    "MAC_ADDRESS": re.compile(r"[0-9A-Fa-f]{2}(?:([:.-])[0-9A-Fa-f]{2})(?:\1[0-9A-Fa-f]{2}){4}"),
+}
+_LONGEST = 64  # of a form
+_ONE_DIGIT = str.maketrans("123456789", "000000000")
+_DOTTED = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}")
 
 
 class Operators:
-    """Operators that share one tokenization key.
+    """Operators that share one tokenization key, and one to encrypt with.
 
     The key is derived from the secret under a label of its own, and a token depends on the value
     alone, so equal values have equal tokens in every column and table, and joins survive.
     """
 
-    def __init__(self, secret: bytes) -> None:
+    def __init__(self, secret: bytes, sealing: Sealing | None = None) -> None:
         self._key = hmac.digest(secret, _LABEL, "sha256")
+        self._sealing = sealing
 
     def token(self, text: str) -> str:
         """``tok_`` and 128 bits of HMAC-SHA256, as hexadecimal digits."""
         return "tok_" + hmac.digest(self._key, text.encode(), "sha256")[:16].hex()
 
-    def value(self, operator: Operator, entity: str, text: str) -> str | None:
-        """A whole text value after ``operator``: MASK a fixed form, REDACT empty, DROP None."""
+    def textual(self, operator: Operator, text: str) -> str:
+        """The text that one of :data:`TEXTUAL` makes of anything.
+
+        Raises:
+            TerminalError: it is to be encrypted, and there is no key for that.
+        """
+        if operator is Operator.TOKENIZE:
+            return self.token(text)
+        if self._sealing is None:
+            raise TerminalError("there is no key to encrypt personal data with")
+        return self._sealing.seal(text)
+
+    def value(
+        self, operator: Operator, entity: str, text: str, kind: Kind | None = None
+    ) -> str | None:
+        """A whole text value after ``operator``: MASK its form, REDACT empty, DROP None.
+
+        Args:
+            kind: what GENERALISE takes it for; None: it is masked.
+        """
         match operator:
             case Operator.KEEP:
                 return text
-            case Operator.TOKENIZE:
-                return self.token(text)
+            case Operator.TOKENIZE | Operator.ENCRYPT:
+                return self.textual(operator, text)
             case Operator.REDACT:
-                return ""
+                return str(_REDACT.operate(text))
             case Operator.DROP:
                 return None
-            case Operator.GENERALISE if entity == "DATE_OF_BIRTH":
-                return year_start(text) or MASKED
+            case Operator.GENERALISE if kind is not None:
+                return generalised(kind, text) or MASKED
             case _:
-                return _FORMS.get(entity, MASKED)
+                return masked(entity, text)
 
     def span(self, operator: Operator, entity: str, text: str) -> str:
         """A span of a text after ``operator``. (DROP drops the whole value: see the masker.)"""
         match operator:
             case Operator.KEEP:
                 return text
-            case Operator.TOKENIZE:
-                return self.token(text)
+            case Operator.TOKENIZE | Operator.ENCRYPT:
+                return self.textual(operator, text)
             case Operator.REDACT:
-                return ""
+                return str(_REDACT.operate(text))
             case _:
-                return f"<{entity}>"
+                return str(_REPLACE.operate(text, {"entity_type": entity}))
 
 
-def year_start(text: str, suffix: str = "") -> str | None:
-    """The first day of the year of an ISO date or timestamp, or None if it is none."""
-    found = _YEAR.match(text)
-    return None if found is None else f"{found[1]}-01-01{suffix}"
+def fixed(entity: str) -> bool:
+    """Whether :func:`masked` makes the same of all values of this entity type."""
+    return entity not in _GROUPED and entity != "IP_ADDRESS"
+
+
+def masked(entity: str, text: str) -> str:
+    """The form of ``text`` without a character of it: its groups where values of this entity type
+    have such, else what stands for all of them."""
+    if entity == "EMAIL_ADDRESS":
+        return _EMAIL
+    if fixed(entity) or len(text) > _LONGEST:
+        return MASKED
+    # No form tells one digit from another, so a column of numbers has few that are different.
+    return _form(entity, text.translate(_ONE_DIGIT))
+
+
+@functools.lru_cache(maxsize=1024)
+def _form(entity: str, text: str) -> str:
+    if entity == "IP_ADDRESS":
+        return _IPV4 if _DOTTED.fullmatch(text) else MASKED
+    return _GROUP.sub(_stars, text) if _GROUPED[entity].fullmatch(text) else MASKED
+
+
+def _stars(group: re.Match[str]) -> str:
+    every = {"masking_char": "*", "chars_to_mask": len(group[0]), "from_end": False}
+    return str(_MASK.operate(group[0], every))

@@ -163,7 +163,7 @@ def steps(path: str) -> Iterator[tuple[str, str]]:
 
 
 Replace = Callable[[Any], Any]
-"""Gives a string or number its masked form; returns the very same object to leave it."""
+"""Gives a string, number or boolean its masked form; returns the very same object to leave it."""
 
 
 class Plan:
@@ -195,27 +195,34 @@ class Plan:
                 plan = plan.item
         return plan
 
-    def apply(self, value: Any) -> tuple[Any, bool]:
+    def apply(self, value: Any, above: Replace | None = None) -> tuple[Any, bool]:
         """``value`` with every replacement made, in place where it can be, and whether there was
-        any."""
+        any.
+
+        Args:
+            above: what replaces at a place above, and so everything below that has no plan.
+        """
+        replace = self.replace or above
         if type(value) is dict:
             changed = False
-            for key in value if self.star is not None else self.members.keys() & value.keys():
-                below = self.members.get(key, self.star)
+            some = self.star is None and replace is None
+            for key in self.members.keys() & value.keys() if some else value:
+                below = self.members.get(key, self.star) or (_NOTHING if replace else None)
                 if below is not None:
-                    value[key], touched = below.apply(value[key])
+                    value[key], touched = below.apply(value[key], replace)
                     changed |= touched
             return self._renamed(value, changed)
         if type(value) is list:
             changed = False
-            if self.item is not None:
+            below = self.item or (_NOTHING if replace else None)
+            if below is not None:
                 for index, element in enumerate(value):
-                    value[index], touched = self.item.apply(element)
+                    value[index], touched = below.apply(element, replace)
                     changed |= touched
             return value, changed
-        if self.replace is None or value is None or type(value) is bool:
+        if replace is None or value is None:
             return value, False
-        replaced = self.replace(value)
+        replaced = replace(value)
         return replaced, replaced is not value
 
     def _renamed(self, value: dict[str, Any], changed: bool) -> tuple[Any, bool]:
@@ -226,3 +233,6 @@ class Plan:
         if all(new is key for key, new in names.items()):
             return value, changed
         return {names[key]: member for key, member in value.items()}, True
+
+
+_NOTHING = Plan()

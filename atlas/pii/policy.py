@@ -1,13 +1,15 @@
 """Policies: which operator each kind of personal data gets, as data.
 
-A policy names an operator for every entity type; a connection may override it by entity type and
-by column. Entity types that are not personal by themselves (dates, nationalities, countries,
-organizations) are no findings, so no policy names them.
+A policy names an operator for every entity type, and for columns. Those that people name and the
+ledger keeps say where they are other than the built-in one; a connection may override its policy
+again, by entity type and by column. Entity types that are not personal by themselves (dates,
+nationalities, countries, organizations) are no findings, so no policy names them.
 """
 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -58,6 +60,8 @@ ENTITIES: dict[str, str] = {
     "UK_NHS": "UK national health service number (checksum)",
     **IDENTIFIERS,
     "NATIONAL_ID": "passport, driver's licence, tax or national identifier, by the column's name",
+    "AGE": "age in years, where a person says so",
+    "COORDINATE": "latitude, longitude or both, where a person says so",
     "PERSONAL": "a column that the policy names although nothing was found in it",
 }
 """The entity types of findings, by Presidio's names where it has one, and what they mean."""
@@ -92,9 +96,14 @@ class Policy:
         return leaf if leaf is not None else self.columns.get(column)
 
 
-POLICIES: dict[str, Policy] = {
-    "default": Policy("default", dict.fromkeys(ENTITIES, Operator.MASK)),
-}
+BUILT_IN = Policy("default", dict.fromkeys(ENTITIES, Operator.MASK))
+"""What every named policy, and so every connection, begins with: everything is masked."""
+
+NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
+"""What a policy may be called."""
+
+# Neither could be stored, and no column is called so.
+_STORABLE = re.compile(r"[^\x00\ud800-\udfff]{1,2000}")
 
 
 def _near(word: object, known: Iterable[str]) -> str:
@@ -106,16 +115,20 @@ def _near(word: object, known: Iterable[str]) -> str:
     return f"it is one of {', '.join(known)}"
 
 
+def unknown(name: str, known: Iterable[str]) -> UsageError:
+    """The error that says there is no policy ``name``, with the nearest of those that there are."""
+    return UsageError(f"unknown pii policy {name[:80]!r}: {_near(name, known)}")
+
+
 def policy(name: str) -> Policy:
-    """The policy called ``name``.
+    """The built-in policy called ``name``.
 
     Raises:
         UsageError: there is none; the message has the nearest name.
     """
-    try:
-        return POLICIES[name]
-    except KeyError:
-        raise UsageError(f"unknown pii policy {name!r}: {_near(name, POLICIES)}") from None
+    if name != BUILT_IN.name:
+        raise unknown(name, [BUILT_IN.name])
+    return BUILT_IN
 
 
 def known_entity(name: str) -> None:
@@ -144,7 +157,7 @@ def _mapping(value: object, where: str) -> Mapping[str, Any]:
 
 
 def parse(document: Mapping[str, Any] | None) -> Policy:
-    """The policy that a connection's ``pii`` block asks for.
+    """The policy that a connection's ``pii`` block asks for over the built-in one.
 
     Shape: ``{"policy": NAME, "entities": {TYPE: OPERATOR}, "columns": {COLUMN: OPERATOR}}``, each
     part optional; None or ``{}`` is the default policy. With a column's operator other than
@@ -154,12 +167,54 @@ def parse(document: Mapping[str, Any] | None) -> Policy:
     Raises:
         UsageError: an unknown key, policy, entity type or operator; the message has the nearest.
     """
+    policy(asked(document))
+    return over(BUILT_IN, document or {})
+
+
+def asked(document: Mapping[str, Any] | None) -> str:
+    """The name of the policy that a connection's ``pii`` block goes on top of. Whether there is
+    such a policy is not looked at; all else in the block is.
+
+    Raises:
+        UsageError: as :func:`parse`.
+    """
+    document = _known(document, ("policy", "entities", "columns"))
+    over(BUILT_IN, document)
+    return str(document.get("policy", BUILT_IN.name))
+
+
+def named(name: str, document: Mapping[str, Any] | None) -> Policy:
+    """The policy of that name: ``{"entities": {…}, "columns": {…}}``, each part optional, over the
+    built-in one.
+
+    Raises:
+        UsageError: no policy can be called so; or as :func:`parse`.
+    """
+    if not NAME.fullmatch(name):
+        raise UsageError(
+            f"policy {name[:80]!r}: its name must be a lower-case letter, then up to 39 letters, "
+            "digits, _ or -"
+        )
+    try:
+        return replace(over(BUILT_IN, _known(document, ("entities", "columns"))), name=name)
+    except UsageError as error:
+        raise UsageError(f"policy {name}: {error}") from error
+
+
+def _known(document: Mapping[str, Any] | None, keys: tuple[str, ...]) -> Mapping[str, Any]:
     document = _mapping(document if document is not None else {}, "the block")
-    known = ("policy", "entities", "columns")
     for key in document:
-        if key not in known:
-            raise UsageError(f"pii: unknown key {key!r}: {_near(key, known)}")
-    base = policy(str(document.get("policy", "default")))
+        if key not in keys:
+            raise UsageError(f"pii: unknown key {key!r}: {_near(key, keys)}")
+    return document
+
+
+def over(base: Policy, document: Mapping[str, Any]) -> Policy:
+    """``base`` with the operators of ``document`` (``entities``, ``columns``) in place of its own.
+
+    Raises:
+        UsageError: as :func:`parse`.
+    """
     entities = dict(base.entities)
     asked: dict[str, Operator] = {}
     for entity, value in _mapping(document.get("entities") or {}, "entities").items():
@@ -170,5 +225,7 @@ def parse(document: Mapping[str, Any] | None) -> Policy:
     entities.update(asked)
     columns = dict(base.columns)
     for column, value in _mapping(document.get("columns") or {}, "columns").items():
+        if not _STORABLE.fullmatch(str(column)):
+            raise UsageError("pii: columns has a name that no column can have")
         columns[str(column)] = _operator(value, f"column {column!r}")
     return replace(base, entities=entities, columns=columns)

@@ -19,9 +19,19 @@ from typing import Any
 import pyarrow as pa
 import sqlalchemy as sa
 
+from atlas.layers import erased, filling, staging
 from atlas.layers import explore as raw
-from atlas.layers import filling, staging
-from atlas.ledger import backlog, claims, outbox, parts, results, runs, verdict_changes
+from atlas.ledger import (
+    backlog,
+    claims,
+    erasures,
+    outbox,
+    parts,
+    policies,
+    results,
+    runs,
+    verdict_changes,
+)
 from atlas.ledger.backlog import Carried
 from atlas.ledger.database import cursor
 from atlas.ledger.parts import Part, PartStatus
@@ -30,8 +40,9 @@ from atlas.model.personal import Operator, Override, Scope, Verdict
 from atlas.model.stream import Segment
 from atlas.pii.masker import Masker
 from atlas.pii.overrides import asked_for, denied, overridden, searched
-from atlas.pii.policy import MERGING, Policy, parse
+from atlas.pii.policy import MERGING, Policy, asked, named, over, unknown
 from atlas.pii.scanner import Scanner
+from atlas.pii.sealing import Sealing
 from atlas.pii.study import Study
 from atlas.settings import Settings, settings
 from atlas.stages.context import Context, load
@@ -90,6 +101,7 @@ def run(work: Work) -> None:
     if _parked(work, planned, PartStatus.TO_MASK):
         return
     with work.transaction() as conn:
+        _withhold(conn, context)
         work.finish(conn, rows=sum(part.segment.rows for part in planned))
 
 
@@ -162,6 +174,7 @@ def _at_once(
             _write(conn, context, run_id, piece, twins)
         _keep(conn, context, verdicts)
         _count(conn, context, carried)
+        _withhold(conn, context)
         work.finish(conn, rows=sum(piece.rows for _, piece in pieces))
 
 
@@ -212,9 +225,30 @@ def _count(conn: sa.Connection, context: Context, carried: Carried) -> None:
     runs.count(conn, context.stream.id, rows_carried=carried.rows, carries_refresh=carried.replaces)
 
 
+def _withhold(conn: sa.Connection, context: Context) -> None:
+    """What was erased, and is sent again as it was, goes no further and does not stay."""
+    stream, cur = context.stream, cursor(conn)
+    if not erased.there(cur, context.run.connection, stream.key):
+        return
+    filling.hash_key(cur, derive(context.identity, "rows"))
+    where = (cur, context.run.connection, context.tables, stream.id, context.columns)
+    same = (stream.configured.primary_key, stream.configured.cursor_field)
+    behind = backlog.left_behind(conn, context.run.connection, stream.key, stream.id)
+    erasures.discount(conn, stream.key, erased.sweep(*where, *same, behind))
+    gone = erased.withhold(*where, *same)
+    erasures.discount(conn, stream.key, gone)
+    erasures.discount_carried(conn, stream.id, sum(run_id != context.run.id for _, run_id in gone))
+
+
 def _masker(settings: Settings, context: Context, verdicts: list[Verdict]) -> Masker:
-    tokens = derive(context.identity, "tokens")
-    return Masker(_scanner(settings), context.columns, verdicts, frozenset(context.key), tokens)
+    return Masker(
+        _scanner(settings),
+        context.columns,
+        verdicts,
+        frozenset(context.key),
+        derive(context.identity, "tokens"),
+        Sealing(derive(context.identity, "encrypt")),
+    )
 
 
 def _study(settings: Settings, context: Context, first: Sequence[Mapping[str, Any]] = ()) -> Study:
@@ -227,9 +261,23 @@ def _verdicts(work: Work, context: Context, study: Study) -> list[Verdict]:
     stream, keys = context.stream, frozenset(context.key)
     with work.reading() as conn:
         before = results.findings_before(conn, context.run.connection, stream.key, stream.id) or []
-    policy = asked_for(parse(context.connection.pii), context.overrides)
+        policy = asked_for(_policy(conn, context), context.overrides)
     now = study.verdicts(policy, denied(context.overrides))
     return _agreed(now, before, context.overrides, policy, keys)
+
+
+def _policy(conn: sa.Connection, context: Context) -> Policy:
+    """The policy as it was when the run was made: its parts and attempts mask alike."""
+    kept = context.run.policy
+    if kept is not None:
+        return named(kept["name"], {key: kept[key] for key in ("entities", "columns")})
+    # Nobody wrote it down: the run is from before that was done, or there is no such policy.
+    name = asked(context.connection.pii)
+    stored = policies.get(conn, name)
+    if stored is None and name != policies.DEFAULT:
+        raise unknown(name, [policies.DEFAULT, *(each["name"] for each in policies.stored(conn))])
+    there = {"entities": stored["entities"], "columns": stored["columns"]} if stored else {}
+    return over(named(name, there), context.connection.pii)
 
 
 def _keep(conn: sa.Connection, context: Context, verdicts: list[Verdict]) -> None:

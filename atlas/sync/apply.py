@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -15,7 +16,15 @@ from atlas.ledger import connections
 from atlas.ledger.database import classified
 from atlas.model.connection import Connection
 from atlas.settings import Settings, secret_key
-from atlas.sync import connections_file
+from atlas.sync import connections_file, policies
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """Names of what the file declares, each with ``created``, ``updated`` or ``unchanged``."""
+
+    connections: list[tuple[str, str]]
+    policies: list[tuple[str, str]]
 
 
 def apply(
@@ -26,8 +35,8 @@ def apply(
     progress: Callable[[str], None] = lambda _: None,
     actor: str = "cli",
     reset_state: bool = False,
-) -> list[tuple[str, str]]:
-    """Create or update the connections of a file, all or none.
+) -> Applied:
+    """Create or update the policies and connections of a file, all or none.
 
     Connectors that are not installed are installed; each new or changed configuration is checked
     against its connector's spec.
@@ -36,9 +45,6 @@ def apply(
         actor: who does it, for the history of states.
         reset_state: forget the state of streams that are to have another cursor or key.
 
-    Returns:
-        Each connection's name with ``created``, ``updated`` or ``unchanged``.
-
     Raises:
         UsageError: the file, a connector or a configuration is wrong, or a stream could not go on
             from its state; nothing was written.
@@ -46,25 +52,39 @@ def apply(
             state.
         TransientError: PostgreSQL or a package index cannot be reached.
     """
-    wanted = connections_file.read(path)
+    file = connections_file.read(path)
     secret = secret_key(settings)
     with classified(engine.url.render_as_string()):
         with engine.connect() as conn:
+            try:
+                policies.there(conn, file.connections, file.policies)
+            except UsageError as error:
+                raise UsageError(f"{path}: {error}") from error
             changed = [
                 connection
-                for connection in wanted
+                for connection in file.connections
                 if not connections.unchanged(conn, secret, connection)
             ]
         for connection in changed:
             _check(connection, settings, progress)
         with engine.begin() as conn:
-            return [
-                (
-                    item.name,
-                    connections.put(conn, secret, item, actor=actor, reset_state=reset_state),
-                )
-                for item in wanted
-            ]
+            # In one order, whoever applies what: before the connections, as everybody does.
+            declared = {
+                name: policies.put(conn, name, file.policies[name], actor=actor)
+                for name in sorted(file.policies)
+            }
+            for connection in changed:
+                policies.hold(conn, connection.pii)
+            return Applied(
+                [
+                    (
+                        item.name,
+                        connections.put(conn, secret, item, actor=actor, reset_state=reset_state),
+                    )
+                    for item in file.connections
+                ],
+                [(name, declared[name]) for name in file.policies],
+            )
 
 
 def _check(connection: Connection, settings: Settings, progress: Callable[[str], None]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Collection, Hashable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -47,8 +47,16 @@ _Loader.yaml_implicit_resolvers = {
 }
 
 
-def read(path: Path) -> list[Connection]:
-    """The connections that the file declares.
+@dataclass(frozen=True, slots=True)
+class File:
+    """What a connections file declares. ``policies``: ``entities`` and ``columns`` by name."""
+
+    connections: list[Connection]
+    policies: dict[str, dict[str, Any]]
+
+
+def read(path: Path) -> File:
+    """What the file declares.
 
     Raises:
         UsageError: the file cannot be read, or something in it is wrong; nothing was done.
@@ -64,8 +72,8 @@ def read(path: Path) -> list[Connection]:
         raise UsageError(f"{path}: {error}") from error.__cause__
 
 
-def parse(text: str, *, base: Path) -> list[Connection]:
-    """The connections of a file's text; paths in it are relative to ``base``.
+def parse(text: str, *, base: Path) -> File:
+    """What a file's text declares; paths in it are relative to ``base``.
 
     Raises:
         UsageError: something in it is wrong.
@@ -77,8 +85,9 @@ def parse(text: str, *, base: Path) -> list[Connection]:
         line = f"line {mark.line + 1}: " if mark else ""
         problem = getattr(error, "problem", None) or "it cannot be parsed"
         raise UsageError(f"{line}not YAML: {problem}") from error
-    top = _mapping(document, "the file", {"connections"})
-    items = top.get("connections")
+    top = _mapping(document, "the file", {"connections", "policies"})
+    policies = _policies(top.get("policies", {}))
+    items = top.get("connections", [] if policies else None)
     if not isinstance(items, list):
         raise UsageError("connections: must be a list of connections")
     result = [_connection(item, number, base) for number, item in enumerate(items, 1)]
@@ -86,7 +95,7 @@ def parse(text: str, *, base: Path) -> list[Connection]:
     for name in names:
         if names.count(name) > 1:
             raise UsageError(f"connection {name}: the name is used twice; names are unique")
-    return result
+    return File(result, policies)
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -144,7 +153,7 @@ def changed(before: Connection, changes: Mapping[str, Any]) -> Connection:
     if "schedule" in changes:
         values["schedule"] = _schedule(changes["schedule"], where)
     if "pii" in changes:
-        values["pii"] = _pii(changes["pii"], where)
+        values["pii"] = pii(changes["pii"], where)
     if "schema_changes" in changes:
         values["schema_changes"] = _schema_changes(changes["schema_changes"], where)
     checks = before.checks
@@ -180,7 +189,7 @@ def _connection(item: Any, number: int, base: Path | None) -> Connection:
         config=_config(entry.get("config"), where),
         streams=streams,
         schedule=_schedule(entry.get("schedule"), where),
-        pii=_pii(entry.get("pii"), where),
+        pii=pii(entry.get("pii"), where),
         on_failure=_on_failure(quality.get("on_failure"), where),
         checks=_checks(quality.get("checks"), where, base, streams),
         version=_version(entry.get("version"), where, connector),
@@ -318,11 +327,27 @@ def _schedule(value: Any, where: str) -> dict[str, Any] | None:
     return schedule
 
 
-def _pii(value: Any, where: str) -> dict[str, Any]:
-    from atlas.pii.policy import parse as parse_policy
+def _policies(value: Any) -> dict[str, dict[str, Any]]:
+    from atlas.pii.policy import named
+
+    if not isinstance(value, dict):
+        raise UsageError("policies: must be a mapping of names to policies")
+    for name, document in value.items():
+        named(str(name), document)
+    return {str(name): dict(document or {}) for name, document in value.items()}
+
+
+def pii(value: Any, where: str) -> dict[str, Any]:
+    """A connection's block ``pii``. Whether there is the policy that it names is for the ledger to
+    say.
+
+    Raises:
+        UsageError: something in it is wrong.
+    """
+    from atlas.pii.policy import asked
 
     try:
-        parse_policy(value)
+        asked(value)
     except UsageError as error:
         raise UsageError(f"{where}: {error}") from error
     return dict(value or {})

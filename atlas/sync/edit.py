@@ -22,7 +22,7 @@ from atlas.ledger.connections import Stored
 from atlas.ledger.database import classified, cursor
 from atlas.model.connection import Connection
 from atlas.settings import Settings, secret_key
-from atlas.sync import connections_file
+from atlas.sync import connections_file, policies
 
 
 def create(conn: sa.Connection, settings: Settings, document: Mapping[str, Any]) -> None:
@@ -35,6 +35,7 @@ def create(conn: sa.Connection, settings: Settings, document: Mapping[str, Any])
     literal(document.get("config") or {})
     connection = connections_file.from_document(document)
     _check(settings, connection)
+    policies.hold(conn, connection.pii)
     connections.create(conn, secret_key(settings), connection)
 
 
@@ -60,6 +61,9 @@ def change(
         ActiveRun: it is to have another connector while it is being synced.
     """
     secret = secret_key(settings)
+    if "pii" in changes:
+        # Before the connection, as whoever applies a file does.
+        policies.hold(conn, connections_file.pii(changes["pii"], f"connection {name}"))
     connections.lock(conn, name)
     before = connections.get(conn, secret, name).connection
     wanted = dict(changes)

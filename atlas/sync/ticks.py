@@ -25,6 +25,7 @@ from atlas.sync.delivery import deliver_events
 from atlas.sync.dispatch import deliver
 from atlas.sync.recovery import recover
 from atlas.sync.request import fire
+from atlas.sync.subjects import resume
 
 log = logging.getLogger(__name__)
 
@@ -33,12 +34,15 @@ _WORK: dict[str, Callable[[sa.Engine, Settings], object]] = {
     "recover": recover,
     "fire": lambda engine, settings: fire(engine),
     "deliver": deliver_events,
+    "erase": resume,
 }
+
+_RARE = frozenset({"recover", "erase"})
 
 
 def interval(settings: Settings, name: str) -> float:
     """Seconds between two ticks of a kind."""
-    return settings.recovery_interval if name == "recover" else settings.relay_interval
+    return settings.recovery_interval if name in _RARE else settings.relay_interval
 
 
 def do(engine: sa.Engine, settings: Settings, name: str, *, after: float = 0.5) -> bool:
@@ -72,9 +76,10 @@ def _take(engine: sa.Engine, name: str, age: float) -> bool:
 def start_keepers(engine: sa.Engine, settings: Settings) -> None:
     """Threads that do every tick that nobody does, as long as this process lives.
 
-    A lineage endpoint may be slow, so what waits for it has a thread of its own.
+    A lineage endpoint may be slow, so what waits for it has a thread of its own; so has what goes
+    on with erasures, each of which reads all that a stream has.
     """
-    for names in (("relay", "recover", "fire"), ("deliver",)):
+    for names in (("relay", "recover", "fire"), ("deliver",), ("erase",)):
         threading.Thread(
             target=_keep, args=(engine, settings, names), name="keeper", daemon=True
         ).start()

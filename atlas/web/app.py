@@ -7,7 +7,7 @@ from flask import Flask
 from atlas.settings import Settings
 from atlas.settings import settings as process_settings
 from atlas.web import answers, docs, health, openapi, problems
-from atlas.web.api import connections, connectors, pii, runs, state, syncs, uploads
+from atlas.web.api import connections, connectors, pii, runs, state, subjects, syncs, uploads
 from atlas.web.operations import Operation
 
 MAX_BODY = 1024 * 1024
@@ -15,7 +15,7 @@ MAX_BODY = 1024 * 1024
 
 def operations() -> list[Operation]:
     """Every operation of the API, in the order in which it is documented."""
-    rooms = (connectors, uploads, connections, state, syncs, runs, pii, health, docs)
+    rooms = (connectors, uploads, connections, state, syncs, runs, pii, subjects, health, docs)
     return [operation for room in rooms for operation in room.OPERATIONS]
 
 
@@ -49,7 +49,7 @@ def warm_up() -> None:
     """
     import redis  # noqa: F401
 
-    from atlas.sync import edit, request, state  # noqa: F401
+    from atlas.sync import edit, request, state, subjects  # noqa: F401
     from atlas.sync.broker import app as broker
     from atlas.web import health
 

@@ -116,6 +116,9 @@ class Rows(msgspec.Struct):
     superseded: Annotated[int, Meta(ge=0, description="Older records of a key of this sync.")]
     tombstones: Annotated[int, Meta(ge=0, description="Records that only say a row is gone.")]
     deleted: Annotated[int, Meta(ge=0, description="Taken out of chart.")]
+    erased: Annotated[
+        int, Meta(ge=0, description="Of erased people: taken out before they came to chart.")
+    ]
 
 
 class Versions(msgspec.Struct):

@@ -20,6 +20,7 @@ from atlas.web.models import (
     schemas,
 )
 from atlas.web.operations import Operation, Returns
+from atlas.web.pii_models import PolicyName
 from atlas.web.problems import KINDS, MEDIA_TYPE, RETRY_AFTER, Kind
 
 PATH: dict[str, tuple[Any, str]] = {
@@ -29,6 +30,7 @@ PATH: dict[str, tuple[Any, str]] = {
     "connector": (ConnectorName, "Name of the connector."),
     "operation_id": (RunId, "Id of the operation."),
     "dataset": (DatasetName, "Name of the dataset."),
+    "policy": (PolicyName, "Name of the policy."),
     "upload": (UploadName, "Name of the file."),
 }
 """Parameters of paths: type and meaning."""

@@ -110,6 +110,77 @@ class PiiChangePage(msgspec.Struct):
     next_cursor: NextCursor
 
 
+PolicyName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z][a-z0-9_-]{0,39}$", description="Name of a policy.", examples=["research"]
+    ),
+]
+_ByEntity = Annotated[
+    dict[str, str],
+    Meta(description="Operator by entity type, where it is another than the built-in policy's."),
+]
+_ByColumn = Annotated[
+    dict[str, str],
+    Meta(description="Operator by column, or by leaf of a JSON column (`address.city`)."),
+]
+
+
+class PiiPolicyRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """What a policy says; what it leaves out is as in the built-in one, which masks everything."""
+
+    entities: _ByEntity = {}
+    columns: _ByColumn = {}
+
+
+class PiiPolicy(msgspec.Struct):
+    """A policy."""
+
+    name: PolicyName
+    entities: _ByEntity
+    columns: _ByColumn
+    operators: Annotated[
+        dict[str, Operator], Meta(description="What becomes of each entity type under it.")
+    ]
+    connections: Annotated[list[ConnectionName], Meta(description="Those that go by it.")]
+    actor: Annotated[
+        str | None, Meta(description="Who gave it its present form; null: it is built in.")
+    ]
+    created_at: Time | None
+    updated_at: Time | None
+
+
+class PiiPolicyPage(msgspec.Struct):
+    """A page of policies, by name."""
+
+    items: list[PiiPolicy]
+    next_cursor: NextCursor
+
+
+class PiiPolicyRemoved(msgspec.Struct):
+    """The policy that was deleted."""
+
+    name: PolicyName
+
+
+class PiiDecryptRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """Encrypted values that somebody has to read."""
+
+    dataset: DatasetName
+    column: Annotated[str, Meta(min_length=1, max_length=63, description="Where they stand.")]
+    values: Annotated[
+        list[Annotated[str, Meta(max_length=100_000)]],
+        Meta(min_length=1, max_length=100, description="As they stand there: `enc_…`, or in text."),
+    ]
+    why: Annotated[str, Meta(min_length=1, max_length=1000, description="For others to read.")]
+
+
+class PiiDecrypted(msgspec.Struct):
+    """What they were before they were encrypted, in their order."""
+
+    values: list[str]
+
+
 class PiiFilter(msgspec.Struct, forbid_unknown_fields=True):
     """How many at once."""
 

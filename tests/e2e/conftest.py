@@ -33,11 +33,14 @@ class Atlas:
         kept = {k: v for k, v in os.environ.items() if not k.startswith("ATLAS_")}
         return {**kept, "ATLAS_HOME": str(self.home), "ATLAS_PORT": "0", **self.extra}
 
-    def run(self, *args: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *args: str, check: bool = True, stdin: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """Run ``atlas`` with ``args``."""
         done = subprocess.run(
             [sys.executable, "-m", "atlas.cli", *args],
             env=self.environ,
+            input=stdin,
             capture_output=True,
             text=True,
             timeout=240,

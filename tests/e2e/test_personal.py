@@ -140,3 +140,32 @@ def test_what_cannot_be_said(atlas: Atlas, tmp_path: Path) -> None:
         assert (refused.returncode, told in refused.stderr) == (2, True), refused.stderr
     nowhere = atlas.run("pii", "show", "nowhere", check=False)
     assert (nowhere.returncode, "there is no dataset" in nowhere.stderr) == (2, True)
+
+
+def test_an_erased_person_comes_back_only_when_the_source_changes_them(
+    atlas: Atlas, tmp_path: Path
+) -> None:
+    people = [person(n, n, name) for n, name in enumerate(NAMES, 1)]
+    rows = write(tmp_path / "rows.json", *people, schema=SCHEMA)
+    atlas.apply(source("gone", rows))
+    atlas.sync("gone")
+    last = people[-1]
+    whom = tmp_path / "whom.txt"
+    whom.write_text(f"{last['email']}\n")
+    found = atlas.json("pii", "find", "-f", str(whom), "--connection", "gone")
+    assert found["total"] == {"explore": 1, "chart": 1, "quarantine": 0, "navigate": 1}
+    done = atlas.json("pii", "erase", "-f", str(whom), "--connection", "gone", "--yes")
+    assert done["total"] == found["total"]
+    # Its cursor is inclusive: the last record is sent once more.
+    for options, read in ((), 1), (("--full-refresh",), len(people)):
+        rows_of = atlas.sync("gone", *options)["streams"][0]["rows"]
+        assert (rows_of["explore"], rows_of["erased"]) == (read, 1)
+        for table in ("chart.gone_orders", "navigate.gone_orders"):
+            query = f"SELECT count(*) FROM {table} WHERE id = {last['id']}"
+            assert atlas.rows(query) == [(0,)], table
+    write(rows, *people, person(last["id"], 500, "Zoe"), schema=SCHEMA)
+    atlas.sync("gone")
+    assert atlas.rows(f"SELECT count(*) FROM chart.gone_orders WHERE id = {last['id']}") == [(1,)]
+    entries = atlas.json("audit", "list", "--subject", found["subjects"][0])["items"]
+    assert entries[0]["action"] == "pii.erase.end"
+    assert last["email"] not in str(entries)

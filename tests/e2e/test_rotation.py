@@ -41,3 +41,21 @@ def test_a_rotated_secret_key_changes_no_version(atlas: Atlas, tmp_path: Path) -
         del atlas.extra["ATLAS_SECRET_KEY"]
     assert refused.returncode == 1
     assert "ATLAS_SECRET_KEY" in refused.stderr
+
+
+def test_a_stack_whose_secret_key_is_lost_does_not_start(tmp_path: Path) -> None:
+    stack = Atlas(tmp_path / "home")
+    key, kept = stack.home / "secret.key", tmp_path / "kept"
+    stack.run("up", "--detach")
+    stack.run("down")
+    key.rename(kept)
+    try:
+        refused = stack.run("up", "--detach", check=False)
+        assert refused.returncode == 1
+        assert "bring back its secret.key" in refused.stderr
+        assert "Traceback" not in refused.stderr
+        assert stack.json("status", check=False)["processes"] == []
+        kept.replace(key)
+        stack.run("up", "--detach")
+    finally:
+        stack.run("down")

@@ -17,7 +17,7 @@ from sqlalchemy.dialects.postgresql import BYTEA
 from atlas.errors import TransientError, UsageError
 from atlas.ledger import connections, rotation, secrets
 from atlas.ledger.secrets import Keys
-from atlas.ledger.tables import connection, metadata, secret_slot
+from atlas.ledger.tables import connection, key_mark, metadata, secret_slot
 from atlas.local import secret_file
 from atlas.model.connection import Connection
 from tests.ledger.conftest import wait_until_blocked
@@ -120,6 +120,7 @@ def test_a_database_from_before_keeps_its_identity(engine: sa.Engine) -> None:
     """Before there were slots all came from the secret key itself."""
     with engine.begin() as conn:
         conn.execute(sa.delete(secret_slot))
+        conn.execute(sa.delete(key_mark))
         old = secrets._fernet(secrets.derive(OLD, "config")).encrypt(b'{"token": "s3cret"}')
         conn.execute(sa.update(connection).values(config=old))
     with pytest.raises(TransientError):  # a wrong key must not become the right one
@@ -132,6 +133,7 @@ def test_two_processes_that_come_first_make_the_same_keys(engine: sa.Engine) -> 
     with engine.begin() as conn:
         conn.execute(sa.delete(connection))
         conn.execute(sa.delete(secret_slot))
+        conn.execute(sa.delete(key_mark))
     found: list[Keys] = []
     with engine.begin() as conn:
         found.append(secrets.keys(conn, OLD))

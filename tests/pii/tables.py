@@ -13,8 +13,10 @@ from atlas.model.stream import Column, ColumnType
 from atlas.pii import Policy, policy
 from atlas.pii.masker import Masker
 from atlas.pii.scanner import Scanner
+from atlas.pii.sealing import Sealing
 
 SECRET = b"a secret of the tests, long enough"
+SEALING = Sealing(b"another secret of the tests, as long")
 GIVEN = [
     "Astrid",
     "Henrik",
@@ -119,7 +121,7 @@ def masked(
     columns = [column(name, (types or {}).get(name, ColumnType.TEXT)) for name in data]
     found = verdicts(scanner, data, types, keys, how)
     batch = table(columns, data)
-    out = Masker(scanner, columns, found, keys, SECRET).mask(batch)
+    out = Masker(scanner, columns, found, keys, SECRET, SEALING).mask(batch)
     assert out.column("_atlas_id").equals(batch.column("_atlas_id"))
     return {name: out.column(name).to_pylist() for name in out.column_names if name != "_atlas_id"}
 

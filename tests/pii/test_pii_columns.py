@@ -75,7 +75,9 @@ def _phones(count: int) -> list[str]:
 def test_telephone_numbers_of_many_countries_are_all_masked(scanner: Scanner, name: str) -> None:
     values = _phones(600)
     assert values_found(verdicts(scanner, {name: values})) == {name: "PHONE_NUMBER"}
-    assert set(masked(scanner, {name: values})[name]) == {"***"}
+    assert not any(
+        char.isalnum() for text in masked(scanner, {name: values})[name] for char in text
+    )
 
 
 def test_numbers_without_any_prefix_are_no_telephone_numbers_by_their_digits(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import re
 import uuid
 from typing import Any
 
@@ -86,7 +87,8 @@ def test_a_column_of_one_kind_is_found_whole(
     found = verdicts(scanner, {name: values})
     assert values_found(found) == {name: entity}, found
     out = masked(scanner, {name: values})[name]
-    assert len(set(out)) == 1
+    # Dates keep their year where they are typed; of text nothing stands but what separates groups.
+    assert not any(re.search(r"\w", each or "") for each in out)
 
 
 def _numbers(digits: int, count: int, seed: int) -> list[str]:

@@ -85,7 +85,10 @@ def test_arrays_members_and_text_deep_inside(scanner: Scanner) -> None:
     out = [json.loads(each or "") for each in masked(scanner, {"doc": documents}, JSONB)["doc"]]
     for each in out:
         assert each == {
-            "contacts": [{"kind": "home", "phone": "***"}, {"kind": "work", "phone": "***"}],
+            "contacts": [
+                {"kind": "home", "phone": "(***) ***-****"},
+                {"kind": "work", "phone": "(***) ***-****"},
+            ],
             "product": {"name": "Garden Hose"},
             "customer": {"name": "***"},
             "odd key": {"remarks": ["fine", "mail <EMAIL_ADDRESS> today"]},
@@ -95,7 +98,7 @@ def test_arrays_members_and_text_deep_inside(scanner: Scanner) -> None:
 def test_a_number_in_a_personal_leaf_becomes_null_or_a_token(scanner: Scanner) -> None:
     documents: list[Any] = [{"phone": 4155552671, "n": 4155552671}, {"phone": "(415) 555-0101"}]
     out = [json.loads(each or "") for each in masked(scanner, {"doc": documents}, JSONB)["doc"]]
-    assert out == [{"phone": None, "n": 4155552671}, {"phone": "***"}]
+    assert out == [{"phone": None, "n": 4155552671}, {"phone": "(***) ***-****"}]
     how = parse({"entities": {"PHONE_NUMBER": "tokenize"}})
     tokens = masked(scanner, {"doc": documents}, JSONB, how=how)["doc"]
     assert json.loads(tokens[0] or "")["phone"].startswith("tok_")
@@ -134,14 +137,16 @@ def test_a_leaf_that_turns_up_as_another_type_is_still_masked(scanner: Scanner) 
     study = [{"email": f"u{i}@mail.example.org"} for i in range(60)]
     found = verdicts(scanner, {"doc": study}, JSONB)
     late: list[Any] = [{"email": 12}, {"email": None}, {"email": True}, {"other": 1}, '"text"', 4]
+    late.append({"email": {"of": "Ann Doe", "at": ["ann.doe@mail.example.org"]}})
     out = Masker(scanner, columns, found, frozenset(), SECRET).mask(table(columns, {"doc": late}))
     assert [json.loads(each) for each in out.column("doc").to_pylist()] == [
         {"email": None},
         {"email": None},
-        {"email": True},
+        {"email": None},
         {"other": 1},
         "text",
         4,
+        {"email": {"of": "***@***", "at": ["***@***"]}},
     ]
 
 

@@ -44,6 +44,7 @@ class Source:
     extra: dict[str, dict[str, Any]] = field(default_factory=dict)
     policy: SchemaPolicy = SchemaPolicy.EVOLVE
     program: Path = SCRIPTED
+    pii: dict[str, Any] = field(default_factory=dict)
 
     @property
     def connection(self) -> Connection:
@@ -55,6 +56,7 @@ class Source:
             config={"records_file": str(self.directory / "rows.json"), **self.options},
             streams=self.streams,
             schema_changes=self.policy,
+            pii=self.pii,
         )
 
     @property

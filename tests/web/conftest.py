@@ -87,6 +87,7 @@ def engine(settings: Settings) -> Iterator[sa.Engine]:
     )
     with engine.begin() as conn:
         names = ", ".join(str(table) for table in metadata.sorted_tables)
+        conn.execute(sa.text("SET LOCAL session_replication_role = replica"))  # audit only grows
         conn.execute(sa.text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
     yield engine
     engine.dispose()

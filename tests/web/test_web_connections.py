@@ -112,7 +112,7 @@ def test_made_read_and_listed(api: Any, engine: sa.Engine, as_documented: Any) -
 def test_the_same_as_from_a_file(api: Any, engine: sa.Engine, tmp_path: Any) -> None:
     api.post(BASE, json={**SHOP, "streams": ["users"]})
     text = json.dumps({"connections": [{**SHOP, "streams": ["users"]}]})
-    (wanted,) = connections_file.parse(text, base=tmp_path)
+    (wanted,) = connections_file.parse(text, base=tmp_path).connections
     with engine.begin() as conn:
         assert connections.unchanged(conn, SECRET.encode(), wanted)
 

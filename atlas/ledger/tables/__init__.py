@@ -6,7 +6,7 @@ itself enforces what must never be: two active runs of a connection, two stage r
 
 from __future__ import annotations
 
-from atlas.ledger.tables.access import api_key, idempotency
+from atlas.ledger.tables.access import api_key, audit, idempotency
 from atlas.ledger.tables.base import SCHEMA, metadata
 from atlas.ledger.tables.connections import (
     connection,
@@ -15,13 +15,17 @@ from atlas.ledger.tables.connections import (
     stream_column,
     stream_table,
 )
-from atlas.ledger.tables.operations import operation, secret_slot
+from atlas.ledger.tables.operations import key_mark, operation, secret_slot
 from atlas.ledger.tables.results import (
     check_result,
+    erased,
+    erasure,
+    erasure_stream,
     finding,
     lineage_event,
     pii_change,
     pii_override,
+    pii_policy,
     quality_score,
     quarantine,
     schema_change,
@@ -42,17 +46,23 @@ __all__ = [
     "SCHEMA",
     "api_key",
     "attempt",
+    "audit",
     "check_result",
     "connection",
     "connector_state",
+    "erased",
+    "erasure",
+    "erasure_stream",
     "finding",
     "idempotency",
+    "key_mark",
     "lineage_event",
     "metadata",
     "operation",
     "outbox",
     "pii_change",
     "pii_override",
+    "pii_policy",
     "quality_score",
     "quarantine",
     "run",

@@ -1,11 +1,12 @@
-"""Who may use the HTTP interface, and what was asked under an idempotency key."""
+"""Who may use the HTTP interface, what was asked under an idempotency key, and what was done with
+personal data."""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import BYTEA, JSONB, UUID
 
-from atlas.ledger.tables.base import metadata, now, time
+from atlas.ledger.tables.base import identity, metadata, now, time
 
 api_key = sa.Table(
     "api_key",
@@ -36,4 +37,17 @@ idempotency = sa.Table(
     sa.Column("status", sa.Integer, nullable=False),
     sa.Column("response", JSONB, nullable=False),
     sa.Column("created_at", time, nullable=False, server_default=now),
+)
+
+
+audit = sa.Table(
+    "audit",
+    metadata,
+    identity(),
+    sa.Column("at", time, nullable=False, server_default=now),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False, comment="what it was done to; never a value"),
+    sa.Column("detail", JSONB, nullable=False, server_default=sa.text("'{}'::jsonb")),
+    comment="who did what with personal data; a trigger refuses all but new rows",
 )

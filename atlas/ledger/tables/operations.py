@@ -50,3 +50,13 @@ secret_slot = sa.Table(
     sa.Column("created_at", time, nullable=False, server_default=now),
     comment="the keys at work, once for each secret key that opens them",
 )
+
+
+key_mark = sa.Table(
+    "key_mark",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True, comment="identity"),
+    sa.Column("mark", sa.Text, nullable=False, comment="keyed hash; it tells nothing of the key"),
+    sa.Column("created_at", time, nullable=False, server_default=now),
+    comment="by which a key is known that must never be another one",
+)

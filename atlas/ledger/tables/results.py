@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import JSONB, UUID
+from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB, UUID
 
 from atlas.ledger.tables.base import identity, metadata, now, time
 
@@ -100,6 +100,21 @@ pii_override = sa.Table(
 )
 
 
+pii_policy = sa.Table(
+    "pii_policy",
+    metadata,
+    identity(),
+    sa.Column("name", sa.Text, nullable=False, unique=True),
+    sa.Column("entities", JSONB, nullable=False, comment="operator by entity type"),
+    sa.Column("columns", JSONB, nullable=False, comment="operator by column"),
+    sa.Column("actor", sa.Text, nullable=False, comment="who gave it its present form"),
+    sa.Column("created_at", time, nullable=False, server_default=now),
+    sa.Column("updated_at", time, nullable=False, server_default=now),
+    sa.CheckConstraint("name ~ '^[a-z][a-z0-9_-]{0,39}$'", name="name"),
+    comment="named policies, each over the built-in one; every change of them stands in audit",
+)
+
+
 pii_change = sa.Table(
     "pii_change",
     metadata,
@@ -114,6 +129,24 @@ pii_change = sa.Table(
     sa.CheckConstraint("change IN ('found', 'gone', 'changed')", name="change"),
     comment="where the verdicts of a scan are other than those of the scan before",
 )
+
+
+def _of_erasure() -> sa.Column[int]:
+    return sa.Column(
+        "erasure_id",
+        sa.BigInteger,
+        sa.ForeignKey("pipeline.erasure.id"),
+        nullable=False,
+        index=True,
+    )
+
+
+def _stream() -> tuple[sa.Column[str], ...]:
+    return (
+        sa.Column("connection", sa.Text, nullable=False),
+        sa.Column("namespace", sa.Text, nullable=False, server_default=""),
+        sa.Column("stream", sa.Text, nullable=False),
+    )
 
 
 check_result = sa.Table(
@@ -181,4 +214,62 @@ lineage_event = sa.Table(
     sa.Column("next_attempt_at", time, nullable=False, server_default=now),
     sa.Column("error", sa.Text),
     sa.Index("lineage_event_waiting", "id", postgresql_where=sa.text("delivered_at IS NULL")),
+)
+
+
+erasure = sa.Table(
+    "erasure",
+    metadata,
+    identity(),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column(
+        "subjects", ARRAY(sa.Text), nullable=False, comment="keyed hashes of the identifiers"
+    ),
+    sa.Column(
+        "request",
+        BYTEA,
+        comment="encrypted JSON: what is sought; gone when the erasure ends",
+        info={"encrypted": True},
+    ),
+    sa.Column("at", time, nullable=False, server_default=now),
+    sa.Column("finished_at", time),
+    sa.CheckConstraint("(finished_at IS NULL) = (request IS NOT NULL)", name="wiped"),
+    sa.Index("erasure_unfinished", "id", postgresql_where=sa.text("finished_at IS NULL")),
+    comment="requests to erase a person's data",
+)
+
+
+erasure_stream = sa.Table(
+    "erasure_stream",
+    metadata,
+    identity(),
+    _of_erasure(),
+    *_stream(),
+    sa.Column("rows", JSONB, comment="how many were erased, by layer; NULL: still to be done"),
+    sa.Column("done_at", time),
+    sa.UniqueConstraint("erasure_id", "connection", "namespace", "stream"),
+    sa.CheckConstraint("(done_at IS NULL) = (rows IS NULL)", name="done"),
+    comment="the streams in which an erasure has something to do, or had",
+)
+
+
+erased = sa.Table(
+    "erased",
+    metadata,
+    identity(),
+    _of_erasure(),
+    *_stream(),
+    sa.Column("row_hash", sa.Text, nullable=False),
+    sa.Column(
+        "cursor_mark",
+        sa.Text,
+        nullable=False,
+        server_default="",
+        comment="hash of the place it was read from, where the row's hash leaves that out",
+    ),
+    sa.Column("key_mark", sa.Text, comment="keyed hash of its primary key"),
+    sa.Column("at", time, nullable=False, server_default=now),
+    sa.UniqueConstraint("connection", "namespace", "stream", "row_hash", "cursor_mark"),
+    sa.Index("erased_by_key", "connection", "namespace", "stream", "key_mark"),
+    comment="records that must not come back as they were, as keyed hashes",
 )

@@ -22,6 +22,7 @@ run = sa.Table(
     sa.Column("trigger", sa.Text, nullable=False),
     sa.Column("full_refresh", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("selected", ARRAY(sa.Text), comment="streams asked for; NULL: all of the connection"),
+    sa.Column("policy", JSONB, comment="the pii policy it goes by: as it was when it was made"),
     sa.Column("status", sa.Text, nullable=False, server_default="queued"),
     sa.Column(
         "repaired",
@@ -99,6 +100,13 @@ run_stream = sa.Table(
     sa.Column("rows_superseded", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("rows_tombstones", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("rows_deleted", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column(
+        "rows_erased",
+        sa.BigInteger,
+        nullable=False,
+        server_default="0",
+        comment="rows read that were erased, or held back as such, before they came to chart",
+    ),
     sa.Column("versions_opened", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("versions_closed", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("error", sa.Text),

@@ -7,18 +7,28 @@ from typing import Any
 
 from flask import Response, g
 
+from atlas.errors import UsageError
 from atlas.ledger import paging
-from atlas.sync import personal
+from atlas.model.personal import Operator
+from atlas.pii.policy import BUILT_IN, NAME
+from atlas.settings import secret_key
+from atlas.sync import personal, policies
 from atlas.web.answers import answer
-from atlas.web.database import transaction
+from atlas.web.database import settings, transaction
 from atlas.web.operations import Operation, Returns
 from atlas.web.pii_models import (
     PiiChangePage,
     PiiDataset,
+    PiiDecrypted,
+    PiiDecryptRequest,
     PiiFilter,
     PiiOverride,
     PiiOverridePage,
     PiiOverrideRequest,
+    PiiPolicy,
+    PiiPolicyPage,
+    PiiPolicyRemoved,
+    PiiPolicyRequest,
 )
 
 _WORD: dict[str, Any] = {
@@ -51,6 +61,24 @@ _CHANGE = {
 }
 
 
+_SAID = {"entities": {"EMAIL_ADDRESS": "tokenize"}, "columns": {"occupation": "keep"}}
+_POLICY = {
+    "name": "research",
+    **_SAID,
+    "operators": {**BUILT_IN.entities, "EMAIL_ADDRESS": Operator.TOKENIZE},
+    "connections": ["shop"],
+    "actor": "api: privacy officer",
+    "created_at": "2025-03-01T09:00:01Z",
+    "updated_at": "2025-03-01T09:00:01Z",
+}
+_BODY = ("malformed-request", "too-large", "unsupported-media-type", "invalid-request")
+_POLICY_ABOUT = (
+    "A change counts from the next run of each connection that goes by the policy; a run, and its "
+    "retries, go by what the policy was when the run was made. Rows that are stored stay as they "
+    "are. Every change stands in the audit trail."
+)
+
+
 def get_pii_dataset(dataset: str) -> Response:
     """What the last scan found, and what people say of it."""
     with transaction() as conn:
@@ -77,10 +105,70 @@ def override_pii(body: PiiOverrideRequest) -> Response:
             body.says,
             entity_type=body.entity_type,
             operator=body.operator,
-            actor=f"api: {g.key.name}",
+            actor=_who(),
             why=body.why,
         )
     return answer(entry, 201)
+
+
+def list_pii_policies(query: PiiFilter) -> Response:
+    """A page of policies."""
+    with transaction() as conn:
+        items = policies.listed(conn, limit=query.limit + 1, after=_after(query.cursor))
+    more = len(items) > query.limit
+    items = items[: query.limit]
+    return answer({"items": items, "next_cursor": items[-1]["name"] if more else None})
+
+
+def get_pii_policy(policy: str) -> Response:
+    """One policy."""
+    with transaction() as conn:
+        return answer(policies.get(conn, policy))
+
+
+def put_pii_policy(policy: str, body: PiiPolicyRequest) -> Response:
+    """Make or change a policy."""
+    document = {"entities": body.entities, "columns": body.columns}
+    with transaction() as conn:
+        what = policies.put(conn, policy, document, actor=_who())
+        made = policies.get(conn, policy)
+    if what != "created":
+        return answer(made)
+    return answer(made, 201, {"Location": f"/api/v1/pii/policies/{policy}"})
+
+
+def delete_pii_policy(policy: str) -> Response:
+    """Delete a policy."""
+    with transaction() as conn:
+        policies.delete(conn, policy, actor=_who())
+    return answer({"name": policy})
+
+
+def decrypt_pii(body: PiiDecryptRequest) -> Response:
+    """Read encrypted values."""
+    from atlas.sync.reveal import reveal
+
+    with transaction() as conn:
+        found = reveal(
+            conn,
+            secret_key(settings()),
+            body.dataset,
+            body.column,
+            body.values,
+            actor=_who(),
+            why=body.why,
+        )
+    return answer({"values": found})
+
+
+def _who() -> str:
+    return f"api: {g.key.name}"
+
+
+def _after(cursor: str | None) -> str | None:
+    if cursor is not None and not NAME.fullmatch(cursor):
+        raise UsageError("cursor: it must be the next_cursor of the page before")
+    return cursor
 
 
 def _page(of: Callable[..., list[dict[str, Any]]], dataset: str, query: PiiFilter) -> Response:
@@ -166,12 +254,84 @@ OPERATIONS = [
             "why": "people write their names here",
         },
         returns={201: Returns(PiiOverride, "The entry.", example=_OVERRIDE)},
-        problems=(
-            "malformed-request",
-            "too-large",
-            "unsupported-media-type",
-            "invalid-request",
-            "not-found",
-        ),
+        problems=(*_BODY, "not-found"),
+    ),
+    Operation(
+        method="GET",
+        path="/api/v1/pii/policies",
+        role="viewer",
+        tag="Personal data",
+        summary="List policies by name",
+        handler=list_pii_policies,
+        query=PiiFilter,
+        returns={
+            200: Returns(
+                PiiPolicyPage, "A page.", example={"items": [_POLICY], "next_cursor": None}
+            )
+        },
+    ),
+    Operation(
+        method="GET",
+        path="/api/v1/pii/policies/<policy>",
+        role="viewer",
+        tag="Personal data",
+        summary="Get a policy",
+        handler=get_pii_policy,
+        returns={200: Returns(PiiPolicy, "The policy.", example=_POLICY)},
+        problems=("not-found",),
+    ),
+    Operation(
+        method="PUT",
+        path="/api/v1/pii/policies/<policy>",
+        role="privacy",
+        tag="Personal data",
+        summary="Make or change a policy",
+        about=f"The body is all that it says from then on. {_POLICY_ABOUT}",
+        handler=put_pii_policy,
+        body=PiiPolicyRequest,
+        body_example=_SAID,
+        returns={
+            200: Returns(PiiPolicy, "The policy, which was there before.", example=_POLICY),
+            201: Returns(
+                PiiPolicy,
+                "The policy, which is new.",
+                headers={"Location": "The policy."},
+                example=_POLICY,
+            ),
+        },
+        problems=_BODY,
+    ),
+    Operation(
+        method="DELETE",
+        path="/api/v1/pii/policies/<policy>",
+        role="privacy",
+        tag="Personal data",
+        summary="Delete a policy",
+        about="One that a connection goes by stays, and so does `default`.",
+        handler=delete_pii_policy,
+        returns={200: Returns(PiiPolicyRemoved, "Its name.", example={"name": "research"})},
+        problems=("not-found", "conflict"),
+    ),
+    Operation(
+        method="POST",
+        path="/api/v1/pii/decrypt",
+        role="privacy",
+        tag="Personal data",
+        summary="Read encrypted values",
+        about="What operator `encrypt` made of personal values, as they were. Who read them, "
+        "of which column and why is written into the audit trail first. If one of them was not "
+        "encrypted by this database, none is read.",
+        handler=decrypt_pii,
+        body=PiiDecryptRequest,
+        body_example={
+            "dataset": "shop_users",
+            "column": "email",
+            "values": ["enc_lXzJw0k5Yb8o7xJv0zGZ3pYb2s3mJmTgkq0"],
+            "why": "court order 17/2025",
+        },
+        returns={
+            200: Returns(PiiDecrypted, "The values.", example={"values": ["jane.doe@example.com"]})
+        },
+        problems=(*_BODY, "not-found"),
     ),
 ]

@@ -39,6 +39,7 @@ _RUN: dict[str, Any] = {
                 "superseded": 0,
                 "tombstones": 0,
                 "deleted": 0,
+                "erased": 0,
             },
             "estimated_rows": 1000,
             "percent": 100,
