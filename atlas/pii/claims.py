@@ -21,6 +21,7 @@ from atlas.pii.vocabulary import (
     CLAIMS,
     ENGLISH,
     HEADS,
+    OTHER_DATES,
     PARTICLES,
     PEOPLE_LAST,
     VERSIONS,
@@ -221,3 +222,8 @@ _SAYING_NOTHING = word_set(
 def says_nothing(words: tuple[str, ...]) -> bool:
     """Whether a name leaves open what the column is: "c7", "field_12", "date"."""
     return all(word in _SAYING_NOTHING or word.isdigit() or len(word) == 1 for word in words)
+
+
+def other_date(words: tuple[str, ...]) -> bool:
+    """Whether a column of this name holds dates of something else than births."""
+    return any(word.startswith(OTHER_DATES) for word in words)

@@ -11,7 +11,15 @@ from typing import Any
 
 from atlas.model.personal import Scope
 from atlas.model.stream import ColumnType
-from atlas.pii.claims import IN_NUMBERS, Claim, about_people, claim, says_nothing, versions
+from atlas.pii.claims import (
+    IN_NUMBERS,
+    Claim,
+    about_people,
+    claim,
+    other_date,
+    says_nothing,
+    versions,
+)
 from atlas.pii.evidence import Evidence
 from atlas.pii.national import ENTITIES, SCHEMES, Scheme, by_entity
 
@@ -22,11 +30,14 @@ CLAIMED = 0.3
 TIMES = (ColumnType.DATE, ColumnType.TIMESTAMP, ColumnType.TIMESTAMPTZ)
 _NUMBERS = (ColumnType.BIGINT, ColumnType.NUMERIC)
 _BY_CHANCE = 0.2
+_SOME_FIRMS = 0.25
 _RARE = 0.05
 _BY_ACCIDENT = 1e-6
+_PREFIXED = 0.2
 _ENOUGH = 50
 _SOME = 10
 _FEW = 3
+_KINDS_OF = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +244,8 @@ def _telephones(leaf: Leaf, _: Company) -> Finding | None:
         return None
     like, prefixed = evidence.trait("phone_like"), evidence.trait("international")
     known = evidence.sample_whole["PHONE_NUMBER"] / evidence.sampled
-    if evidence.sampled < _FEW or like < 0.9 or prefixed < 0.1 or known < CLAIMED:
+    least = MOST if prefixed >= _PREFIXED else 0.9
+    if evidence.sampled < _FEW or like < least or prefixed < 0.1 or known < CLAIMED:
         return None
     return _value(
         "PHONE_NUMBER", 0.6 + like / 4, like, "written like telephone numbers, many known"
@@ -277,7 +289,9 @@ def _born(leaf: Leaf, company: Company) -> Finding | None:
     days = evidence.traits["day"]
     if leaf.claim is not None or not (company.people or company.contact):
         return None
-    if not says_nothing(leaf.words):
+    # A name that says something else, in whatever language, needs more against it.
+    nameless = says_nothing(leaf.words)
+    if not nameless and (not company.people or other_date(leaf.words)):
         return None
     if days < 2 * _SOME or days < 0.9 * evidence.sampled:
         return None
@@ -285,7 +299,9 @@ def _born(leaf: Leaf, company: Company) -> Finding | None:
         count / days for name, count in evidence.traits.items() if name.startswith("decade ")
     ]
     spread = sum(share >= 0.03 for share in decades)
-    if evidence.traits["adult"] < MOST * days or spread < 4 or max(decades) > 0.5:
+    if evidence.traits["adult"] < (MOST if nameless else 0.95) * days:
+        return None
+    if spread < (4 if nameless else 5) or max(decades) > (0.5 if nameless else 0.35):
         return None
     return _value("DATE_OF_BIRTH", 0.7, days / evidence.sampled, "days as people are born on")
 
@@ -404,7 +420,7 @@ def _person(leaf: Leaf, company: Company) -> Finding | None:
     firms = evidence.trait("organization")
     claimed = asked is not None and asked.entity_type == "PERSON"
     if claimed and asked is not None and asked.strong:
-        if like >= 0.5:
+        if like >= 0.5 and not (firms >= _SOME_FIRMS and evidence.trait("full") < CLAIMED):
             return _value("PERSON", 0.9, like, "the name says so, the values can be names")
         return None
     if claimed and firms < 0.2 and like >= 0.5:
@@ -434,6 +450,9 @@ def _place(leaf: Leaf, company: Company) -> Finding | None:
     streets = evidence.trait("street_like")
     if streets >= (CLAIMED if asked is not None and asked.entity_type == "LOCATION" else 0.6):
         return _value("LOCATION", 0.8, streets, "streets with their numbers")
+    located = evidence.sample_found["LOCATION"] / evidence.sampled
+    if min(evidence.trait("addressed"), located) >= 0.6:
+        return _value("LOCATION", 0.8, located, "addresses under the names of people")
     near = company.street or company.people or company.contact
     if asked is None:
         towns = evidence.trait("place")
@@ -445,6 +464,8 @@ def _place(leaf: Leaf, company: Company) -> Finding | None:
         return None
     if asked.part == "street":
         digits_only = evidence.trait("number") >= 0.9
+        if evidence.trait("token_like") >= 0.9 and evidence.distinct <= _KINDS_OF:
+            return None  # home, office: a word for what kind of address it is
         if not digits_only or "number" in leaf.words:
             return _value("LOCATION", 0.8, 1.0, "part of an address, by its name")
         return None

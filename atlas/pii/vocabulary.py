@@ -411,3 +411,25 @@ identificacion fiscal""",
 )
 """Entity type, which part of it, whether the name is unmistakable, and phrases in English tokens or
 in words that :data:`ENGLISH` has."""
+
+OTHER_DATES: tuple[str, ...] = tuple(
+    sorted(
+        word_set(
+            """
+            aanmaak ablauf achat acquist admiss admit aloitus alta andret anfang anmeld ansat
+            anstall appoint assunzion austritt avslut baja begin beginn bestell betaal betal
+            book borja build built caduc cancel clos commande compra consegna contract contrat
+            crea creat creation debut deliver discharg dostaw due echeance einstell eintritt
+            embauch employ end ende enrol entrega envio erstell event expir expiration factura
+            facture faktura fallig fattur fim fin fine first found geander giltig graduat grund
+            gultig hir indienst inicio inizio invoic issu join kauf kob last leverans levering
+            liefer livraison login luotu maksu modif modific open opret order ordre paatty
+            pagament pagamento pago paid paiement pay pedido platn publish purchas receiv
+            rechnung regist sale scadenz sent ship sign skapad slut sold start termin toimitus
+            udlob uitdienst updat utworz valid validade vence vertrag visit wazn zahl zakonc
+            zamow zatrudn
+            """
+        )
+    )
+)
+"""How words begin that make a date one of something else than a birth."""
