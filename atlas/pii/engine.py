@@ -194,7 +194,7 @@ class Engine:
         jobs: list[tuple[str, object]] = [
             (piece, (index, offset))
             for index, text in enumerate(texts)
-            for offset, piece in _pieces(text)
+            for offset, piece in pieces(text)
         ]
         try:
             done = self._nlp_engine.process_batch(
@@ -256,8 +256,8 @@ def _name(recognizer: Any) -> str:
     return str(recognizer.name)
 
 
-def _pieces(text: str) -> Iterable[tuple[int, str]]:
-    """``text`` in pieces that NER reads in bounded memory, cut where a word ends, with offsets."""
+def pieces(text: str) -> Iterable[tuple[int, str]]:
+    """``text`` in pieces of bounded length, cut where a word ends, each with its offset."""
     start = 0
     while len(text) - start > _NER_CHARS:
         cut = max(text.rfind(mark, start + 1, start + _NER_CHARS) for mark in ("\n", ". ", " "))

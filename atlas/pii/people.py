@@ -18,6 +18,7 @@ import yaml
 
 from atlas.pii.lexicon import LANGUAGES, fold, listed, ordinary, stopwords
 
+_LONGEST = 40
 _WORD = re.compile(r"[^\W\d_](?:[^\W\d_]|['\u2019\-](?=[^\W\d_]))*")
 _ENGLISH, _GERMAN, _NOUN = 1, 2, 1 << len(LANGUAGES)
 _ALL = (1 << len(LANGUAGES)) - 1
@@ -89,7 +90,7 @@ def _known(word: str) -> tuple[str, int, int]:
     if folded in _NOBODY:
         return folded, kinds & _GIVEN, common | _ALL
     common |= stopwords().get(folded, 0)
-    if not (kinds or common) and len(folded) > 4:
+    if not (kinds or common) and 4 < len(folded) <= _LONGEST:
         common = _mistyped(folded)
     return folded, kinds, common
 
@@ -116,7 +117,10 @@ def words(text: str) -> list[Word]:
     """The words of ``text``, in order."""
     found = []
     for match in _WORD.finditer(text):
-        start, word = match.start(), match.group()
+        start, end = match.span()
+        if end - start > _LONGEST:
+            continue  # no word of any language
+        word = text[start:end]
         if word[1:2] in ("'", "\u2019") and word[0].islower() and word[2:3].isupper():
             start, word = start + 2, word[2:]  # d'Anna, l'Alma
         if word[-2:-1] in ("'", "\u2019") and word[-1] in "sS":

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from presidio_analyzer import RecognizerResult
 
 from atlas.pii import people
-from atlas.pii.engine import Engine
+from atlas.pii.engine import Engine, pieces
 from atlas.pii.folding import fold
 from atlas.pii.links import parameters
 from atlas.pii.national import ENTITIES, Identifiers
@@ -68,10 +68,12 @@ Spans = tuple[Span, ...]
 
 
 class _Asked(NamedTuple):
-    """A text that the model may have to read: its place, words, language, and the words that could
-    be names."""
+    """What the model may have to read: a piece of the text at a place, the piece's offset in it,
+    its words and language, and those of them that could be names."""
 
     place: int
+    offset: int
+    text: str
     words: list[people.Word]
     tongue: int
     unknown: list[people.Word]
@@ -140,27 +142,32 @@ class Finder:
         for index in indices:
             if not prose[index]:
                 continue
-            text = texts[index]
-            words = people.words(text)
-            tongue = people.languages(words)
-            persons = people.people(text, words, tongue)
-            found[index] += [
-                Span(person.start, person.end, "PERSON", person.score, "words")
-                for person in persons
+            # In pieces: what is done with the words of one grows with their number squared.
+            for offset, text in pieces(texts[index]):
+                words = people.words(text)
+                tongue = people.languages(words)
+                persons = people.people(text, words, tongue)
+                found[index] += [
+                    Span(
+                        person.start + offset, person.end + offset, "PERSON", person.score, "words"
+                    )
+                    for person in persons
+                ]
+                # A model that does not know the language takes its nouns for names.
+                if tongue & self._engine.tongue:
+                    unknown = people.unexplained(words, persons)
+                    asked.append(_Asked(index, offset, text, words, tongue, unknown))
+        for each, results in self._read(asked):
+            found[each.place] += [
+                span._replace(start=span.start + each.offset, end=span.end + each.offset)
+                for span in _named(each.text, each.words, results, each.tongue)
             ]
-            # A model that does not know the language takes its nouns for names.
-            if tongue & self._engine.tongue:
-                asked.append(_Asked(index, words, tongue, people.unexplained(words, persons)))
-        for each, results in self._read(texts, asked):
-            found[each.place] += _named(texts[each.place], each.words, results, each.tongue)
         return {
             index: _settle(spans, dwells=_DWELLS.search(texts[index]) is not None)
             for index, spans in found.items()
         }
 
-    def _read(
-        self, texts: Sequence[str], asked: Sequence[_Asked]
-    ) -> Iterator[tuple[_Asked, list[RecognizerResult]]]:
+    def _read(self, asked: Sequence[_Asked]) -> Iterator[tuple[_Asked, list[RecognizerResult]]]:
         """What the model says of the sentences with words that could be names.
 
         A word that stands in many of the texts, and that nobody is called, is no reason to read:
@@ -173,8 +180,8 @@ class Finder:
         jobs: dict[str, list[tuple[_Asked, int]]] = {}
         for each in asked:
             telling = [w for w in each.unknown if w.kinds or counts[w.folded] < most]
-            for start, end in _sentences(texts[each.place], telling):
-                jobs.setdefault(texts[each.place][start:end], []).append((each, start))
+            for start, end in _sentences(each.text, telling):
+                jobs.setdefault(each.text[start:end], []).append((each, start))
         for places, results in zip(
             jobs.values(), self._engine.read(list(jobs)) if jobs else [], strict=True
         ):

@@ -84,3 +84,8 @@ def test_a_city_is_known_without_its_accents() -> None:
     assert people.place("München")
     assert people.place("Munchen")
     assert not people.place("Lampe")
+
+
+def test_a_run_of_letters_without_an_end_is_no_word() -> None:
+    """Each of its letters costs the same, however many there are."""
+    assert people.words("y" * 100_000 + " Anna") == people.words(" " * 100_000 + " Anna")
