@@ -356,7 +356,6 @@ def synced(api: Any, engine: sa.Engine) -> Callable[[str], int]:
                 ("chart", tables.table),
                 ("navigate", tables.table),
             ):
-                cur.execute(f"CREATE SCHEMA IF NOT EXISTS {schema_name}")
                 cur.execute(f"CREATE TABLE {schema_name}.{table} (id integer)")
             cur.execute(f"CREATE TABLE pipeline.{staging.name(stream)} (id integer)")
             conn.execute(
@@ -368,9 +367,9 @@ def synced(api: Any, engine: sa.Engine) -> Callable[[str], int]:
 
     yield make  # type: ignore[misc] - a fixture with an end
     with engine.begin() as conn:
-        conn.execute(sa.text("DROP SCHEMA IF EXISTS explore, chart, navigate CASCADE"))
-        for stream in staging.left(cursor(conn)):
-            staging.drop(cursor(conn), stream)
+        # The tables alone: the schemas are the migrations', and other modules need them.
+        for table in sorted(_tables(engine)):
+            conn.execute(sa.text(f"DROP TABLE {table} CASCADE"))
 
 
 def _tables(engine: sa.Engine) -> set[str]:
