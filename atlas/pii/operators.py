@@ -9,7 +9,6 @@ has one (a telephone number's groups, all digits gone), and of all else not even
 from __future__ import annotations
 
 import functools
-import hmac
 import re
 
 from presidio_anonymizer.operators import Mask, Redact, Replace
@@ -18,12 +17,12 @@ from atlas.errors import TerminalError
 from atlas.model.personal import Operator
 from atlas.pii.generalising import Kind, generalised
 from atlas.pii.sealing import Sealing
+from atlas.pii.tokens import Tokens
 
 MASKED = "***"
 TEXTUAL = frozenset({Operator.TOKENIZE, Operator.ENCRYPT})
 """Operators that make a text of whatever it was."""
 
-_LABEL = b"atlas/pii/tokenize/v1"
 _EMAIL = "***@***"
 _IPV4 = "***.***.***.***"
 _MASK, _REDACT, _REPLACE = Mask(), Redact(), Replace()
@@ -52,12 +51,12 @@ class Operators:
     """
 
     def __init__(self, secret: bytes, sealing: Sealing | None = None) -> None:
-        self._key = hmac.digest(secret, _LABEL, "sha256")
+        self._tokens = Tokens(secret)
         self._sealing = sealing
 
     def token(self, text: str) -> str:
-        """``tok_`` and 128 bits of HMAC-SHA256, as hexadecimal digits."""
-        return "tok_" + hmac.digest(self._key, text.encode(), "sha256")[:16].hex()
+        """See :meth:`atlas.pii.tokens.Tokens.token`."""
+        return self._tokens.token(text)
 
     def textual(self, operator: Operator, text: str) -> str:
         """The text that one of :data:`TEXTUAL` makes of anything.

@@ -1,7 +1,5 @@
-"""What operator ``tokenize`` calls a value, without what the other operators need to be imported.
-
-A test holds this against :meth:`atlas.pii.operators.Operators.token`.
-"""
+"""What operator ``tokenize`` calls a value; apart from the others, for these need Presidio, which the
+web does not load."""
 
 from __future__ import annotations
 
