@@ -1,5 +1,7 @@
-"""What operator ``tokenize`` calls a value; apart from the others, for these need Presidio, which the
-web does not load."""
+"""What operator ``tokenize`` calls a value.
+
+Apart from the other operators: they need Presidio, which the web does not load.
+"""
 
 from __future__ import annotations
 
