@@ -130,14 +130,22 @@ def fail_unexplored(conn: sa.Connection, run_id: str, error: str) -> None:
 def cancel_run(conn: sa.Connection, run_id: str) -> tuple[Status | None, list[Claim]]:
     """End an active run, its unfinished streams and their stages as cancelled.
 
-    A stage that ends locks its own row, then its stream's, then the run's, and so does this; one
-    that commits in its midst may have locked its stream's first, and then one of the two is ended
-    as a deadlock and has to try again.
+    Streams are locked first, while nothing else is held: a stage that commits in its midst has
+    locked its stream's row, then its own. One that ends locks them the other way round, and this
+    yields to it.
 
     Returns:
         The status with which the run had ended already (then nothing is written), else None; and
         the claims of the stages that were running, so that their end can be told.
+
+    Raises:
+        sqlalchemy.exc.OperationalError: with SQLSTATE 55P03, a stage that ends is in the way; to
+            be tried again in a new transaction.
     """
+    of_run = sa.select(run_stream.c.id).where(run_stream.c.run_id == run_id)
+    conn.execute(of_run.order_by(run_stream.c.id).with_for_update())
+    # Shorter than PostgreSQL's deadlock_timeout, so that of the two it is never the stage.
+    conn.execute(sa.text("SET LOCAL lock_timeout = '300ms'"))
     stages = conn.execute(
         sa.select(stage_run.c.id, stage_run.c.status)
         .where(stage_run.c.run_id == run_id)
@@ -175,9 +183,7 @@ def cancel_run(conn: sa.Connection, run_id: str) -> tuple[Status | None, list[Cl
         .where(run.c.id == run_id)
         .values(status=Status.CANCELLED.value, finished_at=now)
     )
-    streams = list(
-        conn.execute(sa.select(run_stream.c.id).where(run_stream.c.run_id == run_id)).scalars()
-    )
+    streams = list(conn.execute(of_run).scalars())
     conn.execute(scan_part.delete().where(scan_part.c.run_stream_id.in_(streams)))
     mine = sa.or_(
         sa.and_(outbox.c.kind == "run", outbox.c.ref == run_id),

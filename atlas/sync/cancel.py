@@ -17,7 +17,7 @@ from atlas.stages.work import cancelled, drop_staging
 
 log = logging.getLogger(__name__)
 
-_ATTEMPTS = 5
+_ATTEMPTS = 100
 
 
 def cancel(engine: sa.Engine, settings: Settings, run_id: str) -> None:
@@ -42,8 +42,9 @@ def cancel(engine: sa.Engine, settings: Settings, run_id: str) -> None:
                     cancelled(conn, settings, run_id, stages)
                 break
             except DBAPIError as error:
-                # A worker that commits locks in another order, and one of the two has to yield.
-                if getattr(error.orig, "pgcode", None) != "40P01" or attempt == _ATTEMPTS:
+                # A worker that commits locks in another order, and this one yields.
+                code = getattr(error.orig, "pgcode", None)
+                if code not in ("40P01", "55P03") or attempt == _ATTEMPTS:
                     raise
         log.info("run %s: cancelled", run_id)
         try:

@@ -142,6 +142,8 @@ def test_cancel_meets_a_commit_of_the_holder(
 
     def commit() -> None:
         with claims.transaction(engine, holder) as conn:
+            # Were there a deadlock, this would be the one to end by it.
+            conn.execute(sa.text("SET LOCAL deadlock_timeout = '1ms'"))
             write(conn)
             wrote.set()
             wait_until_blocked(engine)  # cancel waits for the stream's row
@@ -155,6 +157,36 @@ def test_cancel_meets_a_commit_of_the_holder(
     assert committed is None or isinstance(committed, LostClaim), committed
     with engine.connect() as conn:
         assert run_documents.document(conn, run_id)["status"] == "cancelled"
+
+
+def test_cancel_meets_a_stage_that_ends(
+    engine: sa.Engine, new_run: NewRun, settings: Settings
+) -> None:
+    """Who has checked its fence and goes on to its stream's row is never the one that yields."""
+    run_id = new_run()
+    (stream,) = add_streams(engine, run_id, "users")
+    holder = claims.claim(engine, Stage.PII, run_stream_id=stream, holder="x", lease=60)
+    assert isinstance(holder, Claim)
+    checked = threading.Event()
+
+    def end() -> None:
+        with claims.transaction(engine, holder) as conn:
+            # Ended by a deadlock before cancel's default of a second is.
+            conn.execute(sa.text("SET LOCAL deadlock_timeout = '800ms'"))
+            claims.guard(conn, holder)
+            checked.set()
+            wait_until_blocked(engine)  # cancel has the stream's row and waits for the stage's
+            ends.finish(conn, holder, Status.FAILED, error="broken")
+
+    def stop() -> None:
+        checked.wait()
+        cancel.cancel(engine, settings, run_id)
+
+    ended, stopped = at_once(end, stop)
+    assert (ended, stopped) == (None, None)
+    with engine.connect() as conn:
+        (only,) = run_documents.document(conn, run_id)["streams"]
+    assert only["status"] == "failed"
 
 
 def test_cancel_meets_a_message_on_its_way(
