@@ -28,6 +28,14 @@ class NotFound(UsageError):
     """The named thing does not exist."""
 
 
+class NotAllowed(AtlasError):
+    """Whoever asks may not have this done; a key of role ``role`` may."""
+
+    def __init__(self, role: str, what: str) -> None:
+        super().__init__(f"{what}, which needs a key of role {role}")
+        self.role = role
+
+
 class Conflict(AtlasError):
     """The request is right but cannot be taken now (an active run, a name in use)."""
 

@@ -6,8 +6,9 @@ every user of the machine.
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -111,30 +112,34 @@ def export(
         raise UsageError("say --output FILE, or --json to have it on standard output")
     asked = _request(file, contains, connection, columns)
     # Before anything is read: whoever cannot write it shall not be said to have had it.
-    target = None if output is None else _private(output)
-    try:
+    with contextlib.nullcontext() if output is None else _private(output) as opened:
         found = subjects.export(engine(), settings(), asked, actor=who())
         text = msgspec.json.format(msgspec.json.encode(found), indent=2)
-    except BaseException:
-        if target is not None and output is not None:
-            os.close(target)
-            output.unlink()
-        raise
-    if target is not None:
-        with os.fdopen(target, "wb") as opened:
+        if opened is not None:
             opened.write(text + b"\n")
+    if output is not None:
         note(f"{sum(found['total'].values())} rows are written to {output}")
     if as_json:
         click.echo(text.decode())
 
 
-def _private(path: Path) -> int:
+@contextlib.contextmanager
+def _private(path: Path) -> Iterator[IO[bytes]]:
+    """A new file, for its owner only; gone again unless all of it is written."""
     try:
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        opened = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
     except FileExistsError as error:
         raise UsageError(f"{path} is there already: name another file") from error
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}") from error
+    try:
+        with opened:
+            yield opened
+    except BaseException as error:
+        path.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise UsageError(f"{path} cannot be written: {error.strerror}") from error
+        raise
 
 
 @click.command()

@@ -533,21 +533,25 @@ class Subject:
         row = self.cur.fetchone()
         return 0 if row is None else int(row[0])
 
-    def erase(self) -> list[tuple[int, str]]:
-        """Delete the person's rows in all layers; returns id and run of each raw one."""
+    def erase(self) -> tuple[dict[str, int], list[tuple[int, str]]]:
+        """Delete the person's rows in all layers; returns how many there were of each, and id and
+        run of each raw one."""
+        rows = dict.fromkeys(LAYERS, 0)
         for layer in self._typed_layers():
-            self._delete(layer)
+            rows[layer.name] = self._delete(layer)
         if "explore" not in self.layers:
-            return []
-        self._delete(self.layers["explore"], SQL(" RETURNING x._atlas_id, x._atlas_run_id::text"))
-        return [(int(number), str(run)) for number, run in self.cur.fetchall()]
+            return rows, []
+        raw = self.layers["explore"]
+        rows["explore"] = self._delete(raw, SQL(" RETURNING x._atlas_id, x._atlas_run_id::text"))
+        return rows, [(int(number), str(run)) for number, run in self.cur.fetchall()]
 
-    def _delete(self, layer: _Layer, returning: Composable = SQL("")) -> None:  # noqa: B008
+    def _delete(self, layer: _Layer, returning: Composable = SQL("")) -> int:  # noqa: B008
         self.cur.execute(
             SQL("DELETE FROM {} x USING {} f WHERE f.id = {}{}").format(
                 layer.table, layer.found, layer.number, returning
             )
         )
+        return self.cur.rowcount
 
 
 def _in_calls(arguments: Sequence[Composable]) -> list[Sequence[Composable]]:

@@ -162,6 +162,17 @@ def active_of_name(conn: sa.Connection, connection: str) -> str | None:
     ).scalar()
 
 
+def seen(conn: sa.Connection, connection: str) -> tuple[int, int]:
+    """How many runs a connection of this name has had, and how often any of them was retried: the
+    same as before, and none active then or now, means that none has written since."""
+    runs, retries = conn.execute(
+        sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(run.c.retries), 0)).where(
+            run.c.connection == connection
+        )
+    ).one()
+    return int(runs), int(retries)
+
+
 def add_streams(
     conn: sa.Connection,
     run_id: str,

@@ -183,6 +183,16 @@ def asked(document: Mapping[str, Any] | None) -> str:
     return str(document.get("policy", BUILT_IN.name))
 
 
+def kept(document: Mapping[str, Any] | None) -> set[str]:
+    """The entity types and columns that a connection's ``pii`` block itself leaves as they are."""
+    return {
+        f"{what} {name}"
+        for what, part in (("entity type", "entities"), ("column", "columns"))
+        for name, operator in ((document or {}).get(part) or {}).items()
+        if operator == Operator.KEEP
+    }
+
+
 def named(name: str, document: Mapping[str, Any] | None) -> Policy:
     """The policy of that name: ``{"entities": {…}, "columns": {…}}``, each part optional, over the
     built-in one.

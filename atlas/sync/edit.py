@@ -15,25 +15,32 @@ from atlas.connectors import catalog, runner
 from atlas.connectors.config import validate
 from atlas.connectors.install import present
 from atlas.connectors.masking import literal, masked, unmasked, within_roots
-from atlas.errors import ActiveRun, NotFound, NotInstalled, UsageError
+from atlas.errors import ActiveRun, NotAllowed, NotFound, NotInstalled, UsageError
 from atlas.layers import removal, staging
 from atlas.ledger import connections, runs
 from atlas.ledger.connections import Stored
 from atlas.ledger.database import classified, cursor
 from atlas.model.connection import Connection
+from atlas.pii.policy import kept
 from atlas.settings import Settings, secret_key
 from atlas.sync import connections_file, policies
 
 
-def create(conn: sa.Connection, settings: Settings, document: Mapping[str, Any]) -> None:
+def create(
+    conn: sa.Connection, settings: Settings, document: Mapping[str, Any], *, may_unmask: bool
+) -> None:
     """Make the connection of ``document`` (:func:`connections_file.from_document`).
+
+    Args:
+        may_unmask: whether its own operators may be ``keep``.
 
     Raises:
         UsageError: something in it is wrong. NotInstalled: its connector is not.
-        Conflict: its name is in use.
+        NotAllowed: it would keep what its policy masks. Conflict: its name is in use.
     """
     literal(document.get("config") or {})
     connection = connections_file.from_document(document)
+    _see_what_it_keeps(None, connection, may_unmask)
     _check(settings, connection)
     policies.hold(conn, connection.pii)
     connections.create(conn, secret_key(settings), connection)
@@ -46,6 +53,7 @@ def change(
     changes: Mapping[str, Any],
     *,
     actor: str,
+    may_unmask: bool,
     reset_state: bool = False,
 ) -> None:
     """Give the connection other values for what ``changes`` names. In its config a mask stands for
@@ -53,11 +61,13 @@ def change(
 
     Args:
         actor: who does it, such as ``api: nightly``.
+        may_unmask: whether its own operators may become ``keep``.
         reset_state: forget the state of streams that are to have another cursor or key.
 
     Raises:
         NotFound: there is no such connection. UsageError: something in the changes is wrong, or a
             stream could not go on from its state. NotInstalled: its connector is not.
+        NotAllowed: it would keep what its policy masks.
         ActiveRun: it is to have another connector while it is being synced.
     """
     secret = secret_key(settings)
@@ -77,6 +87,7 @@ def change(
     else:
         literal(wanted["config"] or {})
     after = connections_file.changed(before, wanted)
+    _see_what_it_keeps(before, after, may_unmask)
     if "config" in wanted or "version" in wanted:
         if after.connector is None:
             raise UsageError(
@@ -138,6 +149,13 @@ def delete(engine: sa.Engine, name: str, *, drop_data: bool = False) -> list[str
             return []
         connections.forget_runs(conn, name)
         return removal.drop(cur, name)
+
+
+def _see_what_it_keeps(before: Connection | None, after: Connection, may_unmask: bool) -> None:
+    """See that whoever only configures does not unmask, as the policy's own makers may."""
+    new = kept(after.pii) - kept(before.pii if before else None)
+    if new and not may_unmask:
+        raise NotAllowed("privacy", f"pii: {min(new)} would be kept as it is")
 
 
 def _check(settings: Settings, connection: Connection) -> None:

@@ -366,16 +366,21 @@ def _erase_in(
         if not erasures.take(conn, number, connection, key):
             return
         _idle(conn, connection)
+        known = _secrets(conn, settings)
+        seen, subject = runs.seen(conn, connection), None
+        # A search may take minutes, and whoever wants to sync meanwhile shall not wait for it.
+        if (connection, key) in erasures.streams(conn, connection):
+            subject = _subject(conn, known, asked, connection, key)[0]
         with contextlib.suppress(NotFound):  # a connection that was deleted has no runs any more
             connections.lock(conn, connection)
         _idle(conn, connection)
-        known = _secrets(conn, settings)
-        rows: dict[str, int] = dict.fromkeys(LAYERS, 0)
+        rows = dict.fromkeys(LAYERS, 0)
         # The tables may have been dropped meanwhile.
-        if (connection, key) in erasures.streams(conn, connection):
-            subject, rows = _subject(conn, known, asked, connection, key)
+        if subject is not None and (connection, key) in erasures.streams(conn, connection):
+            if runs.seen(conn, connection) != seen:
+                subject = _subject(conn, known, asked, connection, key)[0]
             subject.remember(number)
-            _forget(conn, connection, key, subject)
+            rows = _forget(conn, connection, key, subject)
         erasures.done(conn, number, connection, key, rows)
         audit.put(
             conn,
@@ -386,15 +391,20 @@ def _erase_in(
         )
 
 
-def _forget(conn: sa.Connection, connection: str, key: StreamKey, subject: Subject) -> None:
-    """Delete the rows, and have all that counts them count what is left."""
+def _forget(
+    conn: sa.Connection, connection: str, key: StreamKey, subject: Subject
+) -> dict[str, int]:
+    """Delete the rows, and have all that counts them count what is left; returns how many there
+    were in each layer."""
     run_streams = erasures.run_streams(conn, connection, key)
     # Under the lock of their runs nobody drops their staging tables.
     runs.lock_runs_of(conn, sorted(set(staging.left(cursor(conn))) & set(run_streams)))
     for run_stream_id in sorted(set(staging.left(cursor(conn))) & set(run_streams)):
         erasures.discount_carried(conn, run_stream_id, subject.withdraw(run_stream_id))
     erasures.forget_parts(conn, run_streams)
-    erasures.discount(conn, key, subject.erase())
+    rows, gone = subject.erase()
+    erasures.discount(conn, key, gone)
+    return rows
 
 
 def _idle(conn: sa.Connection, connection: str) -> None:

@@ -21,6 +21,7 @@ from atlas.errors import (
     ActiveRun,
     AtlasError,
     Conflict,
+    NotAllowed,
     NotFound,
     NotInstalled,
     RunEnded,
@@ -145,6 +146,13 @@ _KINDS = (
 )
 KINDS = {kind.slug: kind for kind in _KINDS}
 
+_PLAIN: tuple[tuple[type[Exception], str], ...] = (
+    (KeyReused, "idempotency-key-reused"),
+    (NotFound, "not-found"),
+    (NotInstalled, "not-installed"),
+    (Conflict, "conflict"),  # after those that are one, too
+)
+
 _BY_STATUS = {
     400: "malformed-request",
     404: "not-found",
@@ -215,21 +223,17 @@ def _problem(error: Exception) -> Problem:
         case RunEnded():
             more = {"run_id": error.run_id, "run_status": error.status}
             return Problem("run-ended", str(error), more)
-        case KeyReused():
-            return Problem("idempotency-key-reused", str(error))
         case TooMany():
             return Problem(
                 "too-many-operations", str(error), headers={"Retry-After": str(RETRY_AFTER)}
             )
-        case NotFound():
-            return Problem("not-found", str(error))
+        case KeyReused() | NotFound() | NotInstalled() | Conflict():
+            return Problem(next(s for kind, s in _PLAIN if isinstance(error, kind)), str(error))
         case UsageError():
             reading = request.method in {"GET", "HEAD"}
             return Problem("invalid-parameter" if reading else "invalid-request", str(error))
-        case NotInstalled():
-            return Problem("not-installed", str(error))
-        case Conflict():
-            return Problem("conflict", str(error))
+        case NotAllowed():
+            return Problem("forbidden", str(error), {"required_role": error.role})
         case WrongSecretKey():
             log.error("%s", error)  # the operator's business, and no waiting mends it
         case TransientError():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import resource
 import stat
 import subprocess
 import sys
@@ -38,7 +39,9 @@ def run(database_url: str, tmp_path: Path) -> Run:
         row = b'{"id": 12345678901234567890.25, "mails": ["jane.roe@example.org"]}'
         explore.RawWriter(cur, RUN_ID).write(tables, [(row, 1), (row, 2), (b"{}", 3)])
 
-    def command(*args: str, whom: str = f"\n {JANE}\n") -> subprocess.CompletedProcess[str]:
+    def command(
+        *args: str, whom: str = f"\n {JANE}\n", largest: int = -1
+    ) -> subprocess.CompletedProcess[str]:
         kept = {k: v for k, v in os.environ.items() if not k.startswith("ATLAS_")}
         given = {
             "ATLAS_HOME": str(tmp_path),
@@ -52,6 +55,7 @@ def run(database_url: str, tmp_path: Path) -> Run:
             capture_output=True,
             text=True,
             timeout=120,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (largest, -1)),
         )
 
     return command
@@ -67,6 +71,10 @@ def test_find_export_erase_and_the_log_of_it(run: Run, tmp_path: Path) -> None:
     assert file.read_text().count("12345678901234567890.25") == 2
     assert JANE in run("pii", "export", "--json").stdout
     refused(run("pii", "export", "--output", str(file)), 2, "is there already")
+    other = tmp_path / "other.json"
+    full = run("pii", "export", "--output", str(other), largest=10)
+    refused(full, 2, "other.json cannot be written")
+    assert not other.exists()
     refused(run("pii", "export"), 2, "--output", "--json")
 
     dry = run("pii", "erase", "--dry-run", "--json")

@@ -560,6 +560,28 @@ def test_a_run_that_begins_meanwhile_is_waited_for(
     assert shop.value("SELECT count(*) FROM pipeline.erasure WHERE finished_at IS NULL") == 0
 
 
+def test_who_syncs_while_an_erasure_searches_need_not_wait(
+    shop: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run has ended before the erasure writes, and what it brought goes too."""
+    sync(shop)
+    real, searches = subjects.Subject.search, []
+
+    def slow(*arguments: Any) -> dict[str, int]:
+        found = real(*arguments)
+        searches.append(found["explore"])
+        if len(searches) == 2:  # the first one counts; the second is the erasure's own
+            shop.rows["users"].append(person(20, 20, email=JANE))
+            sync(shop)
+        return found
+
+    monkeypatch.setattr(subjects.Subject, "search", slow)
+    told = erase(shop, JANE)
+    assert searches == [1, 1, 2]
+    assert told["total"] == {"explore": 2, "chart": 2, "quarantine": 0, "navigate": 2}
+    assert everywhere(shop, JANE) == []
+
+
 def test_to_ask_again_goes_on_with_what_was_left(
     shop: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:

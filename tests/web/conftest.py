@@ -79,6 +79,15 @@ def _forget() -> None:
     sys.modules.pop("celeryconfig", None)
 
 
+def data_tables(conn: sa.Connection) -> set[str]:
+    """The tables of the layers, and of runs at work."""
+    query = (
+        "SELECT schemaname || '.' || tablename FROM pg_tables"
+        " WHERE schemaname IN ('explore', 'chart', 'navigate') OR tablename LIKE 'staging_%'"
+    )
+    return set(conn.execute(sa.text(query)).scalars())
+
+
 @pytest.fixture
 def engine(settings: Settings) -> Iterator[sa.Engine]:
     """An engine on the emptied ledger, in UTC."""
@@ -86,6 +95,9 @@ def engine(settings: Settings) -> Iterator[sa.Engine]:
         settings.database_url or "", connect_args={"options": "-c timezone=UTC"}
     )
     with engine.begin() as conn:
+        # The tables alone: the schemas are the migrations', and other modules need them.
+        for table in sorted(data_tables(conn)):
+            conn.execute(sa.text(f"DROP TABLE {table} CASCADE"))
         names = ", ".join(str(table) for table in metadata.sorted_tables)
         conn.execute(sa.text("SET LOCAL session_replication_role = replica"))  # audit only grows
         conn.execute(sa.text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))

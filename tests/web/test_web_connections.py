@@ -26,7 +26,7 @@ from atlas.sync import connections_file
 from atlas.web import source_models as models
 from tests.connectors import pretend
 from tests.ledger.conftest import wait_until_blocked
-from tests.web.conftest import SECRET
+from tests.web.conftest import SECRET, data_tables
 from tests.web.test_web_connectors import as_documented  # noqa: F401 - a fixture
 
 BASE = "/api/v1/connections"
@@ -365,20 +365,12 @@ def synced(api: Any, engine: sa.Engine) -> Callable[[str], int]:
             )
         return stream
 
-    yield make  # type: ignore[misc] - a fixture with an end
-    with engine.begin() as conn:
-        # The tables alone: the schemas are the migrations', and other modules need them.
-        for table in sorted(_tables(engine)):
-            conn.execute(sa.text(f"DROP TABLE {table} CASCADE"))
+    return make
 
 
 def _tables(engine: sa.Engine) -> set[str]:
-    query = (
-        "SELECT schemaname || '.' || tablename FROM pg_tables"
-        " WHERE schemaname IN ('explore', 'chart', 'navigate') OR tablename LIKE 'staging_%'"
-    )
     with engine.connect() as conn:
-        return set(conn.execute(sa.text(query)).scalars())
+        return data_tables(conn)
 
 
 def _counts(engine: sa.Engine) -> list[int]:
@@ -388,6 +380,28 @@ def _counts(engine: sa.Engine) -> list[int]:
             conn.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
             for table in tables
         ]
+
+
+@pytest.mark.parametrize(
+    ("pii", "told"),
+    [
+        ({"entities": {"PERSON": "keep"}}, "entity type PERSON"),
+        ({"columns": {"email": "keep", "phone": "mask"}}, "column email"),
+    ],
+)
+def test_only_privacy_may_keep_what_the_policy_masks(api: Any, pii: object, told: str) -> None:
+    refused = api.post(BASE, json={**SHOP, "pii": pii})
+    assert (refused.status_code, refused.json["required_role"]) == (403, "privacy")
+    assert told in refused.json["detail"]
+    assert api.get(f"{BASE}/shop").status_code == 404
+    masked = {"entities": {"PERSON": "tokenize"}, "columns": {"email": "redact"}}
+    assert api.post(BASE, json={**SHOP, "pii": masked}).status_code == 201
+    assert api.call("PATCH", f"{BASE}/shop", json={"pii": pii}).status_code == 403
+    assert api.get(f"{BASE}/shop").json["pii"] == masked
+    assert api.call("PATCH", f"{BASE}/shop", "privacy", json={"pii": pii}).status_code == 200
+    # What stands there already is nobody's news.
+    kept = api.call("PATCH", f"{BASE}/shop", json={"pii": pii, "schedule": {"every": "1h"}})
+    assert (kept.status_code, kept.json["pii"]) == (200, pii)
 
 
 SHOP_TABLES = ["chart.shop_users", "explore.shop_users_raw", "navigate.shop_users"]

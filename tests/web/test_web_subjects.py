@@ -31,7 +31,6 @@ def users(engine: sa.Engine, shop: str) -> str:
         runs.add_streams(conn, run_id, [(stream, True)], ORDER)
         cur = cursor(conn)
         tables = names.tables(cur, shop, USERS)
-        cur.execute("DROP TABLE IF EXISTS explore.shop_users_raw")
         explore.ensure(cur, tables)
         writer = explore.RawWriter(cur, run_id)
         rows = [

@@ -73,7 +73,7 @@ def create_connection(body: ConnectionRequest) -> Response:
     from atlas.sync import edit
 
     with transaction() as conn:
-        edit.create(conn, settings(), msgspec.to_builtins(body))
+        edit.create(conn, settings(), msgspec.to_builtins(body), may_unmask=g.key.may("privacy"))
         made = edit.describe(conn, settings(), body.name)
     return answer(made, 201, {"Location": f"/api/v1/connections/{body.name}"})
 
@@ -99,6 +99,7 @@ def change_connection(
             _known(name),
             msgspec.to_builtins(body),
             actor=f"api: {g.key.name}",
+            may_unmask=g.key.may("privacy"),
             reset_state=query.reset_state,
         )
         return answer(edit.describe(conn, settings(), name))
