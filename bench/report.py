@@ -129,7 +129,7 @@ def print_result(out: Console, result: Result) -> None:
         out.print(drawn)
     for limit in result.limits:
         mark = "[green]kept  [/]" if limit.kept else "[red]missed[/]"
-        aside = "" if limit.binding else " [dim](another size than the limit is meant for)[/]"
+        aside = "" if limit.binding else " [dim](another size or source than the limit is for)[/]"
         out.print(f"  {mark} {limit}{aside}", highlight=False)
     out.print()
 

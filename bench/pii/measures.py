@@ -18,6 +18,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 
 from bench.pii.model import (
     CHECKED,
@@ -33,6 +34,8 @@ from bench.pii.model import (
 
 Judged = tuple[Table, Outcome]
 _WORD = re.compile(r"\w{4,}")
+_SHOWN = 25
+"""Letters of a cell that are shown before and after what is wrong."""
 _MUST = frozenset({"EMAIL", "PHONE", "CARD", "IBAN", "NATIONAL_ID"})
 
 COLUMNS, SHAPES = "personal columns", "pattern entities anywhere"
@@ -143,6 +146,25 @@ def of_unit(table: Table, outcome: Outcome, unit: Unit) -> tuple[int, int, list[
     return leaked, over, list(dict.fromkeys(shapes))[:3]
 
 
+def wrong(table: Table, outcome: Outcome, unit: Unit) -> Iterator[tuple[str, str, str]]:
+    """Cells of a unit that were masked for nothing or of which something personal still stands:
+    which of the two, the cell around what is wrong, and what was made of it."""
+    rows = zip(
+        table.leaves[unit.key], table.pieces[unit.key], outcome.masked[unit.key], strict=True
+    )
+    for before, pieces, after in rows:
+        standing = [piece for piece in pieces if stands(piece.text, after)]
+        if standing:
+            found = standing[0]
+            around = (leaf for leaf in before if found.text in leaf)
+            yield f"missed {found.entity}", *_around(next(around), found.text)
+        elif before and not pieces and not unit.plain and before != after:
+            for one, other in zip_longest(before, after, fillvalue=""):
+                if one != other:
+                    yield "flagged", *_changed(one, other)
+                    break
+
+
 def sparse(table: Table, outcome: Outcome, unit: Unit) -> Sparse:
     """Score the one free-text column of a sparse table."""
     found = Sparse()
@@ -190,6 +212,18 @@ def shape(piece: Piece) -> str:
     text = re.sub(r"\d", "9", piece.text[:40])
     text = re.sub(r"[^\W\d_]", lambda letter: "X" if letter[0].isupper() else "x", text)
     return f"{piece.entity} {text!r}"
+
+
+def _around(text: str, piece: str) -> tuple[str, str]:
+    at = text.index(piece)
+    return text[max(at - _SHOWN, 0) : at + len(piece) + _SHOWN], piece
+
+
+def _changed(before: str, after: str) -> tuple[str, str]:
+    """Both from shortly before the first letter in which they differ."""
+    pairs = zip_longest(before, after)
+    at = max(next(at for at, (one, other) in enumerate(pairs) if one != other) - _SHOWN, 0)
+    return before[at : at + 3 * _SHOWN], after[at : at + 3 * _SHOWN]
 
 
 def _cells(table: Table, outcome: Outcome, unit: Unit) -> Iterator[tuple[str, bool, bool]]:
