@@ -17,12 +17,19 @@ HALVES: tuple[Half, Half] = ("dev", "held")
 
 
 @pytest.fixture(scope="module")
+def rare() -> dict[Half, dict[str, Table]]:
+    return {half: tables.sparse(half, 5, 0.01) for half in HALVES}
+
+
+@pytest.fixture(scope="module")
 def made() -> dict[Half, list[Table]]:
     return {half: tables.build(half, 5, 40) for half in HALVES}
 
 
-def test_every_personal_piece_stands_in_its_cell(made: dict[Half, list[Table]]) -> None:
-    sparse = (tables.sparse(half, 5, 0.02).values() for half in HALVES)
+def test_every_personal_piece_stands_in_its_cell(
+    made: dict[Half, list[Table]], rare: dict[Half, dict[str, Table]]
+) -> None:
+    sparse = (texts.values() for texts in rare.values())
     count = 0
     for table in chain(*made.values(), *sparse):
         for key, found in table.pieces.items():
@@ -47,14 +54,14 @@ def test_no_slot_is_left_open(made: dict[Half, list[Table]]) -> None:
 
 
 def test_the_same_seed_gives_the_same_and_another_one_other_tables(
-    made: dict[Half, list[Table]],
+    rare: dict[Half, dict[str, Table]],
 ) -> None:
     for half in HALVES:
-        again, other = tables.build(half, 5, 40), tables.build(half, 6, 40)
-        assert [one.cells for one in again] == [one.cells for one in made[half]]
-        assert all(a.cells != b.cells for a, b in zip(again, other, strict=True))
-    one, two = (tables.sparse("dev", 5, 0.01) for _ in range(2))
-    assert [table.cells for table in one.values()] == [table.cells for table in two.values()]
+        one, again, other = (tables.build(half, seed, 10) for seed in (5, 5, 6))
+        assert [table.cells for table in again] == [table.cells for table in one]
+        assert all(a.cells != b.cells for a, b in zip(one, other, strict=True))
+    again = [*tables.sparse("dev", 5, 0.01).values()]
+    assert [table.cells for table in again] == [table.cells for table in rare["dev"].values()]
 
 
 def test_the_halves_share_no_table_column_or_sentence(made: dict[Half, list[Table]]) -> None:
@@ -77,9 +84,11 @@ def test_there_are_enough_tables_columns_and_entities(made: dict[Half, list[Tabl
         assert max(len(cell) for cell in cells if cell) > 50_000
 
 
-def test_as_many_sparse_cells_are_personal_as_their_rate_says() -> None:
+def test_as_many_sparse_cells_are_personal_as_their_rate_says(
+    rare: dict[Half, dict[str, Table]],
+) -> None:
     for name, one_in in (("1 %", 100), ("0.1 %", 1_000), ("0.02 %", 5_000)):
-        table = tables.sparse("held", 5, 0.1)[name]
+        table = rare["held"][name]
         pieces = table.pieces["body", ""]
         assert sum(map(bool, pieces)) == table.rows // one_in
 
