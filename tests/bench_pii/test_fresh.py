@@ -69,6 +69,8 @@ def test_the_halves_share_no_table_column_or_sentence(made: dict[Half, list[Tabl
     assert not {table.name for table in dev} & {table.name for table in held}
     columns = [{column for table in half for column in table.cells} for half in (dev, held)]
     assert not columns[0] & columns[1]
+    for name in ("us.last", "de.first", "it.street", "pl.city"):
+        assert not set(lists.words("dev", name)) & set(lists.words("held", name))
     shared = lists.sentences("dev") & lists.sentences("held")
     assert not [one for one in shared if lists.SLOT.sub("", one)]
 
