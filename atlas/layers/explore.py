@@ -175,50 +175,72 @@ class RawWriter:
             yield b"\n"
 
 
-def cut(
-    cur: extensions.cursor,
-    tables: Tables,
-    run_id: str,
-    segment: Segment,
-    rows: int,
-    *,
-    first: int | None = None,
-) -> list[Segment]:
-    """Cut a range of a run's rows into pieces of at most ``rows`` rows and about
-    :data:`BATCH_BYTES`, in order.
+def piece(
+    cur: extensions.cursor, tables: Tables, run_id: str, within: Segment, rows: int
+) -> tuple[Segment | None, bool]:
+    """The first ``rows`` rows of a range of a run's rows, or fewer where they come to about
+    :data:`BATCH_BYTES` before.
 
-    Args:
-        first: most rows of the first piece; as all others if it is left out.
+    Returns:
+        The piece, None where there are no rows; and whether it is full: what may still come to the
+        end of the range is no part of it.
+    """
+    cur.execute(
+        SQL(
+            "WITH r AS (SELECT _atlas_id, row_number() OVER w AS n,"
+            " sum(pg_column_size(data)) OVER w AS size FROM {table}"
+            " WHERE _atlas_id BETWEEN {first} AND {last} AND _atlas_run_id = {run}::uuid"
+            " WINDOW w AS (ORDER BY _atlas_id ROWS UNBOUNDED PRECEDING)"
+            " ORDER BY _atlas_id LIMIT {rows})"
+            " SELECT min(_atlas_id) FILTER (WHERE fits), max(_atlas_id) FILTER (WHERE fits),"
+            " count(*) FILTER (WHERE fits), count(*)"
+            " FROM (SELECT _atlas_id, size <= {size} OR n = 1 AS fits FROM r) s"
+        ).format(
+            rows=Literal(rows),
+            size=Literal(BATCH_BYTES),
+            table=Identifier("explore", tables.raw),
+            first=Literal(within.first_id),
+            last=Literal(within.last_id),
+            run=Literal(run_id),
+        )
+    )
+    ((first, last, count, looked_at),) = cur.fetchall()
+    if not count:
+        return None, False
+    return Segment(first, last, count), count == rows or count < looked_at
+
+
+def cut(
+    cur: extensions.cursor, tables: Tables, run_id: str, segment: Segment, rows: int
+) -> list[Segment]:
+    """Cut a range of a run's rows into pieces (:func:`piece`) of at most ``rows`` rows, in order.
 
     Raises:
         TerminalError: the rows are not all there (any more).
     """
-    cur.execute(
-        SQL(
-            "SELECT min(_atlas_id), max(_atlas_id), count(*) FROM ("
-            " SELECT _atlas_id, (row_number() OVER w - 1 + {shift}) / {rows} AS by_rows,"
-            " sum(pg_column_size(data)) OVER w / {size} AS by_size"
-            " FROM {table} WHERE _atlas_id BETWEEN {first} AND {last}"
-            " AND _atlas_run_id = {run}::uuid WINDOW w AS (ORDER BY _atlas_id)) s"
-            " GROUP BY by_rows, by_size ORDER BY 1"
-        ).format(
-            rows=Literal(rows),
-            shift=Literal(0 if first is None else max(rows - first, 0)),
-            size=Literal(BATCH_BYTES),
-            table=Identifier("explore", tables.raw),
-            first=Literal(segment.first_id),
-            last=Literal(segment.last_id),
-            run=Literal(run_id),
-        )
-    )
-    pieces = [Segment(*row) for row in cur.fetchall()]
-    found = sum(piece.rows for piece in pieces)
-    if found != segment.rows:
+    pieces: list[Segment] = []
+    rest = segment
+    while rest.first_id <= rest.last_id:
+        found, _ = piece(cur, tables, run_id, rest, rows)
+        if found is None:
+            break
+        pieces.append(found)
+        rest = Segment(found.last_id + 1, segment.last_id, rest.rows - found.rows)
+    all_there(tables, segment.rows, sum(found.rows for found in pieces))
+    return pieces
+
+
+def all_there(tables: Tables, rows: int, found: int) -> None:
+    """See that the rows of a run that were read are found.
+
+    Raises:
+        TerminalError: they are not all there (any more).
+    """
+    if found != rows:
         raise TerminalError(
-            f"stream {tables.key}: {segment.rows} rows were read and {found} are there; "
+            f"stream {tables.key}: {rows} rows were read and {found} are there; "
             f"explore.{tables.raw} was changed while the run went on: sync again"
         )
-    return pieces
 
 
 def read(
@@ -233,6 +255,9 @@ def read(
     It has ``_atlas_id`` (int64) and each of ``columns`` under its name as texts: a string as it
     is, a column of type jsonb as JSON text, everything else as its JSON text; a JSON null and an
     absent property are null.
+
+    Raises:
+        TerminalError: the rows are not all there (any more).
     """
     extraction = Extraction(columns)
     values: list[Composable] = [SQL("r._atlas_id")]
@@ -253,6 +278,7 @@ def read(
     )
     buffer = io.BytesIO()
     cur.copy_expert(query, buffer, size=1 << 16)
+    all_there(tables, piece.rows, cur.rowcount)
     return _parse(buffer, names, kinds)
 
 

@@ -226,6 +226,21 @@ def lock_parked(conn: sa.Connection, run_stream_id: int) -> int | None:
     ).scalar()
 
 
+def lock_unended(conn: sa.Connection, run_stream_id: int, stage: Stage) -> tuple[int, bool] | None:
+    """Lock a stage of a stream that has not ended: its id, and whether it is parked; None when it
+    has."""
+    row = conn.execute(
+        sa.select(stage_run.c.id, stage_run.c.parked)
+        .where(
+            stage_run.c.run_stream_id == run_stream_id,
+            stage_run.c.stage == stage.value,
+            stage_run.c.status.in_((Status.QUEUED.value, Status.RUNNING.value)),
+        )
+        .with_for_update()
+    ).one_or_none()
+    return None if row is None else (row.id, row.parked)
+
+
 def held(engine: sa.Engine, claim: Claim) -> bool:
     """Whether the claim still holds."""
     with engine.connect() as conn:

@@ -58,7 +58,8 @@ def finish(
 
 
 def end_stream(conn: sa.Connection, run_stream_id: int, status: Status, error: str | None) -> None:
-    """End a stream; stages that it had not begun are cancelled where it did not succeed."""
+    """End a stream; stages that it had not begun are cancelled where it did not succeed, and parts
+    that were studied ahead are forgotten."""
     conn.execute(
         run_stream.update()
         .where(run_stream.c.id == run_stream_id)
@@ -72,6 +73,7 @@ def end_stream(conn: sa.Connection, run_stream_id: int, status: Status, error: s
         )
         .values(status=Status.CANCELLED.value, next_attempt_at=None)
     )
+    conn.execute(scan_part.delete().where(scan_part.c.run_stream_id == run_stream_id))
 
 
 def end_run(conn: sa.Connection, run_id: str, error: str | None = None) -> Status | None:

@@ -4,6 +4,10 @@ A stage that was cut is parked while its parts are worked on, by any worker of a
 has a fence and a lease of its own, so that a killed scanner costs its part and nothing else. The
 transaction that ends a part counts the stage's ``parts_left`` down; whoever brings it to zero
 wakes the stage up.
+
+Parts of rows that are committed are studied before the stage begins, while their source is still
+being read: the first one, and when its evidence is there, the others. A stage that finds some of
+them in work is parked for these as well.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ import sqlalchemy as sa
 from atlas.errors import LostClaim
 from atlas.ledger import claims, outbox
 from atlas.ledger.tables import scan_part, stage_run
-from atlas.model.stage import Stage
+from atlas.model.stage import Stage, Status
 from atlas.model.stream import Segment
 
 
@@ -38,10 +42,25 @@ _WAITING = tuple(status.value for status in _NEXT)
 RESERVED = 10.0
 """Seconds for which a part is left to whoever has studied it."""
 
-# Their stage is parked, and they are due and free, or their holder's lease is dead.
+_first = scan_part.alias("first")
+_AHEAD = sa.and_(
+    stage_run.c.status == Status.QUEUED.value,
+    scan_part.c.status == PartStatus.TO_STUDY.value,
+    sa.or_(
+        scan_part.c.position == 0,
+        sa.exists().where(
+            _first.c.run_stream_id == scan_part.c.run_stream_id,
+            _first.c.position == 0,
+            _first.c.status == PartStatus.STUDIED.value,
+        ),
+    ),
+)
+
+# Their stage is parked, or has yet to begin; they are due and free, or their holder's lease is
+# dead.
 _FREE = sa.and_(
     stage_run.c.stage == Stage.PII.value,
-    stage_run.c.parked,
+    sa.or_(stage_run.c.parked, _AHEAD),
     scan_part.c.status.in_(_WAITING),
     sa.func.coalesce(scan_part.c.lease_until, sa.text("'-infinity'")) < sa.func.clock_timestamp(),
     sa.func.coalesce(scan_part.c.next_attempt_at, sa.text("'-infinity'"))
@@ -71,22 +90,55 @@ class Part:
 
 def plan(conn: sa.Connection, run_stream_id: int, pieces: list[tuple[str, Segment]]) -> None:
     """Cut a stream: each piece with the id of the run that read it, in the order of the rows."""
-    conn.execute(scan_part.delete().where(scan_part.c.run_stream_id == run_stream_id))
-    if pieces:
-        conn.execute(
-            scan_part.insert(),
-            [
-                {
-                    "run_stream_id": run_stream_id,
-                    "position": position,
-                    "run_id": run_id,
-                    "first_id": piece.first_id,
-                    "last_id": piece.last_id,
-                    "rows": piece.rows,
-                }
-                for position, (run_id, piece) in enumerate(pieces)
-            ],
+    forget(conn, run_stream_id)
+    extend(conn, run_stream_id, pieces)
+
+
+def extend(conn: sa.Connection, run_stream_id: int, pieces: list[tuple[str, Segment]]) -> None:
+    """Add parts behind those that there are."""
+    if not pieces:
+        return
+    last = sa.select(sa.func.coalesce(sa.func.max(scan_part.c.position), -1)).where(
+        scan_part.c.run_stream_id == run_stream_id
+    )
+    next_one = conn.execute(last).scalar_one() + 1
+    conn.execute(
+        scan_part.insert(),
+        [
+            {
+                "run_stream_id": run_stream_id,
+                "position": position,
+                "run_id": run_id,
+                "first_id": piece.first_id,
+                "last_id": piece.last_id,
+                "rows": piece.rows,
+            }
+            for position, (run_id, piece) in enumerate(pieces, start=next_one)
+        ],
+    )
+
+
+def planned(conn: sa.Connection, run_stream_id: int) -> list[tuple[str, Segment]]:
+    """The pieces that a stream is cut into so far, as :func:`plan` was given them."""
+    rows = conn.execute(
+        sa.select(scan_part.c.run_id, scan_part.c.first_id, scan_part.c.last_id, scan_part.c.rows)
+        .where(scan_part.c.run_stream_id == run_stream_id)
+        .order_by(scan_part.c.position)
+    )
+    return [(str(row.run_id), Segment(row.first_id, row.last_id, row.rows)) for row in rows]
+
+
+def take_back(conn: sa.Connection, run_stream_id: int, run_id: str, first_id: int) -> None:
+    """Forget the parts with rows of this run from ``first_id`` on: its source sends them again."""
+    # The stage's row first, as whoever ends a part.
+    claims.lock_unended(conn, run_stream_id, Stage.PII)
+    conn.execute(
+        scan_part.delete().where(
+            scan_part.c.run_stream_id == run_stream_id,
+            scan_part.c.run_id == run_id,
+            scan_part.c.last_id >= first_id,
         )
+    )
 
 
 def of_stream(conn: sa.Connection, run_stream_id: int) -> list[Part]:
@@ -107,6 +159,17 @@ def first_evidence(conn: sa.Connection, run_stream_id: int) -> list[dict[str, An
         )
     ).scalar()
     return list(found or ())
+
+
+def count(conn: sa.Connection, run_stream_id: int, status: PartStatus) -> int:
+    """How many parts of a stream are in this status."""
+    return int(
+        conn.execute(
+            sa.select(sa.func.count())
+            .select_from(scan_part)
+            .where(scan_part.c.run_stream_id == run_stream_id, scan_part.c.status == status.value)
+        ).scalar_one()
+    )
 
 
 def to_mask(conn: sa.Connection, run_stream_id: int) -> None:
@@ -130,8 +193,9 @@ def forget(conn: sa.Connection, run_stream_id: int) -> None:
 
 _CLAIM = sa.text(
     """
-    -- The next part of a parked stage: of the stream that the fewest work on now, so that a huge
-    -- one does not starve the others; of its parts one that this holder has studied, whose
+    -- The next part of a parked stage, or one to study ahead of a stage that has yet to begin (the
+    -- first, and with its evidence the others): of the stream that the fewest work on now, so that
+    -- a huge one does not starve the others; of its parts one that this holder has studied, whose
     -- findings it remembers; else the first. A part that somebody else has studied is left to them
     -- for a while: to mask it anew takes as long as to study it.
     WITH next AS (
@@ -145,7 +209,12 @@ _CLAIM = sa.text(
          AND coalesce(p.lease_until, '-infinity') < clock_timestamp()
          AND coalesce(p.next_attempt_at, '-infinity') <= clock_timestamp()
          AND p.failures + CASE WHEN p.lease_until IS NULL THEN 0 ELSE 1 END < :max_attempts
-         AND s.status = 'running' AND s.parked
+         AND (s.status = 'running' AND s.parked
+              OR s.status = 'queued' AND p.status = 'to_study'
+                 AND (p.position = 0
+                      OR EXISTS (SELECT FROM pipeline.scan_part AS f
+                                  WHERE f.run_stream_id = p.run_stream_id AND f.position = 0
+                                    AND f.status = 'studied')))
          AND (coalesce(p.reserved_until, '-infinity') <= clock_timestamp()
               OR p.studied_by = :holder)
          AND (NOT :own OR p.status = 'to_mask' AND p.studied_by = :holder)
@@ -219,13 +288,14 @@ def done(
         holder: who remembers what the study found.
 
     Returns:
-        The outbox messages that wake the stage up, if this was the last of its parts.
+        The outbox messages to send: if this was the last of its parts, what wakes the stage up; if
+        it is the first of them, studied ahead of the stage, what has the others looked at.
 
     Raises:
         LostClaim: the part is not held any more; nothing may be written.
     """
     # The stage's row first: in this order they are locked by whoever ends the stage.
-    stage = claims.lock_parked(conn, part.run_stream_id)
+    stage = claims.lock_unended(conn, part.run_stream_id, Stage.PII)
     values: dict[str, Any] = {
         "status": _NEXT[part.status].value,
         "lease_until": None,
@@ -240,9 +310,14 @@ def done(
         or not conn.execute(scan_part.update().where(_held(part)).values(values)).rowcount
     ):
         raise LostClaim(f"a part of stream {part.run_stream_id} is no longer this worker's")
+    stage_run_id, parked = stage
+    if not parked:
+        # Whoever parks the stage counts, under its lock, what is left then.
+        first = part.position == 0
+        return [outbox.put(conn, "scan", str(part.run_stream_id))] if first else []
     left = conn.execute(
         stage_run.update()
-        .where(stage_run.c.id == stage)
+        .where(stage_run.c.id == stage_run_id)
         .values(parts_left=stage_run.c.parts_left - 1, counts_from=stage_run.c.fence)
         .returning(stage_run.c.parts_left)
     ).scalar_one()
@@ -254,7 +329,17 @@ def own(conn: sa.Connection, part: Part, evidence: list[dict[str, Any]], holder:
     conn.execute(
         scan_part.update()
         .where(scan_part.c.id == part.id)
-        .values(status=PartStatus.STUDIED.value, evidence=evidence, studied_by=holder)
+        .values(
+            status=PartStatus.STUDIED.value,
+            evidence=evidence,
+            studied_by=holder,
+            # Of whoever was studying it ahead, and has lost it now.
+            holder=None,
+            lease_until=None,
+            next_attempt_at=None,
+            failures=0,
+            error=None,
+        )
     )
 
 
@@ -278,6 +363,22 @@ def give_back(
     if not released:
         return []
     return [outbox.put(conn, "scan", str(part.run_stream_id), delay=delay)]
+
+
+def spoil(conn: sa.Connection, part: Part, *, error: str, max_attempts: int) -> None:
+    """Nobody is to try the part again before its stage has begun, which then fails for it."""
+    conn.execute(
+        scan_part.update()
+        .where(_held(part))
+        .values(
+            fence=scan_part.c.fence + 1,
+            holder=None,
+            lease_until=None,
+            failures=max_attempts,
+            next_attempt_at=sa.text("'infinity'"),
+            error=error,
+        )
+    )
 
 
 def is_held(conn: sa.Connection, part: Part) -> bool:

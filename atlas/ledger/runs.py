@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -283,6 +284,16 @@ def stream(conn: sa.Connection, run_stream_id: int) -> RunStream:
     return restore(
         conn.execute(sa.select(run_stream).where(run_stream.c.id == run_stream_id)).one()
     )
+
+
+def rows_explored(conn: sa.Connection, run_stream_ids: Iterable[int]) -> dict[int, int]:
+    """How many rows these streams have in explore, by their ids."""
+    rows = conn.execute(
+        sa.select(run_stream.c.id, run_stream.c.rows_explore).where(
+            run_stream.c.id.in_(list(run_stream_ids))
+        )
+    )
+    return {row.id: row.rows_explore for row in rows}
 
 
 def add_segment(conn: sa.Connection, run_stream_id: int, part: Segment, *, covered: bool) -> None:

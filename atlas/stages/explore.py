@@ -25,7 +25,7 @@ from atlas.connectors.reader import Reader, Records
 from atlas.errors import AtlasError, TerminalError
 from atlas.layers import explore as raw
 from atlas.layers import names
-from atlas.ledger import connections, ends, runs, state
+from atlas.ledger import connections, ends, parts, runs, state
 from atlas.ledger import state_documents as documents
 from atlas.ledger.database import cursor
 from atlas.ledger.runs import RunStream
@@ -116,7 +116,7 @@ def run(work: Work) -> None:
         for item in present
         if (text := documents.given(item.type, item.key, item.document, going_on))
     ]
-    landing = Landing(work, stored.id, pending, whole=whole)
+    landing = Landing(work, stored, pending, whole=whole)
     if not pending:
         landing.end(None)
         return
@@ -187,6 +187,8 @@ def _prepare(conn: sa.Connection, connection: Connection, run_id: str, stream: R
     names.columns(cur, connection.name, stream.key, stream.configured.json_schema)
     if not stream.explored:
         gone = runs.take_back(conn, stream.id, all_of_it=stream.refreshes)
+        if gone:
+            parts.take_back(conn, stream.id, run_id, min(each.first_id for each in gone))
         raw.remove(cur, tables, run_id, gone)
     return Target(stream, tables)
 

@@ -24,12 +24,14 @@ from atlas.layers import names
 from atlas.layers.explore import RawWriter, UnstorableNumber
 from atlas.ledger import claims, ends, outbox, runs, state
 from atlas.ledger import state_documents as documents
+from atlas.ledger.connections import Stored
 from atlas.ledger.database import cursor
 from atlas.ledger.runs import RunStream
 from atlas.ledger.state_documents import Reading
 from atlas.model.stage import Status
 from atlas.model.stream import Segment, StreamKey, SyncMode
 from atlas.stages.counting import Counts
+from atlas.stages.pieces import Ahead
 from atlas.stages.work import Work
 
 log = logging.getLogger(__name__)
@@ -61,11 +63,14 @@ class Landing:
         whole: whether the targets are all that the connection reads.
     """
 
-    def __init__(
-        self, work: Work, connection_id: int, targets: list[Target], *, whole: bool
-    ) -> None:
+    def __init__(self, work: Work, stored: Stored, targets: list[Target], *, whole: bool) -> None:
         self._work = work
-        self._connection_id = connection_id
+        self._connection_id = stored.id
+        self._ahead = Ahead(
+            work,
+            stored.connection.name,
+            {item.stream.id: (item.stream, item.tables) for item in targets},
+        )
         self._targets = {item.stream.key: item for item in targets}
         self._reading = reading(targets, whole=whole)
         self._counts = Counts(
@@ -92,7 +97,7 @@ class Landing:
         self._rows += len(records)
         self._bytes += sum(map(len, records.data))
         if self._bytes >= self._work.settings.buffer_bytes:
-            self.commit(everything=True)
+            self._checkpoint(everything=True)
 
     def state(self, message: State, reader: Reader) -> None:
         """Take a state; commit if the checkpoint is large or old enough.
@@ -116,7 +121,7 @@ class Landing:
             self._rows >= settings.checkpoint_rows
             or time.monotonic() - self._since >= settings.checkpoint_seconds
         ):
-            self.commit()
+            self._checkpoint()
 
     def estimate(self, estimates: Mapping[StreamKey, int]) -> None:
         """Take what the source expects; it is written with the next checkpoint."""
@@ -125,6 +130,13 @@ class Landing:
                 self._estimates[key] = rows
                 # What an earlier attempt brought is not sent again.
                 self._expected[key] = self._targets[key].stream.rows_explore + rows
+
+    def _checkpoint(self, *, everything: bool = False) -> None:
+        """Commit, and have what is committed searched for personal data meanwhile."""
+        fresh = {*self._sealed, *self._loose} if everything else {*self._sealed}
+        self.commit(everything=everything)
+        if fresh:
+            self._ahead.plan(self._targets[key].stream.id for key in fresh)
 
     def commit(self, *, everything: bool = False) -> None:
         """Commit the sealed rows with their states; ``everything``: and the loose ones.

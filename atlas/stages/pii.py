@@ -6,7 +6,9 @@ columns, the second masks by them. Nothing is promoted that has not been through
 A stream of many rows is cut into parts, which any number of workers scan and mask side by side:
 the stage studies the first part, whose evidence the others begin with, is parked until the rest is
 studied, makes the verdicts, and is parked again until all is masked. What a part's evidence is
-does not depend on who gathers it, nor on where the source's checkpoints fell.
+does not depend on who gathers it, nor on where the source's checkpoints fell
+(:mod:`atlas.stages.pieces`). So parts are studied while their source is still being read, and the
+stage finds most of that done when it begins.
 """
 
 from __future__ import annotations
@@ -34,10 +36,10 @@ from atlas.ledger import (
 )
 from atlas.ledger.backlog import Carried
 from atlas.ledger.database import cursor
-from atlas.ledger.parts import Part, PartStatus
+from atlas.ledger.parts import PartStatus
 from atlas.ledger.secrets import derive
 from atlas.model.personal import Operator, Override, Scope, Verdict
-from atlas.model.stream import Segment
+from atlas.model.stream import Column, Segment
 from atlas.pii.masker import Masker
 from atlas.pii.overrides import asked_for, denied, overridden, searched
 from atlas.pii.policy import MERGING, Policy, asked, named, over, unknown
@@ -45,14 +47,10 @@ from atlas.pii.scanner import Scanner
 from atlas.pii.sealing import Sealing
 from atlas.pii.study import Study
 from atlas.settings import Settings, settings
+from atlas.stages import pieces
 from atlas.stages.context import Context, load
+from atlas.stages.pieces import Pieces
 from atlas.stages.work import Held, PartWork, Work
-
-_PARTS = 16
-"""Parts that a stream is cut into at least, unless they would be smaller than the first."""
-
-_FIRST = 1_000
-"""Rows of the first part: enough to see what the columns are, few enough to wait for."""
 
 
 @cache
@@ -74,35 +72,29 @@ def run(work: Work) -> None:
     """
     context = load(work)
     stream = context.stream
-    with work.reading() as conn:
-        planned = parts.of_stream(conn, stream.id)
-    if not planned:
-        carried, pieces = _cut(work, context)
-        if len(pieces) <= 1:
-            _at_once(work, context, carried, pieces)
-            return
-        with work.transaction() as conn:
-            parts.plan(conn, stream.id, pieces)
-            _count(conn, context, carried)
-        with work.reading() as conn:
-            planned = parts.of_stream(conn, stream.id)
-    if planned[0].status is PartStatus.TO_STUDY:
-        study = _study(work.settings, context)
-        study.observe(_read(work, context, planned[0].run_id, planned[0].segment))
-        with work.transaction() as conn:
-            parts.own(conn, planned[0], study.evidence(), work.claim.holder)
-            claims.progress(conn, work.claim)
-    if _parked(work, planned[1:], PartStatus.TO_STUDY):
+    # One that was parked has planned all there is, or parts of few rows.
+    if not work.claim.resumed and not _planned(work, context):
         return
-    if any(part.status is PartStatus.STUDIED for part in planned):
+    with work.reading() as conn:
+        first = parts.of_stream(conn, stream.id)[0]
+    if first.status is PartStatus.TO_STUDY:
+        study = _study(work.settings, context)
+        study.observe(_read(work, context, first.run_id, first.segment))
+        with work.transaction() as conn:
+            parts.own(conn, first, study.evidence(), work.claim.holder)
+            claims.progress(conn, work.claim)
+    if _parked(work, stream.id, PartStatus.TO_STUDY):
+        return
+    with work.reading() as conn:
+        undecided = parts.count(conn, stream.id, PartStatus.STUDIED)
+    if undecided:
         _decide(work, context)
-        with work.reading() as conn:
-            planned = parts.of_stream(conn, stream.id)
-    if _parked(work, planned, PartStatus.TO_MASK):
+    if _parked(work, stream.id, PartStatus.TO_MASK):
         return
     with work.transaction() as conn:
+        rows = sum(piece.rows for _, piece in parts.planned(conn, stream.id))
         _withhold(conn, context)
-        work.finish(conn, rows=sum(part.segment.rows for part in planned))
+        work.finish(conn, rows=rows)
 
 
 def run_part(work: PartWork) -> None:
@@ -113,12 +105,11 @@ def run_part(work: PartWork) -> None:
     """
     context = load(work)
     part, settings = work.part, work.settings
-    batch = _read(work, context, part.run_id, part.segment)
     if part.status is PartStatus.TO_STUDY:
         with work.reading() as conn:
             first = parts.first_evidence(conn, part.run_stream_id)
-        study = _study(settings, context, first)
-        study.observe(batch)
+        study = _study(settings, context, first if part.position else ())
+        study.observe(_read(work, context, part.run_id, part.segment))
         with work.transaction() as conn:
             messages = parts.done(conn, part, evidence=study.evidence(), holder=work.holder)
     else:
@@ -126,7 +117,10 @@ def run_part(work: PartWork) -> None:
             verdicts = results.findings(conn, part.run_stream_id)
         masker = _masker(settings, context, verdicts)
         # Masked before the transaction: a holder that freezes in it keeps its locks.
-        masked = masker.mask(batch) if masker.columns else None
+        masked = None
+        if masker.columns:
+            what = tuple(each for each in context.columns if each.name in masker.columns)
+            masked = masker.mask(_read(work, context, part.run_id, part.segment, what))
         with work.transaction() as conn:
             _write(conn, context, part.run_id, part.segment, masked)
             messages = parts.done(conn, part)
@@ -134,35 +128,36 @@ def run_part(work: PartWork) -> None:
     work.wake(messages)
 
 
-def _cut(work: Work, context: Context) -> tuple[Carried, list[tuple[str, Segment]]]:
-    """The pieces of the stream's rows with the id of the run that read them, older ones first: of
-    two rows for one key the later one wins where cursors do not decide."""
-    stream, rows = context.stream, work.settings.batch_rows
-    pieces: list[tuple[str, Segment]] = []
+def _planned(work: Work, context: Context) -> bool:
+    """Cut the stream into parts, as far as that is not done; False: it has so few rows that the
+    stage has ended at once."""
+    stream, most = context.stream, work.settings.batch_rows
     with work.reading() as conn:
-        carried = Carried({}, replaces=False)
-        if not stream.refreshes:  # what is read from its start brings everything anew
-            carried = backlog.unpromoted(conn, context.run.connection, stream.key, stream.id)
-        read = {**carried.parts, context.run.id: runs.ranges(conn, stream.id)}
-        total = sum(part.rows for found in read.values() for part in found)
-        few = total <= rows
-        if not few:
-            # Enough of them that several workers come to their end at about the same time.
-            rows = min(rows, max(total // _PARTS, _FIRST))
-        for run_id, found in read.items():
-            for segment in found:
-                first = None if few or pieces else _FIRST
-                cut = raw.cut(cursor(conn), context.tables, run_id, segment, rows, first=first)
-                pieces += [(run_id, piece) for piece in cut]
-    return carried, pieces
+        carried = pieces.carried(conn, context.run.connection, stream)
+        ranges = {**carried.parts, context.run.id: runs.ranges(conn, stream.id)}
+        planned = parts.planned(conn, stream.id)
+        if sum(part.rows for found in ranges.values() for part in found) <= most:
+            whole = pieces.cut(conn, context.tables, ranges, most)
+            more: Pieces = []
+        else:
+            more = pieces.cut_on(conn, context.tables, ranges, most, planned)
+            whole = planned + more
+    if len(whole) <= 1:
+        _at_once(work, context, carried, whole)
+        return False
+    with work.transaction() as conn:
+        if whole != planned + more:  # the source took back so much that few are left
+            parts.plan(conn, stream.id, whole)
+        else:
+            parts.extend(conn, stream.id, more)
+        _count(conn, context, carried)
+    return True
 
 
-def _at_once(
-    work: Work, context: Context, carried: Carried, pieces: list[tuple[str, Segment]]
-) -> None:
+def _at_once(work: Work, context: Context, carried: Carried, whole: Pieces) -> None:
     """Few rows need no parts: they are studied and masked here."""
     study = _study(work.settings, context)
-    batches = [(run_id, piece, _read(work, context, run_id, piece)) for run_id, piece in pieces]
+    batches = [(run_id, piece, _read(work, context, run_id, piece)) for run_id, piece in whole]
     for _, _, batch in batches:
         study.observe(batch)
     verdicts = _verdicts(work, context, study)
@@ -175,7 +170,7 @@ def _at_once(
         _keep(conn, context, verdicts)
         _count(conn, context, carried)
         _withhold(conn, context)
-        work.finish(conn, rows=sum(piece.rows for _, piece in pieces))
+        work.finish(conn, rows=sum(piece.rows for _, piece in whole))
 
 
 def _decide(work: Work, context: Context) -> None:
@@ -192,21 +187,31 @@ def _decide(work: Work, context: Context) -> None:
         parts.to_mask(conn, context.stream.id)
 
 
-def _parked(work: Work, planned: list[Part], status: PartStatus) -> bool:
-    """Park the stage if parts wait for others to work on them."""
-    left = sum(part.status is status for part in planned)
-    if not left:
-        return False
+def _parked(work: Work, run_stream_id: int, status: PartStatus) -> bool:
+    """Park the stage if parts wait for others to work on them, or are being worked on."""
     with work.transaction() as conn:
-        message = outbox.put(conn, "scan", str(work.run_stream_id))
+        # Under the stage's lock no part ends: what is counted holds.
+        claims.guard(conn, work.claim)
+        left = parts.count(conn, run_stream_id, status)
+        if not left:
+            return False
+        message = outbox.put(conn, "scan", str(run_stream_id))
         work.park(conn, left)
     work.wake([message])
     return True
 
 
-def _read(work: Held, context: Context, run_id: str, piece: Segment) -> pa.Table:
+def _read(
+    work: Held,
+    context: Context,
+    run_id: str,
+    piece: Segment,
+    columns: tuple[Column, ...] | None = None,
+) -> pa.Table:
+    """The rows of a piece, all of their columns unless some are named."""
+    wanted = context.columns if columns is None else columns
     with work.reading() as conn:
-        return raw.read(cursor(conn), context.tables, run_id, piece, context.columns)
+        return raw.read(cursor(conn), context.tables, run_id, piece, wanted)
 
 
 def _write(

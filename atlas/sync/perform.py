@@ -256,13 +256,17 @@ def _work_part(
 
 
 def _part_failed(engine: sa.Engine, settings: Settings, part: Part, error: AtlasError) -> None:
-    """A part that cannot be done fails its stage."""
+    """A part that cannot be done fails its stage; one that has yet to begin, when it does."""
     log.error("part %d of stream %d failed: %s", part.position, part.run_stream_id, error)
     with engine.begin() as conn:
         # Its row is locked before it is seen whether the part is still ours.
-        stage_run_id = claims.lock_parked(conn, part.run_stream_id)
-        if stage_run_id is None or not parts.is_held(conn, part):
+        stage = claims.lock_unended(conn, part.run_stream_id, Stage.PII)
+        if stage is None or not parts.is_held(conn, part):
             raise LostClaim(f"a part of stream {part.run_stream_id} is no longer this worker's")
+        stage_run_id, parked = stage
+        if not parked:
+            parts.spoil(conn, part, error=str(error), max_attempts=settings.max_attempts)
+            return
         claim = claims.seize(conn, stage_run_id, holder_name())
         if claim is not None:
             finish(conn, settings, claim, Status.FAILED, error=str(error))

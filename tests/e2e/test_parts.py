@@ -24,8 +24,11 @@ def test_parts_outlive_their_scanners(atlas: Atlas, tmp_path: Path) -> None:
         # Verdicts cannot be written until this ends.
         conn.execute(sa.text("LOCK TABLE pipeline.finding IN SHARE MODE"))
         run_id = atlas.start("in_parts")
-        studied = [("studied", 0)] + [("studied", 1)] * 4
-        atlas.until(lambda: _parts(atlas) == studied, what=lambda: _parts(atlas))
+        atlas.until(
+            lambda: [status for status, _ in _parts(atlas)] == ["studied"] * 5,
+            what=lambda: _parts(atlas),
+        )
+        studied = _parts(atlas)
         atlas.until(
             lambda: atlas.rows("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
         )

@@ -185,8 +185,10 @@ def test_batches_tell_null_from_empty_and_keep_every_character(
     )
     batches = read_batches(cur, tables, RUN, [segment], wanted, 5)
     assert [batch.num_rows for batch in batches] == [5, 5, 2]
-    first = explore.cut(cur, tables, RUN, segment, 5, first=3)
-    assert [piece.rows for piece in first] == [3, 5, 4]
+    some, full = explore.piece(cur, tables, RUN, segment, 5)
+    assert (some and some.rows, full) == (5, True)
+    some, full = explore.piece(cur, tables, RUN, segment, 13)
+    assert (some and some.rows, full) == (12, False)
     rows = [row for batch in batches for row in batch.to_pylist()]
     assert [row["c_t"] for row in rows] == [*texts, None]
     assert [row["c_j"] and json.loads(row["c_j"]) for row in rows] == [*texts, None]
@@ -207,6 +209,8 @@ def test_batches_are_bounded_by_bytes_too(cur: extensions.cursor, tables: names.
     pieces = explore.cut(cur, tables, RUN, segment, 20_000)
     assert sum(piece.rows for piece in pieces) == 6
     assert max(piece.rows for piece in pieces) < 6
+    # It is full of bytes: what comes behind it changes nothing of it.
+    assert explore.piece(cur, tables, RUN, segment, 20_000) == (pieces[0], True)
     batches = read_batches(cur, tables, RUN, [segment], columns(t=ColumnType.TEXT))
     assert [t for batch in batches for t in batch.column("c_t").to_pylist()] == noise
 

@@ -209,19 +209,13 @@ class Driven(RuleBasedStateMachine):
         left = 0
         messages: list[int] = []
         with self._if(holds), claims.transaction(self.engine, claim) as conn:
-            if not states and stream.wanted > 1:
-                pieces = [(claim.run_id, Segment(n, n, 1)) for n in range(stream.wanted)]
-                parts.plan(conn, stream.id, pieces)
-                if holds:
-                    stream.parts = [
-                        PartModel(part.id, stream, part.position)
-                        for part in parts.of_stream(conn, stream.id)
-                    ]
+            if stream.wanted > max(len(states), 1):
+                self._extend(conn, stream, stream.wanted, holds)
             elif states and states[0] == "to_study":
                 parts.own(conn, parts.of_stream(conn, stream.id)[0], [], claim.holder)
                 claims.progress(conn, claim)
                 if holds:
-                    stream.parts[0].status, stream.parts[0].studied_by = "studied", claim.holder
+                    stream.parts[0].own(claim.holder)
                     stage.get_on()
             elif "to_study" in states or "to_mask" in states:
                 left = states.count("to_study") or states.count("to_mask")
@@ -237,6 +231,34 @@ class Driven(RuleBasedStateMachine):
                 self._end(conn, claim, stage, Status.SUCCEEDED, holds)
         if holds and left:
             stage.park(left)
+            dispatch.try_deliver(self.engine, messages)
+
+    def _extend(self, conn: sa.Connection, stream: StreamModel, to: int, holds: bool) -> None:
+        pieces = [(stream.run.id, Segment(n, n, 1)) for n in range(len(stream.parts), to)]
+        parts.extend(conn, stream.id, pieces)
+        if holds:
+            stream.parts += [
+                PartModel(part.id, stream, part.position)
+                for part in parts.of_stream(conn, stream.id)[len(stream.parts) :]
+            ]
+
+    def _ahead(self, claim: Claim, stage: StageModel, to: int) -> None:
+        """A stream of many rows that is being read gets parts; or its source takes some back."""
+        holds = stage.holder is claim
+        reading = [s for s in stage.run.streams if not s.explored and s.wanted > 1]
+        if not reading:
+            return
+        stream = reading[-1]
+        messages: list[int] = []
+        with self._if(holds), claims.transaction(self.engine, claim) as conn:
+            if to < len(stream.parts):
+                parts.take_back(conn, stream.id, claim.run_id, to)
+                if holds:
+                    del stream.parts[to:]
+            else:
+                self._extend(conn, stream, min(to, stream.wanted), holds)
+                messages = [outbox.put(conn, "scan", str(stream.id))]
+        if holds:
             dispatch.try_deliver(self.engine, messages)
 
     def _end(
@@ -286,8 +308,7 @@ class Driven(RuleBasedStateMachine):
         free = [
             part
             for part in self._all_parts()
-            if part.waiting
-            and part.stream.stages[0].left is not None
+            if part.looked_for
             and (part.lease is None or part.lease < self.now)
             and part.due <= self.now
             and (part.reserved <= self.now or part.studied_by == holder)

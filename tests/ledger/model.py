@@ -35,6 +35,29 @@ class PartModel:
     def waiting(self) -> bool:
         return self.status in _NEXT
 
+    @property
+    def looked_for(self) -> bool:
+        """Whether its stage waits for it, or it can be studied before that begins."""
+        stage, first = self.stream.stages[0], self.stream.parts[0]
+        if stage.left is not None:
+            return self.waiting
+        return (
+            stage.status is Status.QUEUED
+            and self.status == "to_study"
+            and (self is first or first.status == "studied")
+        )
+
+    def own(self, by: str) -> None:
+        """Its stage's own holder has studied it, whoever else did."""
+        self.status, self.studied_by = "studied", by
+        self.holder = self.lease = None
+        self.failures, self.due = 0, 0.0
+
+    def spoil(self) -> None:
+        """It is done for, and so is its stage when that begins."""
+        self.holder = self.lease = None
+        self.failures, self.due = MAX_ATTEMPTS, float("inf")
+
     def tried(self, now: float) -> int:
         """Attempts that failed, one whose holder died among them."""
         return self.failures + (self.lease is not None and self.lease < now)
@@ -47,14 +70,15 @@ class PartModel:
         self.holder, self.lease, self.due = holder, now + lease, 0.0
 
     def done(self, by: str) -> bool:
-        """Whether it was the last that its stage waited for."""
+        """Whether it was the last that its stage waited for; or, before that begins, the first."""
         if self.status == "to_study":
             self.studied_by = by
         self.status = _NEXT[self.status]
         self.holder = self.lease = None
         self.failures = 0
         stage = self.stream.stages[0]
-        assert stage.left is not None
+        if stage.left is None:
+            return self.position == 0
         stage.left -= 1
         stage.get_on()
         return stage.left == 0
@@ -159,6 +183,7 @@ class StreamModel:
 
     def end(self, status: Status) -> None:
         self.status = status
+        self.parts.clear()
         for stage in self.stages:
             if stage.status is Status.QUEUED:
                 stage.status = Status.CANCELLED

@@ -28,7 +28,7 @@ from atlas.errors import ActiveRun, LostClaim, RunEnded
 from atlas.ledger import claims, ends, migrations, outbox, parts
 from atlas.ledger.claims import Claim
 from atlas.ledger.parts import Part
-from atlas.model.stage import Status
+from atlas.model.stage import Stage, Status
 from atlas.settings import Settings
 from atlas.sync import cancel, dispatch
 from tests.ledger.machine import DELAYS, LEASES, PATIENCE, STEPS, Broker, Driven
@@ -210,12 +210,26 @@ class Ledger(Driven):
         if holds and not really:
             return
         with self._if(holds), self.engine.begin() as conn:
-            found = claims.lock_parked(conn, part.run_stream_id)
+            found = claims.lock_unended(conn, part.run_stream_id, Stage.PII)
             if found is None or not parts.is_held(conn, part):
                 raise LostClaim("the part is lost")
-            claim = claims.seize(conn, found, "x:1")
+            stage_run_id, parked = found
+            assert parked == (model.stream.stages[0].left is not None)
+            if not parked:
+                parts.spoil(conn, part, error="broken", max_attempts=MAX_ATTEMPTS)
+                model.spoil()
+                return
+            claim = claims.seize(conn, stage_run_id, "x:1")
             assert claim is not None
             self._end(conn, claim, model.stream.stages[0], Status.FAILED, holds)
+
+    @precondition(lambda self: self.run.streams)
+    @rule(n=ANY, to=st.integers(0, 3))
+    def read_on(self, n: int, to: int) -> None:
+        """Explore cuts what it has committed; or a further attempt takes some of it back."""
+        good = [item for item in self.claims if item[1] is self.run.explore]
+        if good:
+            self._ahead(*good[-1 - n % len(good) if n > 6 else -1], to)
 
     @rule()
     def freeze_with_part(self) -> None:

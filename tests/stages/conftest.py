@@ -28,7 +28,7 @@ STREAM = {"cursor_field": ["updated_at"], "primary_key": [["id"]]}
 
 def row(number: int, day: int, **more: Any) -> dict[str, Any]:
     """A row that the source changed on this day."""
-    return {"id": number, "updated_at": f"2026-01-{day:02d}", **more}
+    return {"id": number, "updated_at": f"2026-01-{day:02d}"} | more
 
 
 @dataclass

@@ -1,0 +1,145 @@
+"""Into which pieces pii cuts the rows of a stream, for the parts that workers study and mask.
+
+Where a piece begins and ends hangs on the rows before it and on nothing else: not on how many
+follow, nor on where the source's checkpoints fell. So explore can cut rows that it has committed
+while it goes on reading, and what comes of it is what would have come had it read them all before.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+
+import sqlalchemy as sa
+
+from atlas.errors import TerminalError
+from atlas.layers import explore as raw
+from atlas.layers.names import Tables
+from atlas.ledger import backlog, outbox, parts, runs
+from atlas.ledger.backlog import Carried
+from atlas.ledger.database import cursor
+from atlas.ledger.runs import RunStream
+from atlas.model.stream import Segment
+from atlas.stages.work import Work
+
+log = logging.getLogger(__name__)
+
+FIRST = 1_000
+"""Rows of the first piece: enough to see what the columns are, few enough to wait for."""
+
+_SHARE = 16
+"""A piece is at most this share of what is before it: where the rows come to their end, several
+workers do so at about the same time."""
+
+Pieces = list[tuple[str, Segment]]
+"""Ranges of rows, each with the id of the run that read them: older ones first, for of two rows
+for one key the later one wins where cursors do not decide."""
+
+
+def carried(conn: sa.Connection, connection: str, stream: RunStream) -> Carried:
+    """What a stream of a run takes along from the runs before it."""
+    if stream.refreshes:  # what is read from its start brings everything anew
+        return Carried({}, replaces=False)
+    return backlog.unpromoted(conn, connection, stream.key, stream.id)
+
+
+def cut(
+    conn: sa.Connection, tables: Tables, ranges: Mapping[str, list[Segment]], most: int
+) -> Pieces:
+    """The pieces of few rows: as large as they may be.
+
+    Raises:
+        TerminalError: the rows are not all there (any more).
+    """
+    return [
+        (run_id, piece)
+        for run_id, found in ranges.items()
+        for segment in found
+        for piece in raw.cut(cursor(conn), tables, run_id, segment, most)
+    ]
+
+
+def cut_on(
+    conn: sa.Connection,
+    tables: Tables,
+    ranges: Mapping[str, list[Segment]],
+    most: int,
+    planned: Pieces,
+    *,
+    growing: str | None = None,
+) -> Pieces:
+    """The pieces of many rows, but for those ``planned`` already, each of ``most`` rows at most.
+
+    Args:
+        ranges: all rows, by the id of the run that read them.
+        growing: a run that goes on reading: the last of its rows may belong to a larger piece.
+
+    Raises:
+        TerminalError: the rows are not all there (any more).
+    """
+    pieces: Pieces = []
+    before = sum(piece.rows for _, piece in planned)
+    for run_id, found in ranges.items():
+        mine = [piece for of, piece in planned if of == run_id]
+        last = mine[-1].last_id if mine else -1
+        there = sum(piece.rows for piece in mine)
+        for segment in found:
+            rest = Segment(max(segment.first_id, last + 1), segment.last_id, segment.rows)
+            while rest.first_id <= rest.last_id:
+                size = min(most, max(FIRST, before // _SHARE))
+                piece, full = raw.piece(cursor(conn), tables, run_id, rest, size)
+                if run_id == growing and not full:
+                    return pieces
+                if piece is None:
+                    break
+                pieces.append((run_id, piece))
+                before += piece.rows
+                there += piece.rows
+                rest = Segment(piece.last_id + 1, segment.last_id, segment.rows)
+        raw.all_there(tables, sum(segment.rows for segment in found), there)
+    return pieces
+
+
+class Ahead:
+    """Plans parts over the rows of streams whose source is still being read.
+
+    A stream has none as long as it may turn out to have few rows, which are studied at once.
+    """
+
+    def __init__(
+        self, work: Work, connection: str, streams: Mapping[int, tuple[RunStream, Tables]]
+    ):
+        self._work = work
+        self._connection = connection
+        self._streams = streams
+        self._carried: dict[int, Carried] = {}
+
+    def plan(self, run_stream_ids: Iterable[int]) -> None:
+        """Cut what these streams have committed, as far as it can be cut already.
+
+        The relay sends the message: explore does not wait for the broker.
+        """
+        most = self._work.settings.batch_rows
+        with self._work.transaction() as conn:
+            for run_stream_id, rows in sorted(runs.rows_explored(conn, run_stream_ids).items()):
+                if rows <= most:
+                    continue
+                try:
+                    found = self._cut(conn, run_stream_id, most)
+                except TerminalError as error:  # it is the stream's own, and no other's
+                    log.warning("not studied ahead: %s", error)
+                    continue
+                parts.extend(conn, run_stream_id, found)
+                if found:
+                    outbox.put(conn, "scan", str(run_stream_id))
+
+    def _cut(self, conn: sa.Connection, run_stream_id: int, most: int) -> Pieces:
+        stream, tables = self._streams[run_stream_id]
+        if run_stream_id not in self._carried:
+            self._carried[run_stream_id] = carried(conn, self._connection, stream)
+        ranges = {
+            **self._carried[run_stream_id].parts,
+            stream.run_id: runs.ranges(conn, run_stream_id),
+        }
+        planned = parts.planned(conn, run_stream_id)
+        return cut_on(conn, tables, ranges, most, planned, growing=stream.run_id)
