@@ -26,6 +26,7 @@ from bench import (
     postgres,
     reading,
     scan,
+    scans,
     start,
 )
 from bench.report import Result, console, machine, markdown, print_result
@@ -43,6 +44,7 @@ MEASUREMENTS: dict[str, Callable[[Options], Result]] = {
     "overhead": overhead.measure,
     "accept": accept.measure,
     "scan": scan.measure,
+    "scans": scans.measure,
 }
 
 

@@ -53,6 +53,7 @@ class Rounds:
         governed_asked: B, from typing ``atlas sync --wait`` to its exit.
         stages: B, each stage.
         begins: B, from the request to the begin of each stage.
+        cpu: B, CPU seconds of each process of the stack with its children.
         cache: C.
         cache_peak: C, the loader's peak memory in bytes.
     """
@@ -65,6 +66,7 @@ class Rounds:
     governed_asked: list[float] = field(default_factory=list)
     stages: list[dict[str, float]] = field(default_factory=list)
     begins: list[dict[str, float]] = field(default_factory=list)
+    cpu: list[dict[str, float]] = field(default_factory=list)
     cache: list[float] = field(default_factory=list)
     cache_peak: list[int] = field(default_factory=list)
 
@@ -175,6 +177,7 @@ def _catalog(atlas: Stack, connector: Connector, config: dict[str, Any]) -> dict
 
 
 def _atlas(atlas: Stack, name: str, into: Rounds) -> None:
+    before = atlas.cpu()
     asked, started = datetime.now(UTC), perf_counter()
     document = atlas.sync(name, into.rows)
     into.governed_asked.append(perf_counter() - started)
@@ -182,6 +185,7 @@ def _atlas(atlas: Stack, name: str, into: Rounds) -> None:
     into.explore.append(stack.seconds(explore))
     into.explore_asked.append((stack.at(explore["finished_at"]) - asked).total_seconds())
     into.governed.append(stack.seconds(document, "created_at"))
+    into.cpu.append({who: used - before.get(who, 0.0) for who, used in atlas.cpu().items()})
     into.stages.append(stack.stage_seconds(document))
     requested = stack.at(document["created_at"])
     into.begins.append(

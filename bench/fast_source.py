@@ -33,7 +33,7 @@ _SPEC = {
     },
 }
 _TEXT = {"type": ["null", "string"]}
-_SCHEMA = {
+SCHEMA = {
     "type": "object",
     "properties": {
         "id": {"type": "integer"},
@@ -106,7 +106,7 @@ def _state(last: int, count: int) -> None:
     say({"type": "STATE", "state": state})
 
 
-def _lines(first: int, last: int, repeat: int) -> str:
+def lines(first: int, last: int, repeat: int) -> str:
     """The rows ``first`` to ``last``; the same ones whoever asks."""
     count = last - first + 1
     rng = random.Random(first)
@@ -142,7 +142,7 @@ def _read(config: dict[str, Any], state: Any) -> None:
     _status("RUNNING")
     while done < rows:
         last = min(done + step, rows)
-        sys.stdout.write(_lines(done + 1, last, repeat))
+        sys.stdout.write(lines(done + 1, last, repeat))
         _state(last, last - done)
         done = last
     _state(done, 0)
@@ -162,7 +162,7 @@ def main(verb: str, arguments: list[str]) -> None:
     elif verb == "discover":
         stream = {
             "name": STREAM,
-            "json_schema": _SCHEMA,
+            "json_schema": SCHEMA,
             "supported_sync_modes": ["full_refresh", "incremental"],
             "source_defined_cursor": True,
             "default_cursor_field": ["id"],

@@ -118,6 +118,19 @@ class Stack:
         pids = {entry["name"]: entry["pid"] for entry in state["processes"]}
         return {name: psutil.Process(pid) for name, pid in {"up": state["up_pid"], **pids}.items()}
 
+    def cpu(self) -> dict[str, float]:
+        """CPU seconds so far of each process with its children, those that ended included."""
+        used: dict[str, float] = {}
+        for name, process in self.processes().items():
+            family = [process] if name == "up" else [process, *process.children(recursive=True)]
+            for one in family:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    times = one.cpu_times()
+                    used[name] = used.get(name, 0.0) + times.user + times.system
+                    if name != "up":
+                        used[name] += times.children_user + times.children_system
+        return used
+
     @contextlib.contextmanager
     def database(self, name: str) -> Iterator[str]:
         """A database of its own in the stack's server, for a peer; dropped at the end.
