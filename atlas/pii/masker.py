@@ -21,6 +21,7 @@ from atlas.pii.scanner import Scanner
 from atlas.pii.screen import screen
 from atlas.pii.sealing import Sealing
 from atlas.pii.spans import Spans
+from atlas.pii.study import alike
 
 ID = "_atlas_id"
 _SUFFIX = {
@@ -64,8 +65,10 @@ class Masker:
             sealing: what encrypts; None: nothing can.
 
         Raises:
-            TerminalError: a verdict is on a column that the stream lacks.
+            TerminalError: a verdict is on a column that the stream lacks, or on spans that a
+            scanner of another fingerprint found.
         """
+        alike([it.evidence for it in verdicts if it.scope is Scope.SPAN], scanner.fingerprint)
         self._finder = scanner.finder
         self._operators = Operators(secret, sealing)
         self.columns: dict[str, ColumnType] = {}
@@ -170,8 +173,8 @@ class Masker:
         read_all: bool,
     ) -> dict[int, str | None]:
         """The masked texts of those of ``distinct`` that hold a span to mask, by their place."""
-        seen = screen(distinct, claimed, read=True, read_all=read_all)
-        found = self._finder.find(seen.texts, seen.prose, claimed)
+        seen = screen(distinct, claimed, self._finder.theirs, read=True, read_all=read_all)
+        found = self._finder.find(seen.texts, seen.prose, claimed, seen.own)
         masked: dict[int, str | None] = {}
         for index, text, spans in zip(seen.indices, seen.texts, found, strict=True):
             wanted = tuple(span for span in spans if span.entity in by_entity)

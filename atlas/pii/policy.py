@@ -16,6 +16,8 @@ from typing import Any
 
 from atlas.errors import UsageError
 from atlas.model.personal import Operator
+from atlas.pii import declared
+from atlas.settings import settings
 
 IDENTIFIERS: dict[str, str] = {
     "US_ITIN": "US individual taxpayer identification number",
@@ -76,7 +78,8 @@ class Policy:
 
     Attributes:
         name: the policy's name.
-        entities: operator for each of :data:`ENTITIES`.
+        entities: operator for each of :data:`ENTITIES`, and for those of users' own recognizers
+            that it names.
         columns: operators that win over ``entities``; a key is a column's name, or a column's
             name and the rest of a JSON path ("address.city").
     """
@@ -88,7 +91,11 @@ class Policy:
     def operator(self, entity_type: str, column: str, path: str = "") -> Operator:
         """What becomes of ``entity_type`` found in ``column`` at JSON ``path`` ("$.city" or "")."""
         explicit = self.explicit(column, path)
-        return self.entities[entity_type] if explicit is None else explicit
+        return self.of(entity_type) if explicit is None else explicit
+
+    def of(self, entity_type: str) -> Operator:
+        """What becomes of ``entity_type``; one that the policy does not name is masked."""
+        return self.entities.get(entity_type, Operator.MASK)
 
     def explicit(self, column: str, path: str = "") -> Operator | None:
         """The operator that ``columns`` gives this leaf or its whole column, or None."""
@@ -131,14 +138,23 @@ def policy(name: str) -> Policy:
     return BUILT_IN
 
 
+def entity_types() -> dict[str, str]:
+    """:data:`ENTITIES`, and those of users' own recognizers in this process.
+
+    Raises:
+        UsageError: the file of the recognizers is wrong.
+    """
+    return {**declared.entity_types(settings().pii_recognizers), **ENTITIES}
+
+
 def known_entity(name: str) -> None:
-    """See that there is such an entity type.
+    """See that there is such an entity type, Atlas's or of users' own recognizers.
 
     Raises:
         UsageError: there is none; the message has the nearest name.
     """
-    if name not in ENTITIES:
-        raise UsageError(f"pii: unknown entity type {name!r}: {_near(name, ENTITIES)}")
+    if name not in ENTITIES and name not in (known := entity_types()):
+        raise UsageError(f"pii: unknown entity type {name!r}: {_near(name, known)}")
 
 
 def _operator(value: object, where: str) -> Operator:
@@ -193,9 +209,13 @@ def kept(document: Mapping[str, Any] | None) -> set[str]:
     }
 
 
-def named(name: str, document: Mapping[str, Any] | None) -> Policy:
+def named(name: str, document: Mapping[str, Any] | None, *, stored: bool = False) -> Policy:
     """The policy of that name: ``{"entities": {…}, "columns": {…}}``, each part optional, over the
     built-in one.
+
+    Args:
+        stored: it was looked at before it was stored. Entity types of recognizers that are no
+            longer there do no harm then.
 
     Raises:
         UsageError: no policy can be called so; or as :func:`parse`.
@@ -206,7 +226,8 @@ def named(name: str, document: Mapping[str, Any] | None) -> Policy:
             "digits, _ or -"
         )
     try:
-        return replace(over(BUILT_IN, _known(document, ("entities", "columns"))), name=name)
+        given = _known(document, ("entities", "columns"))
+        return replace(over(BUILT_IN, given, stored=stored), name=name)
     except UsageError as error:
         raise UsageError(f"policy {name}: {error}") from error
 
@@ -219,8 +240,9 @@ def _known(document: Mapping[str, Any] | None, keys: tuple[str, ...]) -> Mapping
     return document
 
 
-def over(base: Policy, document: Mapping[str, Any]) -> Policy:
-    """``base`` with the operators of ``document`` (``entities``, ``columns``) in place of its own.
+def over(base: Policy, document: Mapping[str, Any], *, stored: bool = False) -> Policy:
+    """``base`` with the operators of ``document`` (``entities``, ``columns``) in place of its own;
+    ``stored`` as in :func:`named`.
 
     Raises:
         UsageError: as :func:`parse`.
@@ -228,7 +250,8 @@ def over(base: Policy, document: Mapping[str, Any]) -> Policy:
     entities = dict(base.entities)
     asked: dict[str, Operator] = {}
     for entity, value in _mapping(document.get("entities") or {}, "entities").items():
-        known_entity(entity)
+        if not stored:
+            known_entity(entity)
         asked[entity] = _operator(value, f"entity type {entity}")
     if "NATIONAL_ID" in asked:
         entities.update(dict.fromkeys(IDENTIFIERS, asked["NATIONAL_ID"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,19 +19,28 @@ class Scanner:
 
     Attributes:
         finder: finds the spans of texts, and remembers them between a study and its mask.
+        fingerprint: of what decides which spans are found. Parts of a stream are studied and masked
+            by scanners of one fingerprint, or not at all.
     """
 
     def __init__(self, settings: Settings) -> None:
         """Load model and recognizers, or take those that this process has loaded already.
 
         Raises:
-            TerminalError: the model is not installed.
+            UsageError: the file of the NLP engine or of the recognizers is wrong.
+            TerminalError: a model, an engine or a recognizer is not installed.
         """
         self._settings = settings
-        self.finder = Finder(
-            engine(settings.pii_model, settings.pii_language, settings.pii_phone_regions),
-            Identifiers(settings.pii_locales),
+        loaded = engine(
+            settings.pii_model,
+            settings.pii_language,
+            settings.pii_phone_regions,
+            settings.pii_nlp,
+            settings.pii_recognizers,
         )
+        self.finder = Finder(loaded, Identifiers(settings.pii_locales), settings.pii_threshold)
+        told = (loaded.fingerprint, settings.pii_locales, settings.pii_threshold)
+        self.fingerprint = hashlib.sha256(repr(told).encode()).hexdigest()
 
     def study(
         self,
@@ -55,4 +65,5 @@ class Scanner:
             self._settings.pii_threshold,
             first,
             searched,
+            self.fingerprint,
         )

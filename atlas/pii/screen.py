@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -20,22 +21,32 @@ class Screened:
         indices: their places in the array that was screened.
         texts: the values themselves.
         prose: whether NER reads each of them.
+        own: whether Atlas's patterns look at each of them; where not, only the user's do.
     """
 
     indices: list[int]
     texts: list[str]
     prose: list[bool]
+    own: list[bool]
 
 
 def _matches(values: pa.Array, pattern: str) -> pa.Array:
     return pc.match_substring_regex(values, pattern)
 
 
-def screen(values: pa.Array, claimed: str | None, *, read: bool, read_all: bool) -> Screened:
+def screen(
+    values: pa.Array,
+    claimed: str | None,
+    theirs: Callable[[pa.Array], pa.Array] | None = None,
+    *,
+    read: bool,
+    read_all: bool,
+) -> Screened:
     """The values of ``values`` (text, without nulls) that a recognizer has to see.
 
     Args:
         claimed: the entity type that the column's name claims; plain numbers count only then.
+        theirs: which values the recognizers of the user have to see; None: there are none.
         read: whether NER reads prose at all.
         read_all: whether it reads every value with letters, however short.
     """
@@ -53,7 +64,15 @@ def screen(values: pa.Array, claimed: str | None, *, read: bool, read_all: bool)
     else:
         prose = None
         keep = look
+    own = keep
+    if theirs is not None:
+        keep = pc.or_(keep, theirs(values))
     indices = pc.indices_nonzero(keep)
     texts = values.take(indices).to_pylist()
-    reads = prose.take(indices).to_pylist() if prose is not None else [False] * len(texts)
-    return Screened(indices.to_pylist(), texts, reads)
+    every = [True] * len(texts)
+    return Screened(
+        indices.to_pylist(),
+        texts,
+        prose.take(indices).to_pylist() if prose is not None else [False] * len(texts),
+        own.take(indices).to_pylist() if theirs is not None else every,
+    )

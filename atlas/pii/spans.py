@@ -1,5 +1,8 @@
 """Which spans of a text are personal: recognizers on what they could match, NER on prose.
 
+The user's own recognizers come on top: what they find counts from the threshold on, and as theirs
+where it overlaps with something else.
+
 Presidio's recognizers propose, with a score; whether a proposal stands is decided here, by its
 checksum, by the words and characters around it, and by what the column's name claims.
 """
@@ -55,7 +58,7 @@ _ABOUT_SOMEBODY = ENTITIES | {"PERSON", "EMAIL_ADDRESS", "PHONE_NUMBER", "US_SSN
 
 class Span(NamedTuple):
     """A personal span: ``text[start:end]`` is ``entity``, known by ``kind`` (pattern, checksum,
-    words, ner)."""
+    words, ner; or "recognizer" and the name of the user's own)."""
 
     start: int
     end: int
@@ -99,16 +102,33 @@ class Finder:
     values that stand in several batches, and of all values when they are masked.
     """
 
-    def __init__(self, engine: Engine, identifiers: Identifiers) -> None:
-        self._engine = engine
-        self.identifiers = identifiers
-        self._known: dict[tuple[int, int, str | None, bool], Spans] = {}
-        self._shapes: dict[tuple[int, int, str | None], Spans] = {}
+    def __init__(self, engine: Engine, identifiers: Identifiers, threshold: float) -> None:
+        """A finder without a memory yet.
 
-    def find(self, texts: Sequence[str], prose: Sequence[bool], claimed: str | None) -> list[Spans]:
+        Args:
+            threshold: least score, 0 to 1, from which on counts what the user's recognizers find.
+        """
+        self._engine = engine
+        self._threshold = threshold
+        self.identifiers = identifiers
+        # Which values of a column they have to see; None: there are no recognizers of the user.
+        self.theirs = engine.theirs.screen if engine.theirs else None
+        self._known: dict[tuple[int, int, str | None, bool], Spans] = {}
+        self._shapes: dict[tuple[int, int, str | None, bool], Spans] = {}
+
+    def find(
+        self,
+        texts: Sequence[str],
+        prose: Sequence[bool],
+        claimed: str | None,
+        own: Sequence[bool] | None = None,
+    ) -> list[Spans]:
         """The spans of each of ``texts``; NER reads those that are ``prose``.
 
-        ``claimed`` is the entity type that the column's name claims, or None.
+        Args:
+            claimed: the entity type that the column's name claims, or None.
+            own: whether Atlas's patterns look at each of them (see
+                :class:`atlas.pii.screen.Screened`); None: at all.
 
         Raises:
             TerminalError: a recognizer raised.
@@ -122,7 +142,7 @@ class Finder:
         for start in range(0, len(missing), _CHUNK):
             chunk = missing[start : start + _CHUNK]
             with self._engine.zone():
-                fresh.update(self._search(texts, prose, claimed, chunk))
+                fresh.update(self._search(texts, prose, claimed, own, chunk))
         found = [
             fresh[index] if index in fresh else self._known[key] for index, key in enumerate(keys)
         ]
@@ -134,10 +154,14 @@ class Finder:
         texts: Sequence[str],
         prose: Sequence[bool],
         claimed: str | None,
+        own: Sequence[bool] | None,
         indices: Sequence[int],
     ) -> dict[int, Spans]:
         """The spans of the texts at ``indices``."""
-        found = {index: self._patterned(texts[index], claimed) for index in indices}
+        found = {
+            index: self._patterned(texts[index], claimed, own=own is None or own[index])
+            for index in indices
+        }
         asked: list[_Asked] = []
         for index in indices:
             if not prose[index]:
@@ -192,14 +216,14 @@ class Finder:
                 ]
                 yield each, moved
 
-    def _patterned(self, text: str, claimed: str | None) -> list[Span]:
+    def _patterned(self, text: str, claimed: str | None, *, own: bool) -> list[Span]:
         """The spans of the patterns, remembered apart: a column is sampled before it is read."""
-        key = (hash(text), len(text), claimed)
+        key = (hash(text), len(text), claimed, own)
         known = self._shapes.get(key)
         if known is None:
             if len(self._shapes) > _SAMPLED:
                 self._shapes.clear()
-            known = self._shapes[key] = tuple(self._patterns(text, claimed))
+            known = self._shapes[key] = tuple(self._patterns(text, claimed, own=own))
         return list(known)
 
     def _remember(self, fresh: dict[tuple[int, int, str | None, bool], Spans]) -> None:
@@ -209,18 +233,34 @@ class Finder:
         if len(fresh) <= _CACHED // 2:
             self._known.update(fresh)
 
-    def _patterns(self, text: str, claimed: str | None) -> list[Span]:
+    def _patterns(self, text: str, claimed: str | None, *, own: bool) -> list[Span]:
         """What patterns find in ``text`` as it reads, where it is written."""
-        direct = [
-            Span(start, end, entity, 0.7, "pattern") for start, end, entity in parameters(text)
-        ]
+        direct = self._asked(text) if self.theirs is not None else []
+        if own:
+            direct += [
+                Span(start, end, entity, 0.7, "pattern") for start, end, entity in parameters(text)
+            ]
         folded = fold(text)
         if folded is None:
-            return direct + self._written(text, claimed)
+            return direct + self._written(text, claimed) if own else direct
+        found = self._written(folded.text, claimed) if own else []
+        if self.theirs is not None:
+            found += self._asked(folded.text)
         return direct + [
             Span(*folded.original(span.start, span.end), span.entity, span.score, span.kind)
-            for span in self._written(folded.text, claimed)
+            for span in found
         ]
+
+    def _asked(self, text: str) -> list[Span]:
+        """What the user's recognizers find in ``text``, if its score and the words around it are
+        enough."""
+        results = self._engine.asked(text)
+        unsure = [result for result in results if result.score < self._threshold]
+        spans = [_theirs(result, 0) for result in results if result.score >= self._threshold]
+        for start, end, group in _windows(text, unsure):
+            raised = self._engine.supported(text[start:end], group)
+            spans += [_theirs(it, start) for it in raised if it.score >= self._threshold]
+        return spans
 
     def _written(self, text: str, claimed: str | None) -> list[Span]:
         windows: dict[str, list[tuple[int, int]]] = {}
@@ -273,6 +313,31 @@ def _window(text: str, start: int, end: int) -> tuple[int, int]:
     while high < len(text) and not text[high].isspace() and high - end < 4 * _AROUND:
         high += 1
     return low, high
+
+
+def _windows(
+    text: str, results: Sequence[RecognizerResult]
+) -> Iterator[tuple[int, int, list[RecognizerResult]]]:
+    """The surroundings of ``results``, start and end, and what is in them, placed in them."""
+    if len(text) <= _WHOLE:
+        if results:
+            yield 0, len(text), list(results)
+        return
+    for result in results:
+        start, end = _window(text, result.start, result.end)
+        result.start, result.end = result.start - start, result.end - start
+        yield start, end, [result]
+
+
+def _theirs(result: RecognizerResult, offset: int) -> Span:
+    name = result.recognition_metadata[RecognizerResult.RECOGNIZER_NAME_KEY]
+    return Span(
+        result.start + offset,
+        result.end + offset,
+        result.entity_type,
+        float(result.score),
+        f"recognizer {name}",
+    )
 
 
 def _span(result: RecognizerResult, offset: int) -> Span:
@@ -436,8 +501,9 @@ def _settle(spans: list[Span], *, dwells: bool) -> Spans:
     somebody = dwells or any(span.entity in _ABOUT_SOMEBODY for span in spans)
     if not somebody:
         spans = [span for span in spans if not (span.entity == "LOCATION" and span.kind == "ner")]
+    # An entity type that is not Atlas's is what a user looks for by a recognizer of their own.
     ordered = sorted(
-        spans, key=lambda span: (_RANK[span.entity], -(span.end - span.start), span.start)
+        spans, key=lambda span: (_RANK.get(span.entity, -1), -(span.end - span.start), span.start)
     )
     kept: list[Span] = []
     for span in ordered:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 
-from atlas.errors import UsageError
+from atlas.errors import TerminalError, UsageError
 from atlas.model.personal import Operator, Scope, Verdict
 from atlas.model.stream import Column, ColumnType
 from atlas.pii import people
 from atlas.pii.claims import tokens
-from atlas.pii.decide import Company, Finding, Leaf, company, decide, looked_at, settled
+from atlas.pii.decide import NUMBERS, Company, Finding, Leaf, company, decide, looked_at, settled
 from atlas.pii.evidence import Evidence
 from atlas.pii.paths import Node, decode
 from atlas.pii.patterns import (
@@ -72,6 +73,21 @@ Denied = Callable[[str, str], frozenset[str]]
 """Entity types that a column (path "") or the leaf at a path is not."""
 
 
+def alike(evidence: Sequence[Mapping[str, Any]], fingerprint: str) -> None:
+    """See that evidence, or what was kept of it with a verdict, is of a scanner of this
+    fingerprint. What an older Atlas wrote has none.
+
+    Raises:
+        TerminalError: it is not. Another scanner would find other spans than the verdicts are on.
+    """
+    if any(each.get("scanner", fingerprint) != fingerprint for each in evidence):
+        raise TerminalError(
+            "this worker scans with other recognizers, another model or other ATLAS_PII_ settings "
+            "than the one that scanned before it in this run: nothing was promoted; start all scan "
+            "workers anew with the same, then retry the run"
+        )
+
+
 def _nothing_denied(_column: str, _path: str) -> frozenset[str]:
     return frozenset()
 
@@ -92,7 +108,9 @@ class Study:
         threshold: float,
         first: Sequence[Mapping[str, Any]] = (),
         searched: frozenset[str] = frozenset(),
+        fingerprint: str = "",
     ) -> None:
+        self._fingerprint = fingerprint
         self._finder = finder
         self._columns = {column.name: column for column in columns}
         self._keys = keys
@@ -101,6 +119,7 @@ class Study:
         self._searched = searched
         self._leaves: dict[tuple[str, str], Leaf] = {}
         self._roots: dict[str, Node] = {}
+        alike(first, fingerprint)
         self._first = {
             (each["column"], each["path"]): Evidence.from_json(each["evidence"]) for each in first
         }
@@ -121,7 +140,8 @@ class Study:
                 self._observe_documents(column, values)
                 continue
             leaf = self._leaf(name, "", tokens(column.property), column.type)
-            if looked_at(leaf):
+            # What is no text is looked at by its name; the user's recognizers need no name.
+            if looked_at(leaf) or (column.type in NUMBERS and self._finder.theirs is not None):
                 self._observe_leaf(name, "", leaf, values)
 
     def _leaf(self, column: str, path: str, words: tuple[str, ...], of: ColumnType) -> Leaf:
@@ -188,10 +208,9 @@ class Study:
             evidence.traits[trait] += sum(map(holds, texts))
         evidence.traits.update(dates(texts))
         evidence.traits.update(self._finder.identifiers.count(texts))
-        seen = screen(picked, claimed, read=False, read_all=False)
-        for text, spans in zip(
-            seen.texts, self._finder.find(seen.texts, seen.prose, claimed), strict=True
-        ):
+        seen = screen(picked, claimed, self._finder.theirs, read=False, read_all=False)
+        found = self._finder.find(seen.texts, seen.prose, claimed, seen.own)
+        for text, spans in zip(seen.texts, found, strict=True):
             evidence.sample_found.update({span.entity for span in spans})
             whole = _whole(text, spans)
             if whole is not None:
@@ -208,10 +227,9 @@ class Study:
     def _search(self, leaf: Leaf, distinct: pa.Array, *, read: bool) -> None:
         evidence, claimed = leaf.evidence, _claimed(leaf)
         evidence.scanned += len(distinct)
-        seen = screen(distinct, claimed, read=read, read_all=evidence.read_all)
-        for text, spans in zip(
-            seen.texts, self._finder.find(seen.texts, seen.prose, claimed), strict=True
-        ):
+        seen = screen(distinct, claimed, self._finder.theirs, read=read, read_all=evidence.read_all)
+        found = self._finder.find(seen.texts, seen.prose, claimed, seen.own)
+        for text, spans in zip(seen.texts, found, strict=True):
             evidence.found.update({span.entity for span in spans})
             evidence.kinds.update({f"{span.entity} {span.kind}" for span in spans})
             for span in spans:
@@ -230,12 +248,18 @@ class Study:
                 "words": list(leaf.words),
                 "type": leaf.type.value,
                 "evidence": leaf.evidence.to_json(),
+                "scanner": self._fingerprint,
             }
             for (column, path), leaf in self._leaves.items()
         ]
 
     def merge(self, evidence: Sequence[Mapping[str, Any]]) -> None:
-        """Add what another study of the same stream gathered (its :meth:`evidence`)."""
+        """Add what another study of the same stream gathered (its :meth:`evidence`).
+
+        Raises:
+            TerminalError: it was made by a scanner of another fingerprint.
+        """
+        alike(evidence, self._fingerprint)
         for each in evidence:
             leaf = self._leaf(
                 each["column"], each["path"], tuple(each["words"]), ColumnType(each["type"])
@@ -259,6 +283,11 @@ class Study:
                     f"pii: column {name} is part of the primary key and {policy.columns[name]} "
                     "would merge its keys: say tokenize, or keep"
                 )
+        made = self._verdicts(policy, denied)
+        scanner = {"scanner": self._fingerprint}
+        return [dataclasses.replace(it, evidence=it.evidence | scanner) for it in made]
+
+    def _verdicts(self, policy: Policy, denied: Denied) -> list[Verdict]:
         around = company(self._leaves.values())
         verdicts: list[Verdict] = []
         for name in self._columns:

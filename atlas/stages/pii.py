@@ -275,14 +275,15 @@ def _policy(conn: sa.Connection, context: Context) -> Policy:
     """The policy as it was when the run was made: its parts and attempts mask alike."""
     kept = context.run.policy
     if kept is not None:
-        return named(kept["name"], {key: kept[key] for key in ("entities", "columns")})
+        there = {key: kept[key] for key in ("entities", "columns")}
+        return named(kept["name"], there, stored=True)
     # Nobody wrote it down: the run is from before that was done, or there is no such policy.
     name = asked(context.connection.pii)
     stored = policies.get(conn, name)
     if stored is None and name != policies.DEFAULT:
         raise unknown(name, [policies.DEFAULT, *(each["name"] for each in policies.stored(conn))])
     there = {"entities": stored["entities"], "columns": stored["columns"]} if stored else {}
-    return over(named(name, there), context.connection.pii)
+    return over(named(name, there, stored=True), context.connection.pii, stored=True)
 
 
 def _keep(conn: sa.Connection, context: Context, verdicts: list[Verdict]) -> None:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from atlas.errors import Conflict, NotFound, UsageError
 from atlas.ledger import policies
 from atlas.model.connection import Connection
-from atlas.pii.policy import BUILT_IN, ENTITIES, Policy, asked, named, unknown
+from atlas.pii.policy import BUILT_IN, Policy, asked, entity_types, named, unknown
 
 
 def put(conn: sa.Connection, name: str, document: Mapping[str, Any] | None, *, actor: str) -> str:
@@ -112,12 +112,12 @@ def _document(
     name: str, stored: Mapping[str, Any] | None, used: Mapping[str, list[str]]
 ) -> dict[str, Any]:
     said = {"entities": stored["entities"], "columns": stored["columns"]} if stored else {}
-    whole: Policy = named(name, said) if said else BUILT_IN
+    whole: Policy = named(name, said, stored=True) if said else BUILT_IN
     return {
         "name": name,
         "entities": said.get("entities", {}),
         "columns": said.get("columns", {}),
-        "operators": {entity: whole.entities[entity].value for entity in ENTITIES},
+        "operators": {entity: whole.of(entity).value for entity in entity_types()},
         "connections": used.get(name, []),
         "actor": stored["actor"] if stored else None,
         "created_at": stored["created_at"] if stored else None,

@@ -45,13 +45,15 @@ def warm_up() -> None:
     """Import what the first requests need and the factory leaves out, since it takes a while.
 
     Raises:
-        AtlasError: the broker's settings are wrong.
+        AtlasError: the broker's settings, or the file of the user's recognizers, are wrong.
     """
     import redis  # noqa: F401
 
+    from atlas.pii.declared import declared
     from atlas.sync import edit, request, state, subjects  # noqa: F401
     from atlas.sync.broker import app as broker
     from atlas.web import health
 
+    declared(process_settings().pii_recognizers)
     broker().finalize()
     health.newest_revision()
