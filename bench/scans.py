@@ -2,7 +2,8 @@
 
 Measured: the resident memory after each tenth of the scans, and the highest that it ever was. Each
 scan is of other rows, most of whose values are distinct, for what a process remembers of values is
-what could grow; it is bounded, and full after some scans. So growth is judged from the half on.
+what could grow. That has a bound (``_CACHED`` in :mod:`atlas.pii.spans`), which these rows reach
+after some forty scans: so growth is judged over the last fifth.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ def measure(options: Options) -> Result:
     found = json.loads(done.stdout)
     resident, peak = found["resident"], found["peak"]
     tenth = SCANS // 10
-    grown = resident[-1] / resident[SCANS // 2 - 1]
+    full = SCANS * 4 // 5
+    grown = resident[-1] / resident[full - 1]
     table = Table(
         f"scans: memory of one process, {SCANS} scans of {rows:,} rows, all different; "
         f"peak {peak / _MIB:.0f} MiB",
@@ -48,6 +50,6 @@ def measure(options: Options) -> Result:
     binding = rows == ROWS
     limits = [
         Limit("peak memory of the process", peak / _MIB, _LIMIT_MIB, "MiB", binding=binding),
-        Limit(f"growth from scan {SCANS // 2} to {SCANS}", grown, _GROWTH, "x", binding=binding),
+        Limit(f"growth from scan {full} to {SCANS}", grown, _GROWTH, "x", binding=binding),
     ]
     return Result("scans", [table], limits, found)
