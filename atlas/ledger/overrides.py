@@ -6,7 +6,6 @@ to be read.
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
 from typing import Any
 
@@ -18,14 +17,13 @@ from atlas.ledger.tables import pii_override
 from atlas.model.personal import Operator, Override, Says
 from atlas.model.stream import StreamKey
 
-_PLACE = re.compile(r"([^.\[]*)(.*)", re.DOTALL)
-
 
 def put(
     conn: sa.Connection,
     connection: str,
     stream: StreamKey,
-    place: str,
+    column: str,
+    path: str,
     says: Says,
     *,
     entity_type: str | None,
@@ -33,9 +31,8 @@ def put(
     actor: str,
     why: str,
 ) -> dict[str, Any]:
-    """Write down what somebody says of a place: a column, or a leaf of it (``column.leaf.of.it``,
-    ``column[*]``). The connection
-    must be locked, so that a run is made before it or after it.
+    """Write down what somebody says of a column, or of the place at a JSON path in it. The
+    connection must be locked, so that a run is made before it or after it.
 
     Returns: the entry, as :func:`listed` has it.
 
@@ -43,13 +40,13 @@ def put(
         NotFound: the stream has no such column.
         UsageError: nothing was said there that could be withdrawn.
     """
-    column, rest = _PLACE.fullmatch(place).groups()  # type: ignore[union-attr] # takes any text
     datasets.has_column(conn, connection, stream, column)
-    path = f"${rest}" if rest else ""
     if says is Says.WITHDRAWN and not any(
         (item.column, item.path) == (column, path) for item in of_stream(conn, connection, stream)
     ):
-        raise UsageError(f"column {place[:100]}: nothing was said of it that could be withdrawn")
+        raise UsageError(
+            f"column {(column + path[1:])[:100]}: nothing was said of it that could be withdrawn"
+        )
     row = conn.execute(
         pii_override.insert()
         .values(

@@ -123,22 +123,25 @@ def company(leaves: Iterable[Leaf]) -> Company:
     return Company(people=people, contact=contact, street=street)
 
 
-def decide(leaf: Leaf, company: Company, denied: frozenset[str] = frozenset()) -> list[Finding]:
+def decide(
+    leaf: Leaf, company: Company, denied: frozenset[str] = frozenset(), least: float = 0.0
+) -> list[Finding]:
     """The findings of one leaf: one of scope VALUE, with others of scope SPAN where all of it is
     masked as the one and holds the others as well; or any number of scope SPAN, or none.
 
     Args:
         denied: entity types that it is not, whatever speaks for them: what else is in it is then
             found beside them.
+        least: the score below which a finding is none, and others are looked for.
     """
     evidence = leaf.evidence
     if not evidence.sampled or leaf.type is ColumnType.BOOLEAN:
         return []
     if leaf.type in TIMES:
-        return _by(_birth(leaf, 1.0) or _born(leaf, company), denied)
+        return _by(_birth(leaf, 1.0) or _born(leaf, company), denied, least)
     if leaf.type in NUMBERS:
-        return _by(_number(leaf, company) or _theirs(leaf), denied)
-    if left := [found for found in _contacts(leaf) if found.entity_type not in denied]:
+        return _by(_number(leaf, company) or _theirs(leaf), denied, least)
+    if left := _left(_contacts(leaf), denied, least):
         return left
     for rule in (
         _national,
@@ -151,14 +154,17 @@ def decide(leaf: Leaf, company: Company, denied: frozenset[str] = frozenset()) -
         _place,
         _sticky,
     ):
-        found = rule(leaf, company)
-        if left := _by(found, denied):
-            return [each for each in _beside(leaf, left[0]) if each.entity_type not in denied]
-    return [found for found in _spans(leaf) if found.entity_type not in denied]
+        if left := _by(rule(leaf, company), denied, least):
+            return _left(_beside(leaf, left[0]), denied, least)
+    return _left(_spans(leaf), denied, least)
 
 
-def _by(found: Finding | None, denied: frozenset[str]) -> list[Finding]:
-    return [] if found is None or found.entity_type in denied else [found]
+def _left(found: list[Finding], denied: frozenset[str], least: float) -> list[Finding]:
+    return [each for each in found if each.entity_type not in denied and each.score >= least]
+
+
+def _by(found: Finding | None, denied: frozenset[str], least: float) -> list[Finding]:
+    return [] if found is None else _left([found], denied, least)
 
 
 def _value(entity: str, score: float, share: float, reason: str) -> Finding:
@@ -388,7 +394,9 @@ def _number(leaf: Leaf, company: Company) -> Finding | None:
     asked, evidence = leaf.claim, leaf.evidence
     if asked is None or asked.entity_type not in IN_NUMBERS:
         return None
-    entity, least = asked.entity_type, 0.9
+    entity = asked.entity_type
+    # As much as of a text: a column of telephone numbers has extensions in it, too.
+    least = 0.5 if asked.strong and entity in _TRAIT else 0.9
     if entity == "LOCATION":
         if not (company.people or company.contact or company.street) or asked.part == "city":
             return None
@@ -513,9 +521,11 @@ def _spans(leaf: Leaf) -> list[Finding]:
     return found
 
 
-def settled(leaf: Leaf) -> frozenset[str]:
-    """The entity type that the sample alone shows the whole column to be, if any: from then on
-    every value is masked whole, and searching the rest can only repeat it."""
+def settled(leaf: Leaf, least: float) -> frozenset[str]:
+    """The entity type that the sample alone shows the whole column to be, with a score of ``least``
+    or more, if any: from then on every value is masked whole, and searching the rest can only
+    repeat it."""
     if leaf.evidence.sampled < _ENOUGH:
         return frozenset()
-    return frozenset(each.entity_type for each in decide(leaf, ALONE) if each.scope is Scope.VALUE)
+    found = decide(leaf, ALONE, least=least)
+    return frozenset(each.entity_type for each in found if each.scope is Scope.VALUE)

@@ -15,7 +15,8 @@ from atlas.model.stream import Column, ColumnType
 from atlas.pii.claims import claim, tokens
 from atlas.pii.generalising import Kind, generalised, kind_of, tenth, year_start
 from atlas.pii.operators import TEXTUAL, Operators, fixed
-from atlas.pii.paths import Plan, decode, encode, is_data, steps
+from atlas.pii.paths import Plan, Whole, decode, encode, is_data
+from atlas.pii.places import around, covers, steps
 from atlas.pii.policy import MERGING
 from atlas.pii.scanner import Scanner
 from atlas.pii.screen import screen
@@ -75,6 +76,7 @@ class Masker:
         self._twins: dict[str, _Twin] = {}
         by_name = {column.name: column for column in columns}
         of_column: dict[str, list[tuple[Verdict, Operator]]] = {}
+        self._kept: dict[str, set[str]] = {}
         for verdict in verdicts:
             if verdict.column not in by_name:
                 raise TerminalError(
@@ -86,7 +88,9 @@ class Masker:
             names = verdict.path.endswith(".~")
             if (verdict.column in keys or names) and operator in MERGING:
                 operator = Operator.TOKENIZE
-            if operator is not Operator.KEEP:
+            if operator is Operator.KEEP:
+                self._kept.setdefault(verdict.column, set()).add(verdict.path)
+            else:
                 of_column.setdefault(verdict.column, []).append((verdict, operator))
         for name, work in of_column.items():
             column = by_name[name]
@@ -106,8 +110,13 @@ class Masker:
     def _plan(
         self, column: Column, work: Sequence[tuple[Verdict, Operator]]
     ) -> tuple[ColumnType, _Twin]:
-        whole = next(((v, op) for v, op in work if v.scope is Scope.VALUE and not v.path), None)
-        if column.type is ColumnType.JSONB:
+        in_json = column.type is ColumnType.JSONB
+        # What is said of a place in a column that is no JSON holds for the whole of it.
+        whole = next(
+            ((v, op) for v, op in work if v.scope is Scope.VALUE and (not v.path or not in_json)),
+            None,
+        )
+        if in_json:
             if whole is not None:
                 return ColumnType.JSONB, self._whole_document(whole[0].entity_type, whole[1])
             return ColumnType.JSONB, self._documents(column, work)
@@ -203,6 +212,17 @@ class Masker:
                 by_path.setdefault(verdict.path, []).append((verdict, operator))
         for verdict, _ in whole:
             by_path.pop(verdict.path, None)
+        replaced = {verdict.path for verdict, _ in whole}
+        # What the policy keeps of a place all else of which is replaced.
+        spared = [
+            path
+            for path in self._kept.get(column.name, ())
+            if replaced.intersection([*around(path)][1:])
+        ]
+        for path, found in by_path.items():
+            for star in [each for each in by_path if each != path and covers(each, path)]:
+                known = {verdict.entity_type for verdict, _ in found}
+                found += [each for each in by_path[star] if each[0].entity_type not in known]
 
         def twin(values: pa.Array) -> pa.Array:
             encoded = values.dictionary_encode()
@@ -210,9 +230,12 @@ class Masker:
             documents = [decode(text, column.name) for text in texts]
             plan = Plan()
             for verdict, operator in whole:
-                plan.at(verdict.path).replace = self._whole_leaf(column, verdict, operator)
+                plan.at(verdict.path).whole = self._whole_leaf(column, verdict, operator)
+            for path in spared:
+                plan.at(path).whole = _AS_IT_IS
             if by_path:
                 self._plan_spans(plan, column, by_path, documents)
+            plan.spread()
             for index, document in enumerate(documents):
                 masked, changed = plan.apply(document)
                 if changed:
@@ -221,9 +244,7 @@ class Masker:
 
         return twin
 
-    def _whole_leaf(
-        self, column: Column, verdict: Verdict, operator: Operator
-    ) -> Callable[[Any], Any]:
+    def _whole_leaf(self, column: Column, verdict: Verdict, operator: Operator) -> Whole:
         entity = verdict.entity_type
         kind = _less_exact(operator, entity, column, verdict.path)
 
@@ -237,7 +258,8 @@ class Masker:
             less = generalised(kind, str(value))
             return Decimal(less) if less is not None and kind is Kind.PLACE else less
 
-        return replace
+        apart = operator if operator in TEXTUAL else Operator.TOKENIZE
+        return Whole(replace, lambda name: self._operators.textual(apart, name))
 
     def _plan_spans(
         self,
@@ -261,7 +283,10 @@ class Masker:
             )
             ordered = list(texts)
             replaced = {ordered[index]: text for index, text in masked.items()}
-            plan.at(path).replace = _lookup(replaced)
+            plan.at(path).spans = _lookup(replaced)
+
+
+_AS_IT_IS = Whole(lambda value: value, lambda name: name)
 
 
 def _less_exact(operator: Operator, entity: str, column: Column, path: str = "") -> Kind | None:

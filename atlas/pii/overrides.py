@@ -81,7 +81,9 @@ def _said(
             if item.column in keys and operator in MERGING:
                 operator = Operator.TOKENIZE
             best = next((it for it in there if it.entity_type == item.entity_type), None)
-            return [_whole(item, item.entity_type, operator, best)]
+            # What is kept as it is hides nothing else.
+            rest = [it for it in there if operator is Operator.KEEP and it is not best]
+            return [_whole(item, item.entity_type, operator, best), *rest]
         case Says.OPERATOR:
             # Its operator came with the policy.
             return [

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -16,9 +17,8 @@ import msgspec
 
 from atlas.errors import TerminalError
 from atlas.pii.claims import IN_NUMBERS, claim, tokens
+from atlas.pii.places import PLAIN, steps
 
-_PLAIN = re.compile(r"[^\W\d]\w*")
-_STEP = re.compile(r'\.([^\W\d]\w*)|\.(\*)|\.(~)|\[(\*)\]|\["((?:[^"\\]|\\.)*)"\]')
 _DATA_KEY = re.compile(r"@|(?:\d\D{0,2}){5}")
 _CHILDREN = 200
 _LONGEST_KEY = 64
@@ -96,7 +96,7 @@ class Node:
             if self.star is None:
                 self.star = Node(self.path + ".*", self.words)
             return self.star
-        step = f".{key}" if _PLAIN.fullmatch(key) else f"[{encode(key)}]"
+        step = f".{key}" if PLAIN.fullmatch(key) else f"[{encode(key)}]"
         node = self.children[key] = Node(self.path + step, (*self.words, *tokens(key)))
         return node
 
@@ -142,37 +142,36 @@ def is_data(key: str) -> bool:
     return _DATA_KEY.search(key) is not None
 
 
-def steps(path: str) -> Iterator[tuple[str, str]]:
-    """The steps of a JSON path that a :class:`Node` made, after its "$": ("member", name),
-    ("star", ""), ("names", "") or ("item", "")."""
-    at = 1
-    while at < len(path):
-        found = _STEP.match(path, at)
-        if found is None:
-            raise ValueError(f"no JSON path of a verdict: {path}")
-        plain, star, names, item, quoted = found.groups()
-        if star:
-            yield "star", ""
-        elif names:
-            yield "names", ""
-        elif item:
-            yield "item", ""
-        else:
-            yield "member", plain if plain is not None else _decoder.decode(f'"{quoted}"')
-        at = found.end()
-
-
 Replace = Callable[[Any], Any]
 """Gives a string, number or boolean its masked form; returns the very same object to leave it."""
 
 
-class Plan:
-    """What to replace in the documents of one column, place by place."""
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """What replaces all that stands at a place and below it.
 
-    __slots__ = ("item", "members", "names", "replace", "star")
+    Attributes:
+        value: what a string, number or boolean becomes.
+        name: what a member's name that looks like data becomes; different names stay different.
+    """
+
+    value: Replace
+    name: Replace
+
+
+class Plan:
+    """What to replace in the documents of one column, place by place.
+
+    Attributes:
+        whole: what replaces everything there, whatever ``spans`` are below.
+        spans: what replaces parts of the strings there.
+    """
+
+    __slots__ = ("item", "members", "names", "spans", "star", "whole")
 
     def __init__(self) -> None:
-        self.replace: Replace | None = None
+        self.whole: Whole | None = None
+        self.spans: Replace | None = None
         self.members: dict[str, Plan] = {}
         self.star: Plan | None = None
         self.item: Plan | None = None
@@ -184,55 +183,89 @@ class Plan:
         for kind, name in steps(path):
             if kind == "member":
                 plan = plan.members.setdefault(name, Plan())
-            elif kind == "star":
-                plan.star = plan.star or Plan()
-                plan = plan.star
-            elif kind == "names":
-                plan.names = plan.names or Plan()
-                plan = plan.names
             else:
-                plan.item = plan.item or Plan()
-                plan = plan.item
+                if getattr(plan, kind) is None:
+                    setattr(plan, kind, Plan())
+                plan = getattr(plan, kind)
         return plan
 
-    def apply(self, value: Any, above: Replace | None = None) -> tuple[Any, bool]:
+    def spread(self) -> None:
+        """Have what is planned for any member hold for those that have a plan of their own: which
+        member of very many got one is not the same in all batches."""
+        if self.star is not None:
+            for member in self.members.values():
+                member._include(self.star)
+        for below in (*self.members.values(), self.star, self.item):
+            if below is not None:
+                below.spread()
+
+    def _include(self, other: Plan) -> None:
+        self.whole = self.whole or other.whole
+        self.spans = _both(self.spans, other.spans)
+        for key, member in other.members.items():
+            self.members.setdefault(key, Plan())._include(member)
+        for kind in ("star", "item", "names"):
+            theirs = getattr(other, kind)
+            if theirs is not None:
+                ours = getattr(self, kind) or Plan()
+                ours._include(theirs)
+                setattr(self, kind, ours)
+
+    def apply(self, value: Any, above: Whole | None = None) -> tuple[Any, bool]:
         """``value`` with every replacement made, in place where it can be, and whether there was
         any.
 
         Args:
-            above: what replaces at a place above, and so everything below that has no plan.
+            above: what replaces at a place above, and so everything below it.
         """
-        replace = self.replace or above
+        whole = self.whole or above
         if type(value) is dict:
             changed = False
-            some = self.star is None and replace is None
+            some = self.star is None and whole is None
             for key in self.members.keys() & value.keys() if some else value:
-                below = self.members.get(key, self.star) or (_NOTHING if replace else None)
+                below = self.members.get(key, self.star) or (_NOTHING if whole else None)
                 if below is not None:
-                    value[key], touched = below.apply(value[key], replace)
+                    value[key], touched = below.apply(value[key], whole)
                     changed |= touched
-            return self._renamed(value, changed)
+            return self._renamed(value, changed, whole)
         if type(value) is list:
             changed = False
-            below = self.item or (_NOTHING if replace else None)
+            below = self.item or (_NOTHING if whole else None)
             if below is not None:
                 for index, element in enumerate(value):
-                    value[index], touched = below.apply(element, replace)
+                    value[index], touched = below.apply(element, whole)
                     changed |= touched
             return value, changed
+        replace = self.spans if whole is None else whole.value
         if replace is None or value is None:
             return value, False
         replaced = replace(value)
         return replaced, replaced is not value
 
-    def _renamed(self, value: dict[str, Any], changed: bool) -> tuple[Any, bool]:
-        if self.names is None or self.names.replace is None:
+    def _renamed(
+        self, value: dict[str, Any], changed: bool, whole: Whole | None
+    ) -> tuple[Any, bool]:
+        replace = None if whole is None else whole.name
+        if self.names is not None:
+            own = self.names.spans if self.names.whole is None else self.names.whole.name
+            replace = own if replace is None or self.names.whole is not None else replace
+        if replace is None:
             return value, changed
-        replace = self.names.replace
         names = {key: replace(key) if is_data(key) else key for key in value}
         if all(new is key for key, new in names.items()):
             return value, changed
         return {names[key]: member for key, member in value.items()}, True
+
+
+def _both(first: Replace | None, second: Replace | None) -> Replace | None:
+    if first is None or second is None:
+        return first or second
+
+    def replace(value: Any) -> Any:
+        replaced = first(value)
+        return second(value) if replaced is value else replaced
+
+    return replace
 
 
 _NOTHING = Plan()

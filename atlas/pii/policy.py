@@ -17,6 +17,7 @@ from typing import Any
 from atlas.errors import UsageError
 from atlas.model.personal import Operator
 from atlas.pii import declared
+from atlas.pii.places import around, split
 from atlas.settings import settings
 
 IDENTIFIERS: dict[str, str] = {
@@ -81,12 +82,19 @@ class Policy:
         entities: operator for each of :data:`ENTITIES`, and for those of users' own recognizers
             that it names.
         columns: operators that win over ``entities``; a key is a column's name, or a column's
-            name and the rest of a JSON path ("address.city").
+            name and the rest of a JSON path ("address.city"), which then holds for all below it.
     """
 
     name: str
     entities: Mapping[str, Operator]
     columns: Mapping[str, Operator] = field(default_factory=dict)
+
+    @property
+    def kept(self) -> frozenset[str]:
+        """The entity types that stay as they are."""
+        return frozenset(
+            entity for entity, operator in self.entities.items() if operator is Operator.KEEP
+        )
 
     def operator(self, entity_type: str, column: str, path: str = "") -> Operator:
         """What becomes of ``entity_type`` found in ``column`` at JSON ``path`` ("$.city" or "")."""
@@ -98,9 +106,13 @@ class Policy:
         return self.entities.get(entity_type, Operator.MASK)
 
     def explicit(self, column: str, path: str = "") -> Operator | None:
-        """The operator that ``columns`` gives this leaf or its whole column, or None."""
-        leaf = self.columns.get(column + path[1:]) if path else None
-        return leaf if leaf is not None else self.columns.get(column)
+        """The operator that ``columns`` gives this leaf, what it is in, or its whole column; None
+        if it names none of them."""
+        for place in around(path):
+            operator = self.columns.get(column + place[1:])
+            if operator is not None:
+                return operator
+        return self.columns.get(column)
 
 
 BUILT_IN = Policy("default", dict.fromkeys(ENTITIES, Operator.MASK))
@@ -260,5 +272,6 @@ def over(base: Policy, document: Mapping[str, Any], *, stored: bool = False) -> 
     for column, value in _mapping(document.get("columns") or {}, "columns").items():
         if not _STORABLE.fullmatch(str(column)):
             raise UsageError("pii: columns has a name that no column can have")
+        split(str(column))
         columns[str(column)] = _operator(value, f"column {column!r}")
     return replace(base, entities=entities, columns=columns)

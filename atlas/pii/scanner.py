@@ -48,6 +48,7 @@ class Scanner:
         keys: frozenset[str],
         first: Sequence[Mapping[str, Any]] = (),
         searched: frozenset[str] = frozenset(),
+        kept: frozenset[str] = frozenset(),
     ) -> Study:
         """A study of a stream with ``columns``, or of a part of one.
 
@@ -56,6 +57,8 @@ class Scanner:
             first: evidence of the stream's first part, to begin with what it showed.
             searched: columns of which every value is searched, however clear it seems what they
                 are.
+            kept: entity types that the policy leaves as they are: a column of one is searched for
+                what else is in it.
         """
         return Study(
             self.finder,
@@ -66,4 +69,5 @@ class Scanner:
             first,
             searched,
             self.fingerprint,
+            kept,
         )

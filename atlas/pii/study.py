@@ -12,7 +12,7 @@ import pyarrow as pa
 from atlas.errors import TerminalError, UsageError
 from atlas.model.personal import Operator, Scope, Verdict
 from atlas.model.stream import Column, ColumnType
-from atlas.pii import people
+from atlas.pii import people, places
 from atlas.pii.claims import tokens
 from atlas.pii.decide import NUMBERS, Company, Finding, Leaf, company, decide, looked_at, settled
 from atlas.pii.evidence import Evidence
@@ -109,6 +109,7 @@ class Study:
         first: Sequence[Mapping[str, Any]] = (),
         searched: frozenset[str] = frozenset(),
         fingerprint: str = "",
+        kept: frozenset[str] = frozenset(),
     ) -> None:
         self._fingerprint = fingerprint
         self._finder = finder
@@ -117,6 +118,7 @@ class Study:
         self._sample = sample
         self._threshold = threshold
         self._searched = searched
+        self._kept = kept
         self._leaves: dict[tuple[str, str], Leaf] = {}
         self._roots: dict[str, Node] = {}
         alike(first, fingerprint)
@@ -183,7 +185,7 @@ class Study:
         picked = self._pick(distinct, prior.sampled + evidence.sampled)
         self._observe_sample(leaf, picked)
         if whole:
-            evidence.settled |= settled(leaf)
+            evidence.settled |= settled(leaf, self._threshold) - self._kept
         if leaf.type is not ColumnType.TEXT:
             return
         evidence.read_all |= evidence.trait("prose") >= _READ_ALL
@@ -299,13 +301,26 @@ class Study:
                 if column == name:
                     not_it = denied(name, path.removesuffix("#"))
                     verdicts.extend(self._of_leaf(name, path, leaf, around, policy, not_it))
-            known = {verdict.path for verdict in verdicts if verdict.column == name}
-            for place, operator in sorted(policy.columns.items()):
-                path = "$" + place.removeprefix(name)
-                inside = place.startswith(f"{name}.") and path not in known
-                if inside and operator is not Operator.KEEP:
-                    verdicts.append(self._imposed(name, path, operator, around))
+            verdicts.extend(self._imposed_inside(name, verdicts, policy, around))
         return verdicts
+
+    def _imposed_inside(
+        self, name: str, verdicts: Sequence[Verdict], policy: Policy, around: Company
+    ) -> list[Verdict]:
+        """The verdicts on places in a column that the policy names, and that have none yet."""
+        known = {verdict.path for verdict in verdicts if verdict.column == name}
+        imposed = []
+        for place, operator in sorted(policy.columns.items()):
+            column, path = places.split(place)
+            if column != name or not path or path in known:
+                continue
+            inside = any(name + each[1:] in policy.columns for each in [*places.around(path)][1:])
+            if operator is Operator.KEEP and not inside:
+                continue
+            if name in self._keys and operator in MERGING:
+                operator = Operator.TOKENIZE
+            imposed.append(self._imposed(name, path, operator, around))
+        return imposed
 
     def _of_leaf(
         self,
@@ -321,14 +336,36 @@ class Study:
         if place and explicit is not None and explicit is not Operator.KEEP:
             return [] if place != path else [self._imposed(column, place, explicit, around)]
         verdicts = []
-        for found in decide(leaf, around, denied):
-            if found.score < self._threshold:
-                continue
+        for found in self._found(leaf, around, policy, denied, explicit):
             operator = policy.operator(found.entity_type, column, place)
             if (column in self._keys or place.endswith(".~")) and operator in MERGING:
                 operator = Operator.TOKENIZE
             verdicts.append(_verdict(column, place, leaf, found, operator, around))
         return verdicts
+
+    def _found(
+        self,
+        leaf: Leaf,
+        around: Company,
+        policy: Policy,
+        denied: frozenset[str],
+        explicit: Operator | None,
+    ) -> list[Finding]:
+        """What a leaf is and what is in it. Where the policy keeps what it is, that is also
+        whatever else would have been found: one entity type is kept, not the column."""
+        found: dict[str, Finding] = {}
+        while True:
+            now = decide(leaf, around, denied, self._threshold)
+            for each in now:
+                found.setdefault(each.entity_type, each)
+            kept = {
+                each.entity_type
+                for each in now
+                if each.scope is Scope.VALUE and policy.of(each.entity_type) is Operator.KEEP
+            }
+            if not kept or explicit is Operator.KEEP:
+                return list(found.values())
+            denied |= kept
 
     def _imposed(self, column: str, path: str, operator: Operator, around: Company) -> Verdict:
         """The verdict on a column or leaf that the policy names: all of it, whatever it holds."""

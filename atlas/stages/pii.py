@@ -78,7 +78,7 @@ def run(work: Work) -> None:
     with work.reading() as conn:
         first = parts.of_stream(conn, stream.id)[0]
     if first.status is PartStatus.TO_STUDY:
-        study = _study(work.settings, context)
+        study = _study(work, context)
         study.observe(_read(work, context, first.run_id, first.segment))
         with work.transaction() as conn:
             parts.own(conn, first, study.evidence(), work.claim.holder)
@@ -108,7 +108,7 @@ def run_part(work: PartWork) -> None:
     if part.status is PartStatus.TO_STUDY:
         with work.reading() as conn:
             first = parts.first_evidence(conn, part.run_stream_id)
-        study = _study(settings, context, first if part.position else ())
+        study = _study(work, context, first if part.position else ())
         study.observe(_read(work, context, part.run_id, part.segment))
         with work.transaction() as conn:
             messages = parts.done(conn, part, evidence=study.evidence(), holder=work.holder)
@@ -156,7 +156,7 @@ def _planned(work: Work, context: Context) -> bool:
 
 def _at_once(work: Work, context: Context, carried: Carried, whole: Pieces) -> None:
     """Few rows need no parts: they are studied and masked here."""
-    study = _study(work.settings, context)
+    study = _study(work, context)
     batches = [(run_id, piece, _read(work, context, run_id, piece)) for run_id, piece in whole]
     for _, _, batch in batches:
         study.observe(batch)
@@ -175,7 +175,7 @@ def _at_once(work: Work, context: Context, carried: Carried, whole: Pieces) -> N
 
 def _decide(work: Work, context: Context) -> None:
     """All parts are studied: make the verdicts, and the staging table by them."""
-    study = _study(work.settings, context)
+    study = _study(work, context)
     with work.reading() as conn:
         for part in parts.of_stream(conn, context.stream.id):
             study.merge(part.evidence or ())
@@ -256,9 +256,15 @@ def _masker(settings: Settings, context: Context, verdicts: list[Verdict]) -> Ma
     )
 
 
-def _study(settings: Settings, context: Context, first: Sequence[Mapping[str, Any]] = ()) -> Study:
-    return _scanner(settings).study(
-        context.columns, frozenset(context.key), first, searched(context.overrides)
+def _study(work: Held, context: Context, first: Sequence[Mapping[str, Any]] = ()) -> Study:
+    with work.reading() as conn:
+        policy = _policy(conn, context)
+    return _scanner(work.settings).study(
+        context.columns,
+        frozenset(context.key),
+        first,
+        searched(context.overrides),
+        policy.kept,
     )
 
 
@@ -316,15 +322,25 @@ def _with_earlier(
     A few rows are not enough to see that a column holds names: what it was found to be holds on,
     until a person says otherwise in the connection's policy.
     """
-    known = {(item.column, item.path): item for item in verdicts if item.scope is Scope.VALUE}
+    known = {
+        (item.column, item.path)
+        for item in verdicts
+        if item.scope is Scope.VALUE and item.operator is not Operator.KEEP
+    }
+    there = {
+        (item.column, item.path, item.entity_type) for item in verdicts if item.scope is Scope.VALUE
+    }
     kept = []
     for item in before:
         if item.scope is not Scope.VALUE or (item.column, item.path) in known:
+            continue
+        if (item.column, item.path, item.entity_type) in there:
             continue
         operator = policy.operator(item.entity_type, item.column, item.path)
         if item.column in keys and operator in MERGING:
             operator = Operator.TOKENIZE
         evidence = {**item.evidence, "kept_from_run_before": True}
         kept.append(dataclasses.replace(item, operator=operator, evidence=evidence))
-    whole = {(item.column, item.path) for item in kept}
+    # What is kept as it is hides nothing else.
+    whole = {(item.column, item.path) for item in kept if item.operator is not Operator.KEEP}
     return [item for item in verdicts if (item.column, item.path) not in whole] + kept

@@ -77,6 +77,7 @@ def say(
         NotFound: there is no such dataset, connection or column.
         UsageError: it does not make sense; the message says why.
     """
+    from atlas.pii.places import split
     from atlas.pii.policy import known_entity
 
     if says is Says.IS and entity_type is None:
@@ -90,13 +91,15 @@ def say(
     why = " ".join(why.split())
     if not why or len(why) > _LONGEST:
         raise UsageError(f"say why, in up to {_LONGEST} characters: others will read it")
+    place, path = split(column)
     connection, stream = datasets.find(conn, name)
     connections.lock(conn, connection)
     return overrides.put(
         conn,
         connection,
         stream,
-        column,
+        place,
+        path,
         says,
         entity_type=entity_type,
         operator=operator,

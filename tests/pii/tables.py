@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
@@ -15,6 +16,7 @@ from atlas.pii.masker import Masker
 from atlas.pii.scanner import Scanner
 from atlas.pii.sealing import Sealing
 
+AT = datetime(2026, 1, 1, tzinfo=UTC)
 SECRET = b"a secret of the tests, long enough"
 SEALING = Sealing(b"another secret of the tests, as long")
 GIVEN = [
@@ -105,9 +107,10 @@ def verdicts(
 ) -> list[Verdict]:
     """The verdicts on a table of one batch."""
     columns = [column(name, (types or {}).get(name, ColumnType.TEXT)) for name in data]
-    study = scanner.study(columns, keys)
+    how = how or policy("default")
+    study = scanner.study(columns, keys, kept=how.kept)
     study.observe(table(columns, data))
-    return study.verdicts(how or policy("default"))
+    return study.verdicts(how)
 
 
 def masked(

@@ -156,7 +156,7 @@ def test_a_path_leads_back_to_its_place(key: str) -> None:
     path = root.child("outer").elements().child(key).path
     assert list(steps(path)) == [("member", "outer"), ("item", ""), ("member", key)]
     plan = Plan()
-    plan.at(path).replace = lambda _: "x"
+    plan.at(path).spans = lambda _: "x"
     document, changed = plan.apply({"outer": [{key: "y"}, {"z": "z"}]})
     assert changed
     assert decode(encode(document), "c") == {"outer": [{key: "x"}, {"z": "z"}]}
