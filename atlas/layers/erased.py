@@ -20,7 +20,7 @@ from atlas.layers.hashing import keyed_hash
 from atlas.layers.keys import Key, Part, Refer
 from atlas.layers.names import Tables
 from atlas.layers.typing_step import NOT_BUSINESS, insert
-from atlas.layers.values import type_name
+from atlas.layers.values import type_name, written
 from atlas.model.stream import Column, ColumnType, FieldPath, Segment, StreamKey
 
 
@@ -43,9 +43,7 @@ class Identity:
     def key_texts(self, refer: Refer) -> list[Composable]:
         """The key's values as texts, the same whatever number type the columns have."""
         return [
-            SQL("trim_scale({})::text").format(value)
-            if part.kind is ColumnType.NUMERIC
-            else SQL("({})::text").format(value)
+            written(part.kind, value)
             for part, value in zip(self.key.parts, self.key.of(refer), strict=True)
         ]
 

@@ -7,7 +7,7 @@ never holds raw: so the bytes need no escaping, and PostgreSQL alone parses them
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import psycopg2
@@ -19,7 +19,7 @@ from pyarrow import csv
 from atlas.errors import TerminalError
 from atlas.layers import database
 from atlas.layers.names import Tables
-from atlas.layers.values import Extraction
+from atlas.layers.values import Extraction, typed, written
 from atlas.model.stream import Column, Segment
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -249,6 +249,7 @@ def read(
     run_id: str,
     piece: Segment,
     columns: tuple[Column, ...],
+    as_typed: Collection[str] = (),
 ) -> pa.Table:
     """The rows of a piece, in order, as one batch.
 
@@ -256,20 +257,42 @@ def read(
     is, a column of type jsonb as JSON text, everything else as its JSON text; a JSON null and an
     absent property are null.
 
+    Args:
+        as_typed: names of columns whose values are given as their type writes them, so that equal
+            ones are equal texts (:func:`atlas.layers.values.written`); what does not fit its type
+            is given as it is.
+
     Raises:
         TerminalError: the rows are not all there (any more).
     """
+    database.settle(cur)
     extraction = Extraction(columns)
-    values: list[Composable] = [SQL("r._atlas_id")]
-    values += [extraction.raw(column) for column in columns]
+    raws = [Identifier(f"v{n}") for n in range(len(columns))]
+    values: list[Composable] = [SQL("e._atlas_id")]
+    for column, value in zip(columns, raws, strict=True):
+        if column.name in as_typed:
+            fitting = written(column.type, typed(column, value, Identifier("data")))
+            values.append(SQL("coalesce({}, {}::text)").format(fitting, value))
+        else:
+            values.append(value)
     names = ["_atlas_id", *(column.name for column in columns)]
     kinds = {name: pa.int64() if name == "_atlas_id" else pa.string() for name in names}
     query = SQL(
-        "COPY (SELECT {values} FROM {table} r{source} WHERE r._atlas_id BETWEEN {first}"
-        " AND {last} AND r._atlas_run_id = {run}::uuid ORDER BY r._atlas_id)"
-        " TO STDOUT (FORMAT csv)"
+        # Extracted in a step of its own, for a value is looked at several times to type it.
+        "COPY (SELECT {values} FROM (SELECT {raws} FROM {table} r{source}"
+        " WHERE r._atlas_id BETWEEN {first} AND {last} AND r._atlas_run_id = {run}::uuid"
+        " ORDER BY r._atlas_id OFFSET 0) e) TO STDOUT (FORMAT csv)"
     ).format(
         values=SQL(", ").join(values),
+        raws=SQL(", ").join(
+            [
+                SQL("r._atlas_id, r.data" if as_typed else "r._atlas_id"),
+                *(
+                    SQL("{} AS {}").format(extraction.raw(column), value)
+                    for column, value in zip(columns, raws, strict=True)
+                ),
+            ]
+        ),
         table=Identifier("explore", tables.raw),
         source=extraction.source,
         first=Literal(piece.first_id),

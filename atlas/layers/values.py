@@ -177,6 +177,14 @@ def reason(column: Column, raw: Composable) -> Composable | None:
     return None if text is None else Literal(text)
 
 
+def written(kind: ColumnType, value: Composable) -> Composable:
+    """A typed value as the one text that all spellings of it share: numbers without zeros at their
+    end, times in ISO's form, instants in UTC."""
+    if kind is ColumnType.NUMERIC:
+        return SQL("trim_scale({})::text").format(value)
+    return SQL("({})::text").format(value)
+
+
 def hashed(
     column: Column,
     value: Composable,
@@ -191,9 +199,8 @@ def hashed(
     as such hash as such: a wider type is no new value.
     """
     parts = {"t": value, "v": raw, "j": SQL("{} -> {}").format(data, Literal(column.property))}
+    text: Composable
     match column.type:
-        case ColumnType.NUMERIC:
-            text = SQL("trim_scale({t})::text").format(**parts)
         case ColumnType.TEXT:
             # '10.0' is the number 10 if it was sent as a number, and itself as a string
             text = SQL(
@@ -206,7 +213,7 @@ def hashed(
                 " WHEN 'number' THEN trim_scale({v}::numeric)::text ELSE {v}::text END"
             ).format(**parts)
         case _:
-            text = SQL("{t}::text").format(**parts)
+            text = written(column.type, value)
     if formerly in TEMPORAL and column.type in (ColumnType.TEXT, ColumnType.JSONB):
         as_text = SQL("({} #>> '{{}}')").format(raw) if column.type is ColumnType.JSONB else raw
         return SQL("coalesce(({})::text, {})").format(

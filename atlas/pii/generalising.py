@@ -8,6 +8,8 @@ from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 
 _ISO = re.compile(r"\s*(\d{4})-\d{2}(?:-\d{2})?(?!\d)")
+# Of eight digits with the day first, none is a day of these months.
+_BASIC = re.compile(r"\s*(\d{4})(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?![\d.,/-])", re.ASCII)
 _YEAR = re.compile(r"(?<!\d)(?:1[89]|20)\d\d(?!\d)")
 _NUMBER = r"[+-]?\d{1,3}(?:\.\d*)?"
 _PLACE = re.compile(rf"\s*({_NUMBER})\s*(?:°?\s*[,; ]\s*({_NUMBER}))?°?\s*", re.ASCII)
@@ -41,7 +43,7 @@ def kind_of(entity: str, words: Collection[str]) -> Kind | None:
         case "PERSONAL" | "LOCATION" if not _PLACES.isdisjoint(words):
             return Kind.PLACE
         case "PERSONAL":
-            # Four digits may be a postal code: only what reads as nothing but a date is one.
+            # Digits may be a postal code or a number: only what reads as nothing but a date is one.
             return Kind.ISO_DATE
     return None
 
@@ -52,7 +54,7 @@ def generalised(kind: Kind, text: str) -> str | None:
         case Kind.DATE:
             return year_start(text) or _only_year(text)
         case Kind.ISO_DATE:
-            return year_start(text)
+            return year_start(text) if _ISO.match(text) else None
         case Kind.AGE:
             return _band(text)
         case Kind.PLACE:
@@ -60,8 +62,9 @@ def generalised(kind: Kind, text: str) -> str | None:
 
 
 def year_start(text: str, suffix: str = "") -> str | None:
-    """The first day of the year of an ISO date or timestamp, or None if it is none."""
-    found = _ISO.match(text)
+    """The first day of the year of an ISO date or timestamp, in extended or basic form, or None if
+    it is none."""
+    found = _ISO.match(text) or _BASIC.match(text)
     return None if found is None else f"{found[1]}-01-01{suffix}"
 
 

@@ -42,6 +42,9 @@ class Masker:
         columns: the type of each masked column, by name. It is the column's own, but for one that
             is tokenized, encrypted or has ages in it, which is text whatever it was (JSON stays
             JSON).
+        as_typed: names of the columns whose values must come as their type writes them, whatever
+            way they were sent in: those that are tokenized or encrypted, unless of texts or JSON.
+            ``1`` and ``1.0`` are one key, and must have one token.
 
     Whole values: text becomes a form without its characters; of dates and timestamps the year's
     first day is left, in their own type; numbers, booleans and times have no masked form and become
@@ -73,6 +76,7 @@ class Masker:
         self._finder = scanner.finder
         self._operators = Operators(secret, sealing)
         self.columns: dict[str, ColumnType] = {}
+        self.as_typed: set[str] = set()
         self._twins: dict[str, _Twin] = {}
         by_name = {column.name: column for column in columns}
         of_column: dict[str, list[tuple[Verdict, Operator]]] = {}
@@ -99,6 +103,9 @@ class Masker:
     def mask(self, batch: pa.Table) -> pa.Table:
         """``_atlas_id`` of ``batch`` and the masked columns, row by row as they stand in it.
 
+        Args:
+            batch: texts, those of ``as_typed`` as their types write them.
+
         Raises:
             TerminalError: a recognizer raised, or JSON could not be read.
         """
@@ -124,6 +131,8 @@ class Masker:
             return ColumnType.TEXT, self._spans(column, work)
         entity, operator = whole[0].entity_type, whole[1]
         if operator in TEXTUAL:
+            if column.type is not ColumnType.TEXT:
+                self.as_typed.add(column.name)
             return ColumnType.TEXT, lambda values: _distinct(
                 values, lambda text: self._operators.textual(operator, text)
             )

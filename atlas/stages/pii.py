@@ -39,7 +39,7 @@ from atlas.ledger.database import cursor
 from atlas.ledger.parts import PartStatus
 from atlas.ledger.secrets import derive
 from atlas.model.personal import Operator, Override, Scope, Verdict
-from atlas.model.stream import Column, Segment
+from atlas.model.stream import Segment
 from atlas.pii.masker import Masker
 from atlas.pii.overrides import asked_for, denied, overridden, searched
 from atlas.pii.policy import MERGING, Policy, asked, named, over, unknown
@@ -117,10 +117,7 @@ def run_part(work: PartWork) -> None:
             verdicts = results.findings(conn, part.run_stream_id)
         masker = _masker(settings, context, verdicts)
         # Masked before the transaction: a holder that freezes in it keeps its locks.
-        masked = None
-        if masker.columns:
-            what = tuple(each for each in context.columns if each.name in masker.columns)
-            masked = masker.mask(_read(work, context, part.run_id, part.segment, what))
+        masked = _masked(work, context, masker, part.run_id, part.segment)
         with work.transaction() as conn:
             _write(conn, context, part.run_id, part.segment, masked)
             messages = parts.done(conn, part)
@@ -162,7 +159,7 @@ def _at_once(work: Work, context: Context, carried: Carried, whole: Pieces) -> N
         study.observe(batch)
     verdicts = _verdicts(work, context, study)
     masker = _masker(work.settings, context, verdicts)
-    masked = [masker.mask(batch) if masker.columns else None for _, _, batch in batches]
+    masked = [_masked(work, context, masker, *each) for each in batches]
     with work.transaction() as conn:
         staging.create(cursor(conn), context.stream.id, context.columns, masker.columns)
         for (run_id, piece, _), twins in zip(batches, masked, strict=True):
@@ -201,17 +198,31 @@ def _parked(work: Work, run_stream_id: int, status: PartStatus) -> bool:
     return True
 
 
-def _read(
+def _read(work: Held, context: Context, run_id: str, piece: Segment) -> pa.Table:
+    with work.reading() as conn:
+        return raw.read(cursor(conn), context.tables, run_id, piece, context.columns)
+
+
+def _masked(
     work: Held,
     context: Context,
+    masker: Masker,
     run_id: str,
     piece: Segment,
-    columns: tuple[Column, ...] | None = None,
-) -> pa.Table:
-    """The rows of a piece, all of their columns unless some are named."""
-    wanted = context.columns if columns is None else columns
-    with work.reading() as conn:
-        return raw.read(cursor(conn), context.tables, run_id, piece, wanted)
+    batch: pa.Table | None = None,
+) -> pa.Table | None:
+    """The masked columns of a piece, if there are any.
+
+    Args:
+        batch: its rows as they were sent, if they are at hand.
+    """
+    if not masker.columns:
+        return None
+    if batch is None or masker.as_typed:
+        what = tuple(each for each in context.columns if each.name in masker.columns)
+        with work.reading() as conn:
+            batch = raw.read(cursor(conn), context.tables, run_id, piece, what, masker.as_typed)
+    return masker.mask(batch)
 
 
 def _write(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -30,10 +30,11 @@ def read_batches(
     segments: list[Segment],
     chosen: tuple[Column, ...],
     rows: int = 20_000,
+    as_typed: Collection[str] = (),
 ) -> list[pa.Table]:
     """The rows of ``segments``, a batch for each of their pieces."""
     return [
-        explore.read(cur, tables, run_id, piece, chosen)
+        explore.read(cur, tables, run_id, piece, chosen, as_typed)
         for segment in segments
         for piece in explore.cut(cur, tables, run_id, segment, rows)
     ]
@@ -177,7 +178,9 @@ class Stream:
 
     def _mask(self, run_id: str, segment: Segment, columns: Any) -> pa.Table:
         chosen = tuple(c for c in columns if c.name in self.masks)
-        batches = read_batches(self.cur, self.tables, run_id, [segment], chosen)
+        # As the masker asks for it.
+        typed = {c.name for c in chosen if self.masks[c.name][0] is not c.type}
+        batches = read_batches(self.cur, self.tables, run_id, [segment], chosen, as_typed=typed)
         batch = pa.concat_tables(batches)
         made = {"_atlas_id": batch.column("_atlas_id")}
         for column in chosen:

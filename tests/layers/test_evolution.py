@@ -303,6 +303,28 @@ def test_a_tokenized_key_keeps_identity(make: MAKE) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("kind", "spellings"),
+    [
+        (INT, [2, 2.0, "2", "002", "2e0"]),
+        (NUM, ["1.50", 1.5, "01.5", "15e-1"]),
+        (DATE, ["1990-05-17", "19900517", "1990-05-17T00:00:00Z"]),
+        (STAMP, ["1990-05-17T00:00:00Z", "1990-05-17T02:00:00.0+02:00", "19900517", "1990-05-17"]),
+    ],
+)
+def test_a_key_spelled_in_another_way_keeps_its_token(
+    make: MAKE, kind: Any, spellings: list[Any]
+) -> None:
+    mask = (ColumnType.TEXT, lambda text: "tok_" + hashlib.sha256(text.encode()).hexdigest())
+    stream = make({"id": kind}, primary_key=ID, masks={"id": mask})
+    counts = stream.run([{"id": each} for each in spellings], full=False).chart
+    assert (counts.promoted, counts.superseded) == (1, len(spellings) - 1)
+    for each in spellings:
+        stream.run([{"id": each}], full=False)
+    assert len(stream.rows("SELECT id FROM {chart}")) == 1
+    assert stream.rows("SELECT is_current FROM {navigate}") == [(True,)]
+
+
 def test_a_mask_that_merges_keys_is_refused(make: MAKE) -> None:
     stream = make({"id": TEXT}, primary_key=ID, masks={"id": (ColumnType.TEXT, initials)})
     with pytest.raises(TerminalError, match="different keys alike"):

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from atlas.errors import TerminalError
-from atlas.layers import types
+from atlas.layers import explore, types
 from atlas.model.stream import ColumnType as T
+from atlas.model.stream import Segment
 
 MAKE = Callable[..., Any]
 STAMP = {"type": "string", "format": "date-time"}
@@ -191,6 +192,65 @@ def test_values(make: MAKE) -> None:
     day = VALUES.index((DATE, '"02/29/2024"', WRONG))
     assert reasons[f"v{day}"] == "not a date of ISO 8601"
     assert "02/29/2024" not in str(reasons)
+
+
+SAME = [
+    (INT, ["1", "1.0", "1e0", '"01"', "10e-1", '"+1"'], "1"),
+    (INT, ["0", "-0", "0.0", '"-0"', "0e5"], "0"),
+    (INT, ["9223372036854775807", '"9223372036854775807.0"'], "9223372036854775807"),
+    (INT, ["9223372036854775808"], "9223372036854775808"),
+    (INT, ['"x"'], "x"),
+    (NUM, ["1.5", "1.50", "15e-1", '"001.500"'], "1.5"),
+    (NUM, ["0", "-0", "-0.00", '"0e9"'], "0"),
+    (NUM, [D40, f'"0{D40}00"', f"{D40}e0"], D40),
+    (NUM, ["1e21", "1000000000000000000000.0"], "1" + "0" * 21),
+    (NUM, ['"NaN"'], "NaN"),
+    (NUM, ['"Infinity"'], "Infinity"),
+    (NUM, ['"infinity"'], "infinity"),
+    (BOOL, ["true"], "true"),
+    (BOOL, ['"true"'], '"true"'),
+    (DATE, ['"1990-05-17"', '"19900517"', '"1990-05-17T00:00:00Z"'], "1990-05-17"),
+    (DATE, ["19900517"], "19900517"),
+    (DATE, ['"17.5.1990"'], "17.5.1990"),
+    (
+        STAMP,
+        ['"1990-05-17T00:30:00Z"', '"1990-05-17T02:30:00.000+02:00"', '"19900517T003000Z"'],
+        "1990-05-17 00:30:00+00",
+    ),
+    (STAMP, ['"9999-12-31T23:59:59.9999999Z"'], "10000-01-01 00:00:00+00"),
+    (STAMP, ['"0001-01-01T00:00:00+01:00"'], "0001-12-31 23:00:00+00 BC"),
+    (STAMP, ['"infinity"'], "infinity"),
+    (PLAIN_STAMP, ['"1990-05-17T02:30:00+02:00"', '"1990-05-17 00:30"'], "1990-05-17 00:30:00"),
+    (TIME, ['"12:30"', '"12:30:00.0"', '"14:30+02:00"'], "12:30:00"),
+    (TIMETZ, ['"12:30+02"', '"12:30:00.0+02:00"'], "12:30:00+02"),
+    (TEXT, ["1.50"], "1.50"),
+    (TEXT, ['"01"'], "01"),
+    (INT, ["null"], None),
+]
+"""What spellings of a value of a type are given as, where they have to be one text."""
+
+
+def test_spellings_of_a_value_are_one_text(make: MAKE) -> None:
+    """It is the text that the typed column has, and what does not fit stays as it was sent."""
+    cases = [
+        (schema, spelled, expected) for schema, spellings, expected in SAME for spelled in spellings
+    ]
+    stream = make({f"v{n}": schema for n, (schema, _, _) in enumerate(cases)})
+    record = ", ".join(f'"v{n}": {spelled}' for n, (_, spelled, _) in enumerate(cases))
+    result = stream.run([b"{" + record.encode() + b"}"])
+    (rows,) = stream.rows("SELECT min(_atlas_id), max(_atlas_id), count(*) FROM {raw}")
+    columns, named = stream.last[0], {f"v{n}" for n in range(len(cases))}
+    batch = explore.read(stream.cur, stream.tables, result.run_id, Segment(*rows), columns, named)
+    given = [batch.column(f"v{n}")[0].as_py() for n in range(len(cases))]
+    said = [(spelled, text) for (_, spelled, _), text in zip(cases, given, strict=True)]
+    assert said == [(spelled, expected) for _, spelled, expected in cases]
+    names = ", ".join(
+        f"trim_scale(v{n})::text" if schema is NUM else f"v{n}::text"
+        for n, (schema, _, _) in enumerate(cases)
+    )
+    ((*typed, errors),) = stream.rows(f"SELECT {names}, _atlas_errors FROM {{staging}}")
+    fit = [n for n in range(len(cases)) if f"v{n}" not in errors]
+    assert [given[n] for n in fit] == [typed[n] for n in fit]
 
 
 def test_exact_types_reach_python(make: MAKE) -> None:

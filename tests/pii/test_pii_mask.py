@@ -163,6 +163,50 @@ def test_a_date_of_birth_keeps_its_year_and_its_type(scanner: Scanner) -> None:
     assert text["dob"] == ["1980-01-01"]
 
 
+def test_a_date_in_basic_form_is_its_year_as_well(scanner: Scanner) -> None:
+    types = {
+        "dob": ColumnType.DATE,
+        "birth_date": ColumnType.TIMESTAMPTZ,
+        "born": ColumnType.TIMESTAMP,
+    }
+    data: dict[str, list[Any]] = {
+        "dob": ["19900517", "1975-12-31", "19901317", "199005170"],
+        "birth_date": ["19900517T000000Z", "19900517", "19900517T02+02", "0517"],
+        "born": ["19900517T101112.5", "1975-12-31 00:00", None, None],
+    }
+    columns = [column(name, types[name]) for name in data]
+    found = [
+        Verdict(name, "", "DATE_OF_BIRTH", 1.0, Scope.VALUE, Operator.MASK, 1.0) for name in data
+    ]
+    out = Masker(scanner, columns, found, frozenset(), SECRET).mask(table(columns, data))
+    assert out.column("dob").to_pylist() == ["1990-01-01", "1975-01-01", None, None]
+    assert out.column("birth_date").to_pylist() == ["1990-01-01 00:00:00+00:00"] * 3 + [None]
+    assert out.column("born").to_pylist() == [
+        "1990-01-01 00:00:00",
+        "1975-01-01 00:00:00",
+        None,
+        None,
+    ]
+
+
+def test_what_must_come_as_its_type_writes_it(scanner: Scanner) -> None:
+    """Where equal values must have one token: spellings of a number or a time are no values."""
+    columns = [
+        column(f"{kind.name}_{how}".lower(), kind) for kind in ColumnType for how in Operator
+    ]
+    found = [
+        Verdict(each.name, "", "PERSONAL", 1.0, Scope.VALUE, Operator(each.name.split("_")[1]), 1.0)
+        for each in columns
+    ]
+    masker = Masker(scanner, columns, found, frozenset({"date_mask"}), SECRET)
+    texts = {ColumnType.TEXT, ColumnType.JSONB}
+    assert masker.as_typed == {"date_mask"} | {
+        each.name
+        for each in columns
+        if each.type not in texts and each.name.endswith(("_tokenize", "_encrypt"))
+    }
+
+
 def test_a_personal_number_becomes_null_or_a_token_of_text(scanner: Scanner) -> None:
     columns = [column("ssn", ColumnType.BIGINT)]
     data: dict[str, list[Any]] = {"ssn": ["219099999", "457555462", None]}

@@ -217,18 +217,22 @@ def test_a_date_of_birth_in_text_becomes_its_year(scanner: Scanner) -> None:
         "February 29, 1980",
         "29.2.80",
         "20021980",
+        "19801399",
         "1980 or 1981",
         "unknown",
         "born in 1980, in a village that Ann Doe has left long since",
     ]
     _, out = _generalised(scanner, "dob", values, ColumnType.TEXT, "DATE_OF_BIRTH")
-    assert out == ["1980-01-01"] * 3 + [MASKED] * 5
+    assert out == ["1980-01-01"] * 3 + [MASKED] * 6
+    values = ["19800229", "19800229T000000Z"]
+    _, out = _generalised(scanner, "dob", values, ColumnType.TEXT, "DATE_OF_BIRTH")
+    assert out == ["1980-01-01"] * 2
 
 
 def test_digits_in_what_nobody_knows_for_a_date_are_no_year(scanner: Scanner) -> None:
-    values = ["2000", "1985 Main Street", "call 555 2012 33", "2000-05-01"]
+    values = ["2000", "1985 Main Street", "call 555 2012 33", "20000501", "2000-05-01"]
     _, out = _generalised(scanner, "zip", values, ColumnType.TEXT)
-    assert out == ["***", "***", "***", "2000-01-01"]
+    assert out == ["***", "***", "***", "***", "2000-01-01"]
 
 
 def test_what_is_below_a_leaf_that_the_policy_names_goes_with_it(scanner: Scanner) -> None:
