@@ -1,15 +1,17 @@
 """What a scan has counted in one column, or one leaf of a nested column.
 
-Evidence is counts by kind and nothing else: it adds up over batches and processes, goes to JSON
-and back, and holds no value of a row.
+Evidence is counts by kind, and a few examples without a letter or digit: it adds up over batches
+and processes, goes to JSON and back, and holds no value of a row.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from atlas.pii.examples import first
 
 
 @dataclass(slots=True)
@@ -34,6 +36,8 @@ class Evidence:
         kinds: spans by "ENTITY kind".
         scores: best score of an entity type.
         settled: entity types that the sample showed the whole column to be.
+        examples: how values of an entity type look (:mod:`atlas.pii.examples`); under "" those of
+            the sample, whatever they are.
         read_all: whether NER read every value with letters, not only those of five words.
     """
 
@@ -49,6 +53,7 @@ class Evidence:
     kinds: Counter[str] = field(default_factory=Counter)
     scores: dict[str, float] = field(default_factory=dict)
     settled: frozenset[str] = frozenset()
+    examples: dict[str, tuple[str, ...]] = field(default_factory=dict)
     read_all: bool = False
 
     def add(self, other: Evidence) -> None:
@@ -59,8 +64,14 @@ class Evidence:
             getattr(self, name).update(getattr(other, name))
         for entity, score in other.scores.items():
             self.scores[entity] = max(score, self.scores.get(entity, 0.0))
+        for entity, examples in other.examples.items():
+            self.show(entity, examples)
         self.settled |= other.settled
         self.read_all |= other.read_all
+
+    def show(self, entity: str, examples: Iterable[str]) -> None:
+        """Add examples of how values of an entity type look."""
+        self.examples[entity] = first([*self.examples.get(entity, ()), *examples])
 
     def to_json(self) -> dict[str, Any]:
         """The counts as JSON values."""
@@ -69,6 +80,7 @@ class Evidence:
             **{name: dict(getattr(self, name)) for name in _COUNTERS},
             "scores": dict(self.scores),
             "settled": sorted(self.settled),
+            "examples": {entity: list(found) for entity, found in self.examples.items()},
             "read_all": self.read_all,
         }
 
@@ -79,6 +91,8 @@ class Evidence:
             scores=dict(document["scores"]),
             settled=frozenset(document["settled"]),
             read_all=bool(document["read_all"]),
+            # What another version of Atlas counted has none.
+            examples={k: tuple(v) for k, v in document.get("examples", {}).items()},
         )
         for name in _NUMBERS:
             setattr(evidence, name, int(document[name]))

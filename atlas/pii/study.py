@@ -16,6 +16,7 @@ from atlas.pii import people, places
 from atlas.pii.claims import tokens
 from atlas.pii.decide import NUMBERS, Company, Finding, Leaf, company, decide, looked_at, settled
 from atlas.pii.evidence import Evidence
+from atlas.pii.examples import LOOKED_AT, example
 from atlas.pii.paths import Node, decode
 from atlas.pii.patterns import (
     CARD_LIKE,
@@ -208,6 +209,7 @@ class Study:
         evidence.sampled += len(texts)
         for trait, holds in _TRAITS.items():
             evidence.traits[trait] += sum(map(holds, texts))
+        evidence.show("", [example("", text) for text in texts[:LOOKED_AT]])
         evidence.traits.update(dates(texts))
         evidence.traits.update(self._finder.identifiers.count(texts))
         seen = screen(picked, claimed, self._finder.theirs, read=False, read_all=False)
@@ -230,6 +232,7 @@ class Study:
         evidence, claimed = leaf.evidence, _claimed(leaf)
         evidence.scanned += len(distinct)
         seen = screen(distinct, claimed, self._finder.theirs, read=read, read_all=evidence.read_all)
+        shown: dict[str, list[str]] = {}
         found = self._finder.find(seen.texts, seen.prose, claimed, seen.own)
         for text, spans in zip(seen.texts, found, strict=True):
             evidence.found.update({span.entity for span in spans})
@@ -237,9 +240,14 @@ class Study:
             for span in spans:
                 best = evidence.scores.get(span.entity, 0.0)
                 evidence.scores[span.entity] = max(best, span.score)
+                examples = shown.setdefault(span.entity, [])
+                if len(examples) < LOOKED_AT:
+                    examples.append(example(span.entity, text[span.start : span.end]))
             whole = _whole(text, spans)
             if whole is not None:
                 evidence.whole[whole.entity] += 1
+        for entity, examples in shown.items():
+            evidence.show(entity, examples)
 
     def evidence(self) -> list[dict[str, Any]]:
         """All evidence as JSON values, for another process to :meth:`merge`; no raw values."""
@@ -423,6 +431,7 @@ def _verdict(
         },
         "ner_named": round(evidence.named, 4),
         "read_all": evidence.read_all,
+        "examples": list(evidence.examples.get(entity) or evidence.examples.get("", ())),
         "beside": [each for each in ("people", "contact", "street") if getattr(around, each)],
     }
     if found.against:

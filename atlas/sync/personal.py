@@ -40,7 +40,8 @@ def show(conn: sa.Connection, name: str) -> dict[str, Any]:
                 "scope": each.scope.value,
                 "operator": each.operator.value,
                 "share": each.share,
-                "evidence": each.evidence,
+                "examples": each.evidence.get("examples", []),
+                "evidence": {k: v for k, v in each.evidence.items() if k != "examples"},
             }
             for each in found
         ],

@@ -35,6 +35,13 @@ class PiiFinding(msgspec.Struct):
     share: Annotated[
         float, Meta(ge=0, le=1, description="Share of the distinct values that showed it.")
     ]
+    examples: Annotated[
+        list[str],
+        Meta(
+            description="How up to three of the values look: in the form of a mask, or each word "
+            "as `***` and each digit as `#`."
+        ),
+    ]
     evidence: Annotated[
         dict[str, Any], Meta(description="Counts and rates by kind of evidence; never a value.")
     ]
