@@ -1,4 +1,4 @@
-"""``atlas keys``: API keys and their roles, and the secret key."""
+"""``atlas keys``: API keys and their roles, the secret key, and the key of tokens."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class _Days(click.ParamType[timedelta]):
 
 @click.group()
 def keys() -> None:
-    """Create, list and revoke API keys; rotate the secret key."""
+    """Create, list and revoke API keys; rotate the secret key and that of tokens."""
 
 
 @keys.command()
@@ -134,4 +134,38 @@ def rotate_secret(last: bool, as_json: bool) -> None:
         note(
             "both keys open the database now: start every process with the new one as "
             "ATLAS_SECRET_KEY, then run `atlas keys rotate-secret --finish`"
+        )
+
+
+@keys.command("rotate-tokens")
+@click.option(
+    "--finish",
+    "last",
+    is_flag=True,
+    help="No new key: go on with what is left of the last one, then forget the keys before it.",
+)
+@json_option
+def rotate_tokens(last: bool, as_json: bool) -> None:
+    """Replace what tokens come from, and have every connection masked anew with it. Until its
+    tables are, a connection goes on with the tokens that it has."""
+    from atlas.cli.database import engine
+    from atlas.cli.state import who
+    from atlas.settings import settings
+    from atlas.sync import token_keys
+
+    do = token_keys.finish if last else token_keys.rotate
+    found = do(engine(), settings(), actor=who())
+    if as_json:
+        emit(found)
+        return
+    for name, run_id in found["runs"].items():
+        note(f"connection {name}: run {run_id} masks it anew")
+    for name, why in found["left"].items():
+        note(f"connection {name} keeps its tokens for now: {why}")
+    if found["keys"] == 1:
+        note("all tokens come from one key")
+    else:
+        note(
+            f"tokens come from {found['keys']} keys: once these runs are done, "
+            "`atlas keys rotate-tokens --finish` forgets the older ones"
         )

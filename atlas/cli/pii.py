@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from atlas.cli.output import emit, json_option, note, table
+from atlas.cli.runs import see, wait_option
 from atlas.cli.state import who
 from atlas.errors import UsageError
 from atlas.model.personal import Operator, Says
@@ -22,7 +23,8 @@ def pii() -> None:
     """Look at what was found to be personal, and say what is and what is not; find, give out and
     erase the data of one person.
 
-    NAME is a dataset: a table's name in chart and navigate, such as shop_users.
+    NAME is a dataset: a table's name in chart and navigate, such as shop_users; of remask it is a
+    connection.
     """
 
 
@@ -49,11 +51,15 @@ def show(name: str, as_json: bool) -> None:
             each["scope"],
             each["operator"],
             each["share"],
+            ", ".join(each["examples"]),
             _by(each["evidence"].get("override")),
         ]
         for each in found["findings"]
     ]
-    table(["column", "entity type", "score", "scope", "operator", "share", "said by"], rows)
+    table(
+        ["column", "entity type", "score", "scope", "operator", "share", "examples", "said by"],
+        rows,
+    )
     _words(found["overrides"])
 
 
@@ -239,6 +245,21 @@ def decrypt(name: str, column: str, why: str, as_json: bool) -> None:
         return
     for value in found:
         click.echo(value)
+
+
+@pii.command()
+@click.argument("name")
+@click.option("--stream", "streams", multiple=True, help="Only this stream; may be repeated.")
+@wait_option
+@json_option
+def remask(name: str, streams: tuple[str, ...], wait: bool | None, as_json: bool) -> None:
+    """Make the masked layers of connection NAME anew from explore, by the policy and the words that
+    hold now. No source is asked, and no version opens or closes."""
+    from atlas.cli.database import engine
+    from atlas.sync.request import request_remask
+
+    run_id = request_remask(engine(), name, actor=who(), streams=list(streams) or None)
+    see(run_id, wait, as_json)
 
 
 def _pairs(operators: dict[str, str]) -> str:

@@ -13,7 +13,7 @@ from atlas.cli.output import emit, json_option, note, table
 _POLL_SECONDS = 0.25
 _STAGES = 6
 
-_wait_option = click.option(
+wait_option = click.option(
     "--wait/--no-wait",
     default=None,
     help="Follow it until it ends (the default on a terminal).",
@@ -24,7 +24,7 @@ _wait_option = click.option(
 @click.argument("name")
 @click.option("--stream", "streams", multiple=True, help="Only this stream; may be repeated.")
 @click.option("--full-refresh", is_flag=True, help="Read from the start this once.")
-@_wait_option
+@wait_option
 @json_option
 def sync(
     name: str,
@@ -34,10 +34,10 @@ def sync(
     as_json: bool,
 ) -> None:
     """Sync connection NAME now."""
-    _see(start(name, list(streams) or None, full_refresh), wait, as_json)
+    see(start(name, list(streams) or None, full_refresh), wait, as_json)
 
 
-def _see(run_id: str, wait: bool | None, as_json: bool) -> None:
+def see(run_id: str, wait: bool | None, as_json: bool) -> None:
     """Say that the run is queued, or follow it to its end; exit code 1 unless it succeeded."""
     if wait is None:
         wait = sys.stdout.isatty()
@@ -174,6 +174,7 @@ def summary(document: dict[str, Any]) -> None:
         ],
         title="rows of this run",
     )
+    _masked_anew([item for item in document["streams"] if item["remasked"] is not None])
     stages = [("(all)", stage) for stage in document["stages"]] + [
         (stream["stream"], stage) for stream in document["streams"] for stage in stream["stages"]
     ]
@@ -208,6 +209,25 @@ def summary(document: dict[str, Any]) -> None:
             ],
             title="changes at the source",
         )
+
+
+def _masked_anew(streams: list[dict[str, Any]]) -> None:
+    """Print how many rows read otherwise after a run that masks anew."""
+    if not streams:
+        return
+    layers = ["chart", "quarantine", "navigate"]
+    table(
+        ["stream", *layers, "without raw row"],
+        [
+            [
+                item["stream"],
+                *(item["remasked"].get(layer, 0) for layer in layers),
+                sum(item["remasked"]["without_raw"].values()),
+            ]
+            for item in streams
+        ],
+        title="rows that are masked otherwise now",
+    )
 
 
 def _seconds(stage: dict[str, Any]) -> float | None:
@@ -312,7 +332,7 @@ def cancel(run_id: str, as_json: bool) -> None:
 
 @runs.command()
 @click.argument("run_id")
-@_wait_option
+@wait_option
 @json_option
 def retry(run_id: str, wait: bool | None, as_json: bool) -> None:
     """Have a run that failed, was blocked or cancelled go on where it stopped."""
@@ -321,4 +341,4 @@ def retry(run_id: str, wait: bool | None, as_json: bool) -> None:
     from atlas.sync.retry import retry as retry_run
 
     retry_run(engine(), settings(), run_id)
-    _see(fetch(run_id)["run_id"], wait, as_json)
+    see(fetch(run_id)["run_id"], wait, as_json)

@@ -76,6 +76,14 @@ def ensure(
     present = database.existing(cur, "chart", tables.table)
     key = keys.key(primary_key, columns, {name: now.type for name, now in present.items()})
     _key_index(cur, tables, key)
+    record(cur, run_stream_id, changes)
+    return changes
+
+
+def record(
+    cur: extensions.cursor, run_stream_id: int | None, changes: Iterable[SchemaChange]
+) -> None:
+    """Write down what a run changed of chart's table."""
     for change in changes:
         cur.execute(
             "INSERT INTO pipeline.schema_change"
@@ -83,7 +91,6 @@ def ensure(
             " VALUES (%s, %s, %s, %s, %s)",
             (run_stream_id, change.table, change.column, change.change, json.dumps(change.detail)),
         )
-    return changes
 
 
 def wants(columns: Iterable[Column], masked_types: Mapping[str, ColumnType]) -> tuple[Wanted, ...]:
@@ -142,13 +149,7 @@ def _key_index(cur: extensions.cursor, tables: Tables, key: Key) -> None:
             ),
         )
     )
-    cur.execute(
-        SQL("CREATE UNIQUE INDEX {} ON {} ({})").format(
-            Identifier(wanted),
-            table,
-            SQL(", ").join(SQL("({})").format(value) for value in values),
-        )
-    )
+    keys.secure(cur, "chart", tables.table, key)
 
 
 def promote(

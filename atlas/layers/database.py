@@ -167,6 +167,7 @@ def evolve(
     wanted: Iterable[Wanted],
     *,
     key_columns: Iterable[str] = (),
+    remade: bool = False,
 ) -> list[SchemaChange]:
     """Bring a table's columns to what is ``wanted``: added, widened, never dropped or narrowed.
 
@@ -175,6 +176,7 @@ def evolve(
 
     Args:
         key_columns: columns of the key. That masking them begins or ends cannot be mended here.
+        remade: the caller writes what is masked anew in the same transaction: nothing is cleared.
 
     Raises:
         TerminalError: rows would not be found by their key any more, or something of the user's
@@ -210,7 +212,7 @@ def evolve(
         if column.name in keys and column.masked != bool(now.masked):
             _refuse_other_keys(cur, schema, table, column)
         if column.masked and not now.masked:
-            cleared = _clear(cur, schema, table, column.name)
+            cleared = 0 if remade else _clear(cur, schema, table, column.name)
             changes.append(SchemaChange(full_name, column.name, "masked", {"cleared": cleared}))
         if wide != now.type:
             wider[column.name] = SQL("ALTER COLUMN {} TYPE {} USING {}").format(
@@ -237,8 +239,7 @@ def _refuse_other_keys(cur: extensions.cursor, schema: str, table: str, key: Wan
         now, then = ("is", "was not") if key.masked else ("is not", "was")
         raise TerminalError(
             f"{schema}.{table}: column {key.name} of the key {now} masked now and {then} before; "
-            "override its verdict, or drop the stream's tables in chart and navigate and sync it "
-            "with --full-refresh"
+            "override its verdict, or run `atlas pii remask`, which makes keys anew as well"
         )
 
 

@@ -176,10 +176,10 @@ class RawWriter:
 
 
 def piece(
-    cur: extensions.cursor, tables: Tables, run_id: str, within: Segment, rows: int
+    cur: extensions.cursor, tables: Tables, run_id: str | None, segment: Segment, rows: int
 ) -> tuple[Segment | None, bool]:
     """The first ``rows`` rows of a range of a run's rows, or fewer where they come to about
-    :data:`BATCH_BYTES` before.
+    :data:`BATCH_BYTES` before. A run that is None is any.
 
     Returns:
         The piece, None where there are no rows; and whether it is full: what may still come to the
@@ -188,8 +188,7 @@ def piece(
     cur.execute(
         SQL(
             "WITH r AS (SELECT _atlas_id, row_number() OVER w AS n,"
-            " sum(pg_column_size(data)) OVER w AS size FROM {table}"
-            " WHERE _atlas_id BETWEEN {first} AND {last} AND _atlas_run_id = {run}::uuid"
+            " sum(pg_column_size(data)) OVER w AS size FROM {table} r WHERE {within}"
             " WINDOW w AS (ORDER BY _atlas_id ROWS UNBOUNDED PRECEDING)"
             " ORDER BY _atlas_id LIMIT {rows})"
             " SELECT min(_atlas_id) FILTER (WHERE fits), max(_atlas_id) FILTER (WHERE fits),"
@@ -199,9 +198,7 @@ def piece(
             rows=Literal(rows),
             size=Literal(BATCH_BYTES),
             table=Identifier("explore", tables.raw),
-            first=Literal(within.first_id),
-            last=Literal(within.last_id),
-            run=Literal(run_id),
+            within=within(segment, run_id),
         )
     )
     ((first, last, count, looked_at),) = cur.fetchall()
@@ -211,7 +208,7 @@ def piece(
 
 
 def cut(
-    cur: extensions.cursor, tables: Tables, run_id: str, segment: Segment, rows: int
+    cur: extensions.cursor, tables: Tables, run_id: str | None, segment: Segment, rows: int
 ) -> list[Segment]:
     """Cut a range of a run's rows into pieces (:func:`piece`) of at most ``rows`` rows, in order.
 
@@ -246,7 +243,7 @@ def all_there(tables: Tables, rows: int, found: int) -> None:
 def read(
     cur: extensions.cursor,
     tables: Tables,
-    run_id: str,
+    run_id: str | None,
     piece: Segment,
     columns: tuple[Column, ...],
     as_typed: Collection[str] = (),
@@ -279,8 +276,7 @@ def read(
     kinds = {name: pa.int64() if name == "_atlas_id" else pa.string() for name in names}
     query = SQL(
         # Extracted in a step of its own, for a value is looked at several times to type it.
-        "COPY (SELECT {values} FROM (SELECT {raws} FROM {table} r{source}"
-        " WHERE r._atlas_id BETWEEN {first} AND {last} AND r._atlas_run_id = {run}::uuid"
+        "COPY (SELECT {values} FROM (SELECT {raws} FROM {table} r{source} WHERE {within}"
         " ORDER BY r._atlas_id OFFSET 0) e) TO STDOUT (FORMAT csv)"
     ).format(
         values=SQL(", ").join(values),
@@ -295,18 +291,38 @@ def read(
         ),
         table=Identifier("explore", tables.raw),
         source=extraction.source,
-        first=Literal(piece.first_id),
-        last=Literal(piece.last_id),
-        run=Literal(run_id),
+        within=within(piece, run_id),
     )
+    found = batch(cur, query, kinds)
+    all_there(tables, piece.rows, found.num_rows)
+    return found
+
+
+def whole(cur: extensions.cursor, tables: Tables) -> list[Segment]:
+    """All rows that stand in the raw table, whichever run read them, as one range; or none."""
+    cur.execute(
+        SQL("SELECT min(_atlas_id), max(_atlas_id), count(*) FROM {} HAVING count(*) > 0").format(
+            Identifier("explore", tables.raw)
+        )
+    )
+    return [Segment(*found) for found in cur.fetchall()]
+
+
+def within(piece: Segment, run_id: str | None) -> Composable:
+    """Condition that raw row ``r`` is in a piece of the rows that a run has read, or (None) any."""
+    condition = SQL("r._atlas_id BETWEEN {} AND {}").format(
+        Literal(piece.first_id), Literal(piece.last_id)
+    )
+    if run_id is None:
+        return condition
+    return SQL("{} AND r._atlas_run_id = {}::uuid").format(condition, Literal(run_id))
+
+
+def batch(cur: extensions.cursor, copy: Composable, kinds: dict[str, pa.DataType]) -> pa.Table:
+    """What ``copy``, a COPY to CSV, gives, with columns of these names and types."""
     buffer = io.BytesIO()
-    cur.copy_expert(query, buffer, size=1 << 16)
-    all_there(tables, piece.rows, cur.rowcount)
-    return _parse(buffer, names, kinds)
-
-
-def _parse(buffer: io.BytesIO, names: list[str], kinds: dict[str, pa.DataType]) -> pa.Table:
-    size = buffer.tell()
+    cur.copy_expert(copy, buffer, size=1 << 16)
+    size, names = buffer.tell(), list(kinds)
     return csv.read_csv(
         pa.py_buffer(buffer.getbuffer()),
         # one block, for a row must not be longer than a block

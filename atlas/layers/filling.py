@@ -7,24 +7,25 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 from psycopg2 import extensions
-from psycopg2.sql import SQL, Literal
+from psycopg2.sql import SQL
 from pyarrow import csv
 
 from atlas.errors import TerminalError
 from atlas.layers import database, staging
+from atlas.layers.explore import within
 from atlas.layers.hashing import hash_key
 from atlas.layers.names import Tables
 from atlas.layers.typing_step import Twin, insert
 from atlas.model.stream import Column, Segment
 
-__all__ = ["hash_key", "write"]
+__all__ = ["hash_key", "load_masked", "write"]
 
 
 def write(
     cur: extensions.cursor,
     run_stream_id: int,
     tables: Tables,
-    run_id: str,
+    run_id: str | None,
     columns: tuple[Column, ...],
     segment: Segment,
     masked: pa.Table | None = None,
@@ -32,6 +33,7 @@ def write(
     """Type the rows of ``segment`` into the table.
 
     Args:
+        run_id: of the run that read them; None: whichever did.
         columns: those the table was created with.
         masked: ``_atlas_id`` and, as texts, the masked columns, for each row of the segment.
 
@@ -48,14 +50,12 @@ def write(
                 f"stream {tables.key}: {0 if masked is None else masked.num_rows} masked rows for "
                 f"{segment.rows} raw ones; nothing is promoted unmasked"
             )
-        _load_masked(cur, masked, twinned)
+        load_masked(cur, masked, twinned)
     formerly = {
         column: now.formerly or now.type
         for column, now in database.existing(cur, "chart", tables.table).items()
     }
-    rows = SQL("r._atlas_id BETWEEN {} AND {} AND r._atlas_run_id = {}::uuid").format(
-        Literal(segment.first_id), Literal(segment.last_id), Literal(run_id)
-    )
+    rows = within(segment, run_id)
     cur.execute(insert(staging.table(run_stream_id), tables, rows, columns, twinned, formerly))
     written = cur.rowcount
     if twinned:
@@ -68,7 +68,8 @@ def write(
     return written
 
 
-def _load_masked(cur: extensions.cursor, masked: pa.Table, twinned: Mapping[str, Twin]) -> None:
+def load_masked(cur: extensions.cursor, masked: pa.Table, twinned: Mapping[str, Twin]) -> None:
+    """A temporary table of ``_atlas_id`` and, as texts ``m<n>``, the masked columns."""
     chosen = masked.select(["_atlas_id", *twinned])
     cur.execute("DROP TABLE IF EXISTS pg_temp._atlas_masked")
     cur.execute(

@@ -10,7 +10,7 @@ from psycopg2 import extensions
 from psycopg2.sql import SQL, Composable, Composed, Identifier, Literal
 
 from atlas.errors import TerminalError
-from atlas.layers.database import index_names
+from atlas.layers.database import exists, index_names
 from atlas.layers.names import fitted
 from atlas.model.stream import Column, ColumnType, FieldPath
 
@@ -123,6 +123,24 @@ def column_of(alias: str) -> Refer:
 def bare(name: str) -> Composable:
     """Refers to a column without naming a table, as an index does."""
     return Identifier(name)
+
+
+def secure(cur: extensions.cursor, schema: str, table: str, key: Key) -> None:
+    """Create the unique index on ``key``, in navigate of the current versions, unless it is there.
+
+    Raises:
+        psycopg2.errors.UniqueViolation: two rows have the same key.
+    """
+    if exists(cur, schema, key.index(table)):
+        return
+    cur.execute(
+        SQL("CREATE UNIQUE INDEX {} ON {} ({}){}").format(
+            Identifier(key.index(table)),
+            Identifier(schema, table),
+            SQL(", ").join(SQL("({})").format(value) for value in key.of(bare)),
+            SQL(" WHERE is_current" if schema == "navigate" else ""),
+        )
+    )
 
 
 def stale_indexes(cur: extensions.cursor, schema: str, table: str, keep: str | None) -> list[str]:

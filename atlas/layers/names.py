@@ -101,11 +101,33 @@ def tables(cur: extensions.cursor, connection: str, key: StreamKey) -> Tables:
     made = Tables(key, table, raw, quarantine)
     cur.execute(
         "INSERT INTO pipeline.stream_table"
-        " (connection, namespace, stream, table_name, raw_name, quarantine_name)"
-        " VALUES (%s, %s, %s, %s, %s, %s)",
+        " (connection, namespace, stream, table_name, raw_name, quarantine_name, token_key)"
+        # That of new tables is the newest there is.
+        " SELECT %s, %s, %s, %s, %s, %s, coalesce(max(substr(name, 8)::int), 1)"
+        " FROM pipeline.key_mark WHERE name LIKE 'tokens-%%'",
         (connection, key.namespace or "", key.name, made.table, made.raw, made.quarantine),
     )
     return made
+
+
+def token_key(cur: extensions.cursor, connection: str, key: StreamKey) -> int:
+    """Number of the key that the tokens in a stream's tables come from."""
+    cur.execute(
+        "SELECT token_key FROM pipeline.stream_table"
+        " WHERE connection = %s AND namespace = %s AND stream = %s",
+        (connection, key.namespace or "", key.name),
+    )
+    row = cur.fetchone()
+    return 1 if row is None else int(row[0])
+
+
+def put_token_key(cur: extensions.cursor, connection: str, key: StreamKey, number: int) -> None:
+    """From now on the tokens in a stream's tables come from the key with this number."""
+    cur.execute(
+        "UPDATE pipeline.stream_table SET token_key = %s"
+        " WHERE connection = %s AND namespace = %s AND stream = %s",
+        (number, connection, key.namespace or "", key.name),
+    )
 
 
 def _stored_tables(cur: extensions.cursor, connection: str, key: StreamKey) -> Tables | None:

@@ -190,17 +190,14 @@ class _History:
 
     def secure_key(self) -> None:
         """Create the index on the key, for none that on the hashes, if it is not there."""
-        if database.exists(self.cur, "navigate", self._index()):
-            return
-        values = self.key.of(keys.bare) or [SQL("_atlas_row_hash")]
-        self.cur.execute(
-            SQL("CREATE {} {} ON {} ({}) WHERE is_current").format(
-                SQL("UNIQUE INDEX" if self.key else "INDEX"),
-                Identifier(self._index()),
-                self.table,
-                SQL(", ").join(SQL("({})").format(value) for value in values),
+        if self.key:
+            keys.secure(self.cur, "navigate", self.table_name, self.key)
+        elif not database.exists(self.cur, "navigate", self._index()):
+            self.cur.execute(
+                SQL("CREATE INDEX {} ON {} (_atlas_row_hash) WHERE is_current").format(
+                    Identifier(self._index()), self.table
+                )
             )
-        )
 
     # -- closing -----------------------------------------------------------------------------
 

@@ -33,6 +33,9 @@ from atlas.model.stream import Column, ColumnType
 
 _TWIN = "_atlas_masked_"
 
+ORPHANS = "_orphans"
+"""How the name of the table of :mod:`atlas.layers.orphans` ends."""
+
 _MOST_COLUMNS = 1590  # of a table, beside our own; PostgreSQL's limit is 1,600
 
 
@@ -77,23 +80,33 @@ def create(
     lines += [
         SQL("{} {}").format(Identifier(column.name), type_name(column.type)) for column in columns
     ]
-    masked = [column.name for column in columns if column.name in masked_types]
-    lines += [
-        SQL("{} {}").format(Identifier(f"{_TWIN}{n}"), type_name(masked_types[column]))
-        for n, column in enumerate(masked)
-    ]
     cur.execute(SQL("CREATE TABLE {} ({})").format(table(run_stream_id), SQL(", ").join(lines)))
-    for n, column in enumerate(masked):
+    wanted = {c.name: masked_types[c.name] for c in columns if c.name in masked_types}
+    add_twins(cur, name(run_stream_id), wanted)
+
+
+def add_twins(cur: extensions.cursor, table_name: str, types: Mapping[str, ColumnType]) -> None:
+    """Add masked twins of these columns to a table of schema ``pipeline``."""
+    if not types:
+        return
+    where = Identifier("pipeline", table_name)
+    added = [
+        SQL("ADD COLUMN {} {}").format(Identifier(f"{_TWIN}{n}"), type_name(kind))
+        for n, kind in enumerate(types.values())
+    ]
+    cur.execute(SQL("ALTER TABLE {} {}").format(where, SQL(", ").join(added)))
+    for n, column in enumerate(types):
         cur.execute(
             SQL("COMMENT ON COLUMN {} IS {}").format(
-                Identifier("pipeline", name(run_stream_id), f"{_TWIN}{n}"), Literal(column)
+                Identifier("pipeline", table_name, f"{_TWIN}{n}"), Literal(column)
             )
         )
 
 
 def drop(cur: extensions.cursor, run_stream_id: int) -> None:
-    """Drop the table, if there is one."""
-    cur.execute(SQL("DROP TABLE IF EXISTS {}").format(table(run_stream_id)))
+    """Drop the table, if there is one, and that of :mod:`atlas.layers.orphans` with it."""
+    names = [Identifier("pipeline", name(run_stream_id) + end) for end in ("", ORPHANS)]
+    cur.execute(SQL("DROP TABLE IF EXISTS {}").format(SQL(", ").join(names)))
 
 
 def there(cur: extensions.cursor, run_stream_id: int) -> bool:
@@ -110,13 +123,13 @@ def left(cur: extensions.cursor) -> list[int]:
     return [int(number) for (number,) in cur.fetchall()]
 
 
-def twins(cur: extensions.cursor, run_stream_id: int) -> dict[str, Twin]:
-    """The masked twins by the column they stand for."""
+def twins(cur: extensions.cursor, run_stream_id: int, which: str = "") -> dict[str, Twin]:
+    """The masked twins by the column they stand for; ``which``: :data:`ORPHANS`, or staging's."""
     cur.execute(
         "SELECT col_description(a.attrelid, a.attnum), a.attname, format_type(a.atttypid, NULL)"
         " FROM pg_attribute a WHERE a.attrelid = to_regclass(%s)"
         " AND a.attname LIKE %s AND NOT a.attisdropped ORDER BY a.attnum",
-        (f"pipeline.{name(run_stream_id)}", _TWIN.replace("_", r"\_") + "%"),
+        (f"pipeline.{name(run_stream_id)}{which}", _TWIN.replace("_", r"\_") + "%"),
     )
     return {column: Twin(twin, ColumnType(kind)) for column, twin, kind in cur.fetchall()}
 

@@ -82,7 +82,7 @@ def insert(
     pairs = list(zip(columns, raws, strict=True))
     values = step("t", [typed(column, raw, data) for column, raw in pairs])
     fitted = step(
-        "u", [_fit(mask, twin.type) for mask, twin in zip(masks, twinned.values(), strict=True)]
+        "u", [fit(mask, twin.type) for mask, twin in zip(masks, twinned.values(), strict=True)]
     )
     texts = step(
         "h",
@@ -133,7 +133,7 @@ def _named(names: Iterable[Composable], values: Iterable[Composable]) -> list[Co
     return [SQL("{} AS {}").format(value, name) for name, value in zip(names, values, strict=True)]
 
 
-def _fit(mask: Composable, kind: ColumnType) -> Composable:
+def fit(mask: Composable, kind: ColumnType) -> Composable:
     """A mask, given as text, as ``kind``; NULL if it is none."""
     if kind is ColumnType.TEXT:
         return mask

@@ -70,16 +70,10 @@ def _since_promoted(
         run_stream.c.namespace == (key.namespace or ""),
         run_stream.c.id < run_stream_id,
     )
-    chart = stage_run.alias()
     promoted = (
         sa.select(sa.func.coalesce(sa.func.max(run_stream.c.id), 0))
         .join(run, run.c.id == run_stream.c.run_id)
-        .join(chart, chart.c.run_stream_id == run_stream.c.id)
-        .where(
-            of_stream,
-            chart.c.stage == Stage.CHART.value,
-            chart.c.status == Status.SUCCEEDED.value,
-        )
+        .where(of_stream, _promoted())
         .scalar_subquery()
     )
     earlier = conn.execute(
@@ -89,6 +83,31 @@ def _since_promoted(
         .order_by(run_stream.c.id)
     )
     return [runs.restore(row) for row in earlier]
+
+
+def _promoted() -> sa.ColumnElement[bool]:
+    """Condition that a run brought its rows of the stream to chart; one that only masked anew what
+    was there has none."""
+    return sa.and_(
+        run.c.trigger != runs.REMASK,
+        sa.exists().where(
+            stage_run.c.run_stream_id == run_stream.c.id,
+            stage_run.c.stage == Stage.CHART.value,
+            stage_run.c.status == Status.SUCCEEDED.value,
+        ),
+    )
+
+
+def promoted(conn: sa.Connection, connection: str) -> list[runs.RunStream]:
+    """The streams of a connection that have come to chart, each as it was when it last did."""
+    rows = conn.execute(
+        sa.select(run_stream)
+        .join(run, run.c.id == run_stream.c.run_id)
+        .where(run.c.connection == connection, _promoted())
+        .distinct(run_stream.c.namespace, run_stream.c.stream)
+        .order_by(run_stream.c.namespace, run_stream.c.stream, run_stream.c.id.desc())
+    )
+    return [runs.restore(row) for row in rows]
 
 
 def unapplied(conn: sa.Connection, connection: str, key: StreamKey) -> dict[str, datetime]:

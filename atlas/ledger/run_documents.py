@@ -64,6 +64,7 @@ def _documents(conn: sa.Connection, rows: Sequence[sa.Row[Any]]) -> list[dict[st
                 "estimated_rows": part.rows_estimate,
                 "percent": _percent(part),
                 "versions": {"opened": part.versions_opened, "closed": part.versions_closed},
+                "remasked": part.remasked,
                 "error": part.error,
                 "stages": stages[part.run_id, part.id],
             }

@@ -19,6 +19,9 @@ from atlas.model.stream import ConfiguredStream, Segment, StreamKey, SyncMode
 
 ACTIVE = (Status.QUEUED.value, Status.RUNNING.value)
 
+REMASK = "remask"
+"""Trigger of a run that asks no source: it makes the masked layers anew from explore."""
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -28,6 +31,7 @@ class Run:
     id: str
     connection_id: int | None
     connection: str
+    trigger: str
     full_refresh: bool
     selected: list[str] | None
     extracted_at: datetime | None
@@ -35,6 +39,11 @@ class Run:
     retries: int
     error: str | None
     policy: dict[str, Any] | None
+
+    @property
+    def remasks(self) -> bool:
+        """Whether it makes the masked layers anew from explore, and asks no source."""
+        return self.trigger == REMASK
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +60,7 @@ class RunStream:
     rows_carried: int
     rows_erased: int
     carries_refresh: bool
+    token_key: int | None
 
     @property
     def key(self) -> StreamKey:
@@ -229,6 +239,7 @@ def get(conn: sa.Connection, run_id: str) -> Run:
         id=row.id,
         connection_id=row.connection_id,
         connection=row.connection,
+        trigger=row.trigger,
         full_refresh=row.full_refresh,
         selected=row.selected,
         extracted_at=row.extracted_at,
@@ -381,8 +392,9 @@ def explored(conn: sa.Connection, run_stream_id: int) -> None:
     )
 
 
-def count(conn: sa.Connection, run_stream_id: int, **counts: int) -> None:
-    """Set counts of a stream (columns ``rows_*``, ``versions_*``, ``carries_refresh``)."""
+def count(conn: sa.Connection, run_stream_id: int, **counts: Any) -> None:
+    """Set counts of a stream (columns ``rows_*``, ``versions_*``, ``carries_refresh``,
+    ``remasked``) or its ``token_key``."""
     conn.execute(run_stream.update().where(run_stream.c.id == run_stream_id).values(**counts))
 
 
@@ -486,4 +498,5 @@ def restore(row: sa.Row[Any]) -> RunStream:
         rows_carried=row.rows_carried,
         rows_erased=row.rows_erased,
         carries_refresh=row.carries_refresh,
+        token_key=row.token_key,
     )

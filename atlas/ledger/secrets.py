@@ -2,10 +2,11 @@
 
 The secret key of the settings encrypts nothing but the keys at work, which stand in the ledger in
 a slot of its own (``pipeline.secret_slot``). So another secret key can take its place while the
-*identity* (tokens, row hashes and fingerprints are derived from it) stays what it is for as long
-as the data. How one replaces another is :mod:`atlas.ledger.rotation`'s. Whoever opens the keys sees
-that the identity is the one of before, by a mark of it that stands in ``pipeline.key_mark``: with
-another one, tokens would change their meaning without anybody noticing.
+*identity* (row hashes, fingerprints and encrypted values are derived from it) stays what it is for
+as long as the data. What tokens come from can be replaced, with the tokens. How one key replaces
+another is :mod:`atlas.ledger.rotation`'s. Whoever opens the keys sees that they are those of
+before, by marks of them that stand in ``pipeline.key_mark``: with others, tokens would change their
+meaning without anybody noticing.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import hashlib
 import hmac
 import json
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,7 +29,13 @@ from atlas.ledger.tables import connection, key_mark, run, secret_slot
 
 _LOCK = 0x61746C61735F6B  # "atlas_k"
 _IDENTITY = "identity"
+_TOKENS = "tokens-"
 _MARK = sa.select(key_mark.c.mark).where(key_mark.c.name == _IDENTITY).scalar_subquery()
+_TOKEN_MARKS = (
+    sa.select(sa.func.jsonb_object_agg(key_mark.c.name, key_mark.c.mark))
+    .where(key_mark.c.name.startswith(_TOKENS, autoescape=True))
+    .scalar_subquery()
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +43,30 @@ class Keys:
     """The keys at work.
 
     Attributes:
-        identity: tokens, row hashes and fingerprints come from it; never another one.
+        identity: row hashes, fingerprints and what is encrypted come from it; never another one.
         config: encrypts what is stored; another one after each rotation.
+        tokens: what tokens come from, by number: the newest, and those before it of which tokens
+            may be left in tables. The first comes from the identity.
     """
 
     identity: bytes = field(repr=False)
     config: bytes = field(repr=False)
+    tokens: Mapping[int, bytes] = field(repr=False)
+
+    @property
+    def newest(self) -> int:
+        """The number of the newest key of tokens."""
+        return max(self.tokens)
+
+    def token_key(self, number: int) -> bytes:
+        """The key of tokens with this number.
+
+        Raises:
+            LostKeys: it is not there any more.
+        """
+        if number not in self.tokens:
+            raise LostKeys(f"key {number} of tokens is gone, and there are tokens of it")
+        return self.tokens[number]
 
 
 def derive(secret: bytes, purpose: str) -> bytes:
@@ -120,7 +146,13 @@ def keys(conn: sa.Connection, secret: bytes) -> Keys:
 
 def seal(conn: sa.Connection, secret: bytes, opened: Keys) -> None:
     """Have ``secret`` open these keys, in place of whatever it opened before."""
-    content = json.dumps({"identity": opened.identity.hex(), "config": opened.config.hex()})
+    content = json.dumps(
+        {
+            "identity": opened.identity.hex(),
+            "config": opened.config.hex(),
+            "tokens": {number: key.hex() for number, key in opened.tokens.items()},
+        }
+    )
     conn.execute(sa.delete(secret_slot).where(secret_slot.c.key_id == key_id(secret)))
     conn.execute(
         sa.insert(secret_slot).values(
@@ -143,9 +175,9 @@ def hold(conn: sa.Connection, *, alone: bool = False) -> None:
 
 def _open(conn: sa.Connection, secret: bytes) -> Keys | None:
     row = conn.execute(
-        sa.select(secret_slot.c.sealed, _MARK.label("mark")).where(
-            secret_slot.c.key_id == key_id(secret)
-        )
+        sa.select(
+            secret_slot.c.sealed, _MARK.label("mark"), _TOKEN_MARKS.label("token_marks")
+        ).where(secret_slot.c.key_id == key_id(secret))
     ).one_or_none()
     if row is None:
         return None
@@ -153,11 +185,20 @@ def _open(conn: sa.Connection, secret: bytes) -> Keys | None:
         content = json.loads(_fernet(derive(secret, "slot")).decrypt(bytes(row.sealed)))
     except InvalidToken as error:
         raise LostKeys("a row of pipeline.secret_slot is damaged") from error
-    opened = Keys(bytes.fromhex(content["identity"]), bytes.fromhex(content["config"]))
+    identity = bytes.fromhex(content["identity"])
+    # Slots from before tokens had a key of their own say nothing of them.
+    tokens = {int(n): bytes.fromhex(key) for n, key in content.get("tokens", {}).items()}
+    opened = Keys(
+        identity, bytes.fromhex(content["config"]), tokens or {1: first_token_key(identity)}
+    )
     if row.mark is None:  # from before there were marks
         _remember(conn, opened.identity)
     elif row.mark != _mark(opened.identity):
         raise LostKeys("the keys in pipeline.secret_slot are not those of this database")
+    for name, mark in (row.token_marks or {}).items():
+        key = opened.tokens.get(int(name.removeprefix(_TOKENS)))
+        if key is None or mark != _mark(key):
+            raise LostKeys("pipeline.secret_slot lacks a key of tokens that are in this database")
     return opened
 
 
@@ -169,13 +210,14 @@ def _first(conn: sa.Connection, secret: bytes) -> Keys | None:
         raise LostKeys("pipeline.secret_slot is empty, although this database had keys")
     stored = conn.execute(sa.select(connection.c.config).limit(1)).scalar()
     if stored is None and conn.execute(sa.select(run.c.id).limit(1)).scalar() is None:
-        made = Keys(secrets.token_bytes(32), secrets.token_bytes(32))
+        identity, config = secrets.token_bytes(32), secrets.token_bytes(32)
     else:
         # From before there were slots: all came straight from the secret key.
-        made = Keys(secret, derive(secret, "config"))
+        identity, config = secret, derive(secret, "config")
+    made = Keys(identity, config, {1: first_token_key(identity)})
+    if stored is not None:
         try:
-            if stored is not None:
-                _fernet(made.config).decrypt(bytes(stored))
+            _fernet(made.config).decrypt(bytes(stored))
         except InvalidToken:
             return None
     seal(conn, secret, made)
@@ -191,8 +233,20 @@ def _remember(conn: sa.Connection, identity: bytes) -> None:
     )
 
 
-def _mark(identity: bytes) -> str:
-    return derive(identity, "mark").hex()
+def first_token_key(identity: bytes) -> bytes:
+    """The key that all tokens came from before it could be replaced."""
+    return derive(identity, "tokens")
+
+
+def remember_token_keys(conn: sa.Connection, tokens: Mapping[int, bytes]) -> None:
+    """Have these, and no others, be the keys of tokens that this database is known by."""
+    conn.execute(sa.delete(key_mark).where(key_mark.c.name.startswith(_TOKENS, autoescape=True)))
+    for number, key in tokens.items():
+        conn.execute(sa.insert(key_mark).values(name=f"{_TOKENS}{number}", mark=_mark(key)))
+
+
+def _mark(key: bytes) -> str:
+    return derive(key, "mark").hex()
 
 
 def _fernet(key: bytes) -> Fernet:

@@ -61,12 +61,15 @@ class Masker:
         keys: frozenset[str],
         secret: bytes,
         sealing: Sealing | None = None,
+        *,
+        again: bool = False,
     ) -> None:
         """Plan the masks of ``columns``.
 
         Args:
             secret: what tokens come from.
             sealing: what encrypts; None: nothing can.
+            again: values may have been masked before; see :class:`Operators`.
 
         Raises:
             TerminalError: a verdict is on a column that the stream lacks, or on spans that a
@@ -74,7 +77,7 @@ class Masker:
         """
         alike([it.evidence for it in verdicts if it.scope is Scope.SPAN], scanner.fingerprint)
         self._finder = scanner.finder
-        self._operators = Operators(secret, sealing)
+        self._operators = Operators(secret, sealing, again=again)
         self.columns: dict[str, ColumnType] = {}
         self.as_typed: set[str] = set()
         self._twins: dict[str, _Twin] = {}

@@ -17,12 +17,20 @@ from atlas.errors import TerminalError
 from atlas.model.personal import Operator
 from atlas.pii.generalising import Kind, generalised
 from atlas.pii.sealing import Sealing
-from atlas.pii.tokens import Tokens
+from atlas.pii.tokens import TOKEN, Tokens
 
 MASKED = "***"
 TEXTUAL = frozenset({Operator.TOKENIZE, Operator.ENCRYPT})
 """Operators that make a text of whatever it was."""
 
+_MADE = {
+    Operator.TOKENIZE: TOKEN,
+    Operator.ENCRYPT: re.compile(r"enc_[A-Za-z0-9_-]{22,}"),
+}
+_NOTHING_LEFT = {
+    Operator.MASK: re.compile(r"[\W_]+"),
+    Operator.GENERALISE: re.compile(r"[\W_]+|[0-9]0-[0-9]9|90\+"),
+}
 _EMAIL = "***@***"
 _IPV4 = "***.***.***.***"
 _MASK, _REDACT, _REPLACE = Mask(), Redact(), Replace()
@@ -50,9 +58,19 @@ class Operators:
     alone, so equal values have equal tokens in every column and table, and joins survive.
     """
 
-    def __init__(self, secret: bytes, sealing: Sealing | None = None) -> None:
+    def __init__(
+        self, secret: bytes, sealing: Sealing | None = None, *, again: bool = False
+    ) -> None:
+        """Make operators.
+
+        Args:
+            again: values may be what operators made before. That is not made less of than it is: a
+                token, what was encrypted, and what has no letter or digit left stay where the
+                operator would make one of the same kind.
+        """
         self._tokens = Tokens(secret)
         self._sealing = sealing
+        self._again = again
 
     def token(self, text: str) -> str:
         """See :meth:`atlas.pii.tokens.Tokens.token`."""
@@ -64,6 +82,8 @@ class Operators:
         Raises:
             TerminalError: it is to be encrypted, and there is no key for that.
         """
+        if self._again and _MADE[operator].fullmatch(text):
+            return text
         if operator is Operator.TOKENIZE:
             return self.token(text)
         if self._sealing is None:
@@ -87,6 +107,8 @@ class Operators:
                 return str(_REDACT.operate(text))
             case Operator.DROP:
                 return None
+            case _ if self._again and _NOTHING_LEFT[operator].fullmatch(text):
+                return text
             case Operator.GENERALISE if kind is not None:
                 return generalised(kind, text) or MASKED
             case _:

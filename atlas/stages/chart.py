@@ -6,6 +6,7 @@ from atlas.errors import TerminalError
 from atlas.layers import chart, staging
 from atlas.ledger import runs
 from atlas.ledger.database import cursor
+from atlas.stages import remask
 from atlas.stages.context import load
 from atlas.stages.work import Work
 
@@ -17,6 +18,9 @@ def run(work: Work) -> None:
         TerminalError: masking would merge two keys, or rows are unaccounted for.
     """
     context = load(work)
+    if context.run.remasks:
+        remask.chart(work, context)
+        return
     stream = context.stream
     configured = stream.configured
     with work.transaction() as conn:

@@ -25,7 +25,9 @@ class Context:
         key: names of the primary key's columns, in order; empty: it has none.
         cursor: name of the cursor's column, or None.
         overrides: what people had said of its columns when the run was made.
-        identity: what tokens and row hashes are derived from.
+        identity: what row hashes and the key that encrypts are derived from.
+        tokens: what its tokens come from.
+        former_tokens: whether its tables may have tokens of another key than that one.
     """
 
     run: Run
@@ -37,6 +39,8 @@ class Context:
     cursor: str | None
     overrides: tuple[Override, ...]
     identity: bytes = field(repr=False)
+    tokens: bytes = field(repr=False)
+    former_tokens: bool
 
 
 def load(work: Held) -> Context:
@@ -55,6 +59,8 @@ def load(work: Held) -> Context:
         cur = cursor(conn)
         configured = stream.configured
         columns = names.columns(cur, connection.name, stream.key, configured.json_schema).all
+        opened = keys(conn, secret)
+        present = names.token_key(cur, connection.name, stream.key)
         by_property = {column.property: column.name for column in columns}
         return Context(
             run=run,
@@ -65,5 +71,7 @@ def load(work: Held) -> Context:
             key=tuple(by_property.get(path[0], path[0]) for path in configured.primary_key),
             overrides=tuple(overrides.of_stream(conn, connection.name, stream.key, run.created_at)),
             cursor=by_property.get(configured.cursor_field[0]) if configured.cursor_field else None,
-            identity=keys(conn, secret).identity,
+            identity=opened.identity,
+            tokens=opened.token_key(stream.token_key or present),
+            former_tokens=stream.token_key not in (None, present),
         )

@@ -115,12 +115,15 @@ def _put(
         fence=claim.since,
         stream=streams[0].key if claim.run_stream_id is not None else None,
     )
+    # One that masks anew asks no source and checks nothing: no data went through these.
+    idle = run.remasks and claim.stage in (Stage.EXPLORE, Stage.QUALITY)
+    told = [] if idle else streams
     event = events.stage_event(
         kind,
         info,
         _now(conn),
         place(database_url(settings)),
-        tuple(_stream_info(conn, run, item, claim.stage, kind, detail) for item in streams),
+        tuple(_stream_info(conn, run, item, claim.stage, kind, detail) for item in told),
         error=error,
     )
     results.put_event(conn, run.id, _key(claim, kind), event)

@@ -34,7 +34,7 @@ from atlas.model.connection import Connection
 from atlas.model.stage import Status
 from atlas.model.stream import AvailableStream, StreamKey, SyncMode
 from atlas.settings import secret_key
-from atlas.stages import ORDER
+from atlas.stages import ORDER, remask
 from atlas.stages.evolution import Offer, lost_streams, settle
 from atlas.stages.landing import Landing, Target, reading
 from atlas.stages.rotation import Rotation
@@ -58,6 +58,10 @@ def run(work: Work) -> None:
     settings = work.settings
     with work.reading() as conn:
         this = runs.get(conn, work.claim.run_id)
+    if this.remasks:
+        remask.plan(work, this)
+        return
+    with work.reading() as conn:
         stored = connections.of_run(conn, secret_key(settings), this.connection_id)
         planned = bool(runs.streams(conn, this.id))
     connection = stored.connection

@@ -5,6 +5,7 @@ from __future__ import annotations
 from atlas.layers import chart, navigate
 from atlas.ledger import backlog, runs
 from atlas.ledger.database import cursor
+from atlas.stages import remask
 from atlas.stages.context import load
 from atlas.stages.work import Work
 
@@ -19,6 +20,9 @@ def run(work: Work) -> None:
         TerminalError: a version would end before it began.
     """
     context = load(work)
+    if context.run.remasks:
+        remask.nothing(work)
+        return
     stream = context.stream
     configured = stream.configured
     with work.transaction() as conn:

@@ -44,9 +44,14 @@ def carried(conn: sa.Connection, connection: str, stream: RunStream) -> Carried:
 
 
 def cut(
-    conn: sa.Connection, tables: Tables, ranges: Mapping[str, list[Segment]], most: int
+    conn: sa.Connection,
+    tables: Tables,
+    ranges: Mapping[str, list[Segment]],
+    most: int,
+    *,
+    anew: bool = False,
 ) -> Pieces:
-    """The pieces of few rows: as large as they may be.
+    """The pieces of few rows: as large as they may be; ``anew``: see :func:`cut_on`.
 
     Raises:
         TerminalError: the rows are not all there (any more).
@@ -55,7 +60,7 @@ def cut(
         (run_id, piece)
         for run_id, found in ranges.items()
         for segment in found
-        for piece in raw.cut(cursor(conn), tables, run_id, segment, most)
+        for piece in raw.cut(cursor(conn), tables, None if anew else run_id, segment, most)
     ]
 
 
@@ -67,12 +72,14 @@ def cut_on(
     planned: Pieces,
     *,
     growing: str | None = None,
+    anew: bool = False,
 ) -> Pieces:
     """The pieces of many rows, but for those ``planned`` already, each of ``most`` rows at most.
 
     Args:
         ranges: all rows, by the id of the run that read them.
         growing: a run that goes on reading: the last of its rows may belong to a larger piece.
+        anew: the rows are those of a run that masks anew, whichever run has read them.
 
     Raises:
         TerminalError: the rows are not all there (any more).
@@ -87,7 +94,8 @@ def cut_on(
             rest = Segment(max(segment.first_id, last + 1), segment.last_id, segment.rows)
             while rest.first_id <= rest.last_id:
                 size = min(most, max(FIRST, before // _SHARE))
-                piece, full = raw.piece(cursor(conn), tables, run_id, rest, size)
+                reader = None if anew else run_id
+                piece, full = raw.piece(cursor(conn), tables, reader, rest, size)
                 if run_id == growing and not full:
                     return pieces
                 if piece is None:

@@ -46,8 +46,9 @@ from atlas.pii.policy import MERGING, Policy, asked, named, over, unknown
 from atlas.pii.scanner import Scanner
 from atlas.pii.sealing import Sealing
 from atlas.pii.study import Study
+from atlas.pii.tokens import Tokens
 from atlas.settings import Settings, settings
-from atlas.stages import pieces
+from atlas.stages import pieces, remask
 from atlas.stages.context import Context, load
 from atlas.stages.pieces import Pieces
 from atlas.stages.work import Held, PartWork, Work
@@ -91,6 +92,8 @@ def run(work: Work) -> None:
         _decide(work, context)
     if _parked(work, stream.id, PartStatus.TO_MASK):
         return
+    if context.run.remasks:
+        _orphans(work, context)
     with work.transaction() as conn:
         rows = sum(piece.rows for _, piece in parts.planned(conn, stream.id))
         _withhold(conn, context)
@@ -128,16 +131,20 @@ def run_part(work: PartWork) -> None:
 def _planned(work: Work, context: Context) -> bool:
     """Cut the stream into parts, as far as that is not done; False: it has so few rows that the
     stage has ended at once."""
-    stream, most = context.stream, work.settings.batch_rows
+    stream, most, anew = context.stream, work.settings.batch_rows, context.run.remasks
     with work.reading() as conn:
-        carried = pieces.carried(conn, context.run.connection, stream)
-        ranges = {**carried.parts, context.run.id: runs.ranges(conn, stream.id)}
+        if anew:
+            carried = Carried({}, replaces=False)
+            ranges = {context.run.id: raw.whole(cursor(conn), context.tables)}
+        else:
+            carried = pieces.carried(conn, context.run.connection, stream)
+            ranges = {**carried.parts, context.run.id: runs.ranges(conn, stream.id)}
         planned = parts.planned(conn, stream.id)
         if sum(part.rows for found in ranges.values() for part in found) <= most:
-            whole = pieces.cut(conn, context.tables, ranges, most)
+            whole = pieces.cut(conn, context.tables, ranges, most, anew=anew)
             more: Pieces = []
         else:
-            more = pieces.cut_on(conn, context.tables, ranges, most, planned)
+            more = pieces.cut_on(conn, context.tables, ranges, most, planned, anew=anew)
             whole = planned + more
     if len(whole) <= 1:
         _at_once(work, context, carried, whole)
@@ -165,9 +172,35 @@ def _at_once(work: Work, context: Context, carried: Carried, whole: Pieces) -> N
         for (run_id, piece, _), twins in zip(batches, masked, strict=True):
             _write(conn, context, run_id, piece, twins)
         _keep(conn, context, verdicts)
-        _count(conn, context, carried)
-        _withhold(conn, context)
-        work.finish(conn, rows=sum(piece.rows for _, piece in whole))
+        if not context.run.remasks:
+            _count(conn, context, carried)
+            _withhold(conn, context)
+            work.finish(conn, rows=sum(piece.rows for _, piece in whole))
+    if context.run.remasks:
+        _orphans(work, context)
+        with work.transaction() as conn:
+            work.finish(conn, rows=sum(piece.rows for _, piece in whole))
+
+
+def _orphans(work: Work, context: Context) -> None:
+    """In a run that masks anew: what stands in rows whose raw row is gone."""
+    with work.reading() as conn:
+        found = results.findings(conn, context.stream.id)
+
+    def agreed(study: Study) -> list[Verdict]:
+        return remask.both(found, _verdicts(work, context, study))
+
+    def masker(verdicts: list[Verdict]) -> Masker:
+        return _masker(work.settings, context, verdicts, again=True)
+
+    remask.mask_orphans(
+        work,
+        context,
+        _study(work, context),
+        agreed,
+        masker,
+        Tokens(context.tokens).renew if context.former_tokens else None,
+    )
 
 
 def _decide(work: Work, context: Context) -> None:
@@ -199,8 +232,9 @@ def _parked(work: Work, run_stream_id: int, status: PartStatus) -> bool:
 
 
 def _read(work: Held, context: Context, run_id: str, piece: Segment) -> pa.Table:
+    reader = _reader(context, run_id)
     with work.reading() as conn:
-        return raw.read(cursor(conn), context.tables, run_id, piece, context.columns)
+        return raw.read(cursor(conn), context.tables, reader, piece, context.columns)
 
 
 def _masked(
@@ -221,8 +255,14 @@ def _masked(
     if batch is None or masker.as_typed:
         what = tuple(each for each in context.columns if each.name in masker.columns)
         with work.reading() as conn:
-            batch = raw.read(cursor(conn), context.tables, run_id, piece, what, masker.as_typed)
+            reader = _reader(context, run_id)
+            batch = raw.read(cursor(conn), context.tables, reader, piece, what, masker.as_typed)
     return masker.mask(batch)
+
+
+def _reader(context: Context, run_id: str) -> str | None:
+    """The run that read the rows of a piece; None: any, where all that stand are masked anew."""
+    return None if context.run.remasks else run_id
 
 
 def _write(
@@ -234,7 +274,15 @@ def _write(
 ) -> None:
     cur = cursor(conn)
     filling.hash_key(cur, derive(context.identity, "rows"))
-    filling.write(cur, context.stream.id, context.tables, run_id, context.columns, piece, masked)
+    filling.write(
+        cur,
+        context.stream.id,
+        context.tables,
+        _reader(context, run_id),
+        context.columns,
+        piece,
+        masked,
+    )
 
 
 def _count(conn: sa.Connection, context: Context, carried: Carried) -> None:
@@ -242,9 +290,10 @@ def _count(conn: sa.Connection, context: Context, carried: Carried) -> None:
 
 
 def _withhold(conn: sa.Connection, context: Context) -> None:
-    """What was erased, and is sent again as it was, goes no further and does not stay."""
+    """What was erased, and is sent again as it was, goes no further and does not stay. A run that
+    masks anew brings nothing."""
     stream, cur = context.stream, cursor(conn)
-    if not erased.there(cur, context.run.connection, stream.key):
+    if context.run.remasks or not erased.there(cur, context.run.connection, stream.key):
         return
     filling.hash_key(cur, derive(context.identity, "rows"))
     where = (cur, context.run.connection, context.tables, stream.id, context.columns)
@@ -256,14 +305,17 @@ def _withhold(conn: sa.Connection, context: Context) -> None:
     erasures.discount_carried(conn, stream.id, sum(run_id != context.run.id for _, run_id in gone))
 
 
-def _masker(settings: Settings, context: Context, verdicts: list[Verdict]) -> Masker:
+def _masker(
+    settings: Settings, context: Context, verdicts: list[Verdict], *, again: bool = False
+) -> Masker:
     return Masker(
         _scanner(settings),
         context.columns,
         verdicts,
         frozenset(context.key),
-        derive(context.identity, "tokens"),
+        context.tokens,
         Sealing(derive(context.identity, "encrypt")),
+        again=again,
     )
 
 

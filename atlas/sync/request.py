@@ -1,4 +1,5 @@
-"""Asking for a sync: it is written down, then sent; what is not sent is found by recovery."""
+"""Asking for a sync, or to have masks made anew: written down, then sent; what is not sent is found
+by recovery."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ import logging
 import sqlalchemy as sa
 
 from atlas.errors import ActiveRun, UsageError
-from atlas.ledger import connections, runs, schedules
+from atlas.ledger import audit, backlog, connections, runs, schedules
 from atlas.ledger.database import classified
 from atlas.sync import dispatch
 
@@ -49,6 +50,58 @@ def record(
     return runs.create(
         conn, connection=name, trigger=trigger, selected=streams, full_refresh=full_refresh
     )
+
+
+def record_remask(
+    conn: sa.Connection, name: str, *, actor: str, streams: list[str] | None = None
+) -> str:
+    """Write down that the masked layers of connection ``name`` are to be made anew from explore,
+    by the policy and the words that hold now, in the caller's transaction.
+
+    Args:
+        actor: who asks, such as ``api: nightly``.
+        streams: names of the streams; None for all that have come to chart.
+
+    Returns:
+        The run's id, to be given to :func:`dispatch.start` after the commit.
+
+    Raises:
+        NotFound: there is no such connection. UsageError: a stream that has not come to chart, or
+            none has. ActiveRun: a run of it is active.
+    """
+    connections.selects(conn, name)  # raises NotFound
+    keys = [item.key for item in backlog.promoted(conn, name)]
+    known = {text for key in keys for text in (key.name, str(key))}
+    if not keys:
+        raise UsageError(f"connection {name}: none of its streams has come to chart yet: sync it")
+    if streams is not None and not streams:
+        raise UsageError("streams: name at least one, or leave it out for all")
+    for stream in streams or ():
+        if stream not in known:
+            raise UsageError(
+                f"stream {stream}: it has not come to chart; "
+                f"these have: {', '.join(sorted(map(str, keys)))}"
+            )
+    run_id = runs.create(
+        conn, connection=name, trigger=runs.REMASK, selected=streams, full_refresh=False
+    )
+    audit.put(conn, actor, "pii.remask", name, {"run_id": run_id, "streams": streams})
+    return run_id
+
+
+def request_remask(
+    engine: sa.Engine, name: str, *, actor: str, streams: list[str] | None = None
+) -> str:
+    """:func:`record_remask` in a transaction of its own, then try to wake a worker; returns the
+    run's id.
+
+    Raises:
+        As :func:`record_remask`, and TransientError when PostgreSQL cannot be reached.
+    """
+    with classified(engine.url.render_as_string()), engine.begin() as conn:
+        run_id = record_remask(conn, name, actor=actor, streams=streams)
+    dispatch.start(engine, [run_id])
+    return run_id
 
 
 def request_sync(

@@ -126,7 +126,7 @@ class _Secrets:
     """What comes of the keys at work."""
 
     rows: bytes = field(repr=False)
-    tokens: Tokens = field(repr=False)
+    tokens: tuple[Tokens, ...] = field(repr=False)
     sealing: Sealing = field(repr=False)
     marks: bytes = field(repr=False)
 
@@ -140,7 +140,7 @@ class _Secrets:
 
     def hide(self, text: str) -> tuple[str, ...]:
         """What a value reads as where it is hidden, but stays equal to itself."""
-        return self.tokens.token(text), self.sealing.seal(text)
+        return *(each.token(text) for each in self.tokens), self.sealing.seal(text)
 
     def sought(self, request: Request) -> Sought:
         """What to look for in the layers."""
@@ -156,10 +156,12 @@ class _Secrets:
 
 
 def _secrets(conn: sa.Connection, settings: Settings) -> _Secrets:
-    identity = keys(conn, secret_key(settings)).identity
+    opened = keys(conn, secret_key(settings))
+    identity = opened.identity
     return _Secrets(
         derive(identity, "rows"),
-        Tokens(derive(identity, "tokens")),
+        # Of each key of which a token may be left in some table.
+        tuple(map(Tokens, opened.tokens.values())),
         Sealing(derive(identity, "encrypt")),
         derive(identity, "subjects"),
     )
@@ -400,6 +402,9 @@ def _forget(
     # Under the lock of their runs nobody drops their staging tables.
     runs.lock_runs_of(conn, sorted(set(staging.left(cursor(conn))) & set(run_streams)))
     for run_stream_id in sorted(set(staging.left(cursor(conn))) & set(run_streams)):
+        if runs.get(conn, runs.stream(conn, run_stream_id).run_id).remasks:
+            staging.drop(cursor(conn), run_stream_id)  # a retry makes it anew
+            continue
         erasures.discount_carried(conn, run_stream_id, subject.withdraw(run_stream_id))
     erasures.forget_parts(conn, run_streams)
     rows, gone = subject.erase()

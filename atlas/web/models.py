@@ -70,6 +70,15 @@ class SyncRequest(msgspec.Struct, forbid_unknown_fields=True):
     ] = False
 
 
+class RemaskRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """What to mask anew; everything that has come to chart when empty."""
+
+    streams: Annotated[
+        Annotated[list[StreamName], Meta(min_length=1, max_length=10_000)] | None,
+        Meta(description="Names of the streams; null: all that have come to chart."),
+    ] = None
+
+
 class NoOptions(msgspec.Struct, forbid_unknown_fields=True):
     """An empty object: there is nothing to choose."""
 
@@ -128,6 +137,21 @@ class Versions(msgspec.Struct):
     closed: Count
 
 
+class Remasked(msgspec.Struct):
+    """What a run that masks anew did to a stream."""
+
+    without_raw: Annotated[
+        dict[str, Count],
+        Meta(
+            description="Rows by layer whose raw row is gone from explore: what stood in them was "
+            "masked once more; nothing in them can be unmasked."
+        ),
+    ]
+    chart: Annotated[int, Meta(ge=0, description="Rows that read otherwise now.")] = 0
+    quarantine: Annotated[int, Meta(ge=0, description="Rows that read otherwise now.")] = 0
+    navigate: Annotated[int, Meta(ge=0, description="Versions that read otherwise now.")] = 0
+
+
 class RunStream(msgspec.Struct):
     """One stream of a run."""
 
@@ -144,6 +168,9 @@ class RunStream(msgspec.Struct):
         Meta(description="How much of it has been read; null: nobody knows."),
     ]
     versions: Versions
+    remasked: Annotated[
+        Remasked | None, Meta(description="Of a run that masks anew, at the end of chart.")
+    ]
     error: str | None
     stages: list[StageRun]
 
@@ -153,7 +180,9 @@ class Run(msgspec.Struct):
 
     run_id: RunId
     connection: str
-    trigger: Annotated[str, Meta(description="Who asked for it: cli, api or schedule.")]
+    trigger: Annotated[
+        str, Meta(description="Who asked for it: cli, api or schedule; or remask: it masks anew.")
+    ]
     status: Status
     created_at: Time
     started_at: Time | None

@@ -123,3 +123,23 @@ def test_a_run_without_a_policy_goes_by_what_holds_and_fails_where_there_is_none
         )
     gone = atlas.sync("older", "--full-refresh", ok=False)
     assert "unknown pii policy 'lookups': did you mean lookup?" in gone["streams"][0]["error"]
+
+
+def test_masks_are_made_anew_by_a_run_that_asks_no_source(atlas: Atlas, tmp_path: Path) -> None:
+    rows = write(tmp_path / "rows.json", *[row(n, n) for n in range(1, 21)])
+    atlas.apply(source("anew", rows, pii={"entities": {"EMAIL_ADDRESS": "keep"}}))
+    atlas.sync("anew")
+    rows.unlink()  # nobody is there to be asked
+    atlas.apply(source("anew", rows, pii={"entities": {"EMAIL_ADDRESS": "tokenize"}}))
+    document = atlas.json("pii", "remask", "anew", "--stream", "orders", "--wait")
+    assert (document["trigger"], document["status"]) == ("remask", "succeeded")
+    (stream,) = document["streams"]
+    assert stream["remasked"]["navigate"] == stream["remasked"]["chart"] == 20
+    for schema in ("chart", "navigate"):
+        found = {email for (email,) in atlas.rows(f"SELECT email FROM {schema}.anew_orders")}
+        assert len(found) == 20
+        assert all(email.startswith("tok_") for email in found)
+    shown = atlas.run("runs", "show", document["run_id"]).stdout
+    assert "masked otherwise now" in shown
+    refused = atlas.run("pii", "remask", "anew", "--stream", "nothing", check=False)
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)

@@ -49,7 +49,7 @@ def test_slots_of_another_database_are_known_for_that(engine: sa.Engine) -> None
     """As when one table is restored from another backup: the secret key opens it all the same."""
     _identity(engine)
     with engine.begin() as conn:
-        secrets.seal(conn, SECRET, secrets.Keys(b"i" * 32, b"c" * 32))
+        secrets.seal(conn, SECRET, secrets.Keys(b"i" * 32, b"c" * 32, {1: b"t" * 32}))
     with pytest.raises(LostKeys, match="are not those of this database"):
         _identity(engine)
 

@@ -19,7 +19,7 @@ from atlas.model.evolution import SchemaPolicy
 from atlas.model.stage import Stage, Status
 from atlas.model.stream import StreamSelection
 from atlas.settings import Settings, parse, secret_key
-from atlas.stages import explore
+from atlas.stages import explore, quality
 from atlas.stages.work import Work, finish
 
 SCRIPTED = Path(__file__).parents[1] / "connectors" / "scripted.py"
@@ -150,6 +150,14 @@ class Source:
         """One column of the database."""
         with self.engine.connect() as conn:
             return list(conn.execute(sa.text(query), values).scalars())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _end_of_soda() -> Iterator[None]:
+    """The warm process of the quality stage ends with these tests."""
+    yield
+    quality._host().close()
+    quality._host.cache_clear()
 
 
 @pytest.fixture

@@ -4,30 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import pytest
 import sqlalchemy as sa
 
-from atlas.errors import ActiveRun, AtlasError, NotFound, TransientError, UsageError
-from atlas.ledger import audit, claims, erasures, parts, runs
-from atlas.model.stage import Stage, Status
+from atlas.errors import ActiveRun, NotFound, TransientError, UsageError
+from atlas.ledger import audit, erasures
+from atlas.model.stage import Stage
 from atlas.model.stream import StreamKey
 from atlas.settings import secret_key
-from atlas.stages import ORDER, chart, lineage, navigate, pii, quality
-from atlas.stages.work import PartWork, Work, finish
+from atlas.stages import ORDER
 from atlas.sync import subjects, ticks
 from tests.stages.conftest import Source, row
+from tests.stages.pipeline import perform, ready, stages, sync
 
-STAGES: dict[Stage, Callable[[Work], None]] = {
-    Stage.PII: pii.run,
-    Stage.QUALITY: quality.run,
-    Stage.CHART: chart.run,
-    Stage.NAVIGATE: navigate.run,
-    Stage.LINEAGE: lineage.run,
-}
 JANE = "jane.roe@example.org"
 SCHEMA = {
     "type": "object",
@@ -48,61 +41,14 @@ def person(number: int, day: int, **more: Any) -> dict[str, Any]:
     return row(number, day, **values)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _end_of_soda() -> Iterator[None]:
-    """The warm process of the quality stage ends with these tests."""
-    yield
-    quality._host().close()
-    quality._host.cache_clear()
-
-
 @pytest.fixture
 def shop(shop: Source, database_url: str) -> Source:
     """The connection, with all that its later stages need, and a stream ``users``."""
-    url = database_url.replace("postgresql+psycopg2://", "postgresql://")
-    shop.settings = dataclasses.replace(shop.settings, database_url=url)
+    ready(shop, database_url)
     shop.extra["users"] = {"schema": SCHEMA}
     shop.rows["users"] = [person(n, n) for n in range(1, 9)]
     shop.rows["users"][2] = person(3, 3, email=JANE, phone="+45 12 34 56 78")
     return shop
-
-
-def _stage(shop: Source, run_stream_id: int, stage: Stage) -> None:
-    claim = claims.claim(shop.engine, stage, run_stream_id=run_stream_id, holder="t", lease=60)
-    assert isinstance(claim, claims.Claim)
-    work = Work(claim, shop.engine, shop.settings, lambda _: None)
-    try:
-        STAGES[stage](work)
-    except AtlasError as error:
-        with work.transaction() as conn:
-            finish(conn, shop.settings, claim, Status.FAILED, error=str(error))
-        raise
-    if work.parked:
-        while part := parts.claim(shop.engine, holder="t", lease=60, max_attempts=3):
-            pii.run_part(PartWork(part, "t", shop.engine, shop.settings, lambda _: None))
-        _stage(shop, run_stream_id, stage)
-
-
-def _stages(shop: Source, run_id: str, *, until: Stage = Stage.LINEAGE) -> None:
-    with shop.engine.begin() as conn:
-        streams = runs.streams(conn, run_id)
-    for stream in streams:
-        for stage in ORDER[1 : ORDER.index(until) + 1]:
-            _stage(shop, stream.id, stage)
-
-
-def sync(shop: Source, *, full_refresh: bool = False) -> dict[str, Any]:
-    """A whole run; returns the row counts of stream users."""
-    run_id = shop.begin(full_refresh=full_refresh)
-    assert shop.attempt(run_id) is None
-    _stages(shop, run_id)
-    assert shop.value("SELECT status FROM pipeline.run WHERE id = :r", r=run_id) == "succeeded"
-    with shop.engine.connect() as conn:
-        found = conn.execute(
-            sa.text("SELECT * FROM pipeline.run_stream WHERE run_id = :r AND stream = 'users'"),
-            {"r": run_id},
-        ).one()
-    return dict(found._mapping)
 
 
 def erase(shop: Source, *identifiers: str, **options: Any) -> dict[str, Any]:
@@ -446,7 +392,7 @@ def test_nothing_is_erased_while_a_run_is_active(shop: Source) -> None:
 def test_a_run_that_failed_is_retried_without_the_person(shop: Source, until: Stage) -> None:
     run_id = shop.begin()
     assert shop.attempt(run_id) is None
-    _stages(shop, run_id, until=until)
+    stages(shop, run_id, until=until)
     with shop.engine.begin() as conn:
         conn.exec_driver_sql("UPDATE pipeline.run SET status = 'failed'")
         conn.exec_driver_sql("UPDATE pipeline.run_stream SET status = 'failed'")
@@ -457,7 +403,7 @@ def test_a_run_that_failed_is_retried_without_the_person(shop: Source, until: St
         conn.exec_driver_sql("UPDATE pipeline.run SET status = 'running'")
         conn.exec_driver_sql("UPDATE pipeline.run_stream SET status = 'running'")
     for stage in ORDER[ORDER.index(until) + 1 :]:
-        _stage(shop, 1, stage)
+        perform(shop, 1, stage)
     assert ids(shop, "chart.shop_users") == [1, 2, 4, 5, 6, 7, 8]
 
 
@@ -465,7 +411,7 @@ def test_rows_carried_along_are_counted_without_the_person(shop: Source) -> None
     for _ in range(2):  # both fail before chart; the second carries the rows of the first
         run_id = shop.begin()
         assert shop.attempt(run_id) is None
-        _stages(shop, run_id, until=Stage.PII)
+        stages(shop, run_id, until=Stage.PII)
         with shop.engine.begin() as conn:
             conn.exec_driver_sql("UPDATE pipeline.run SET status = 'failed'")
             conn.exec_driver_sql("UPDATE pipeline.run_stream SET status = 'failed'")
@@ -476,7 +422,7 @@ def test_rows_carried_along_are_counted_without_the_person(shop: Source) -> None
     with shop.engine.begin() as conn:
         conn.exec_driver_sql("UPDATE pipeline.run SET status = 'running' WHERE seq = 2")
     for stage in ORDER[2:]:
-        _stage(shop, 2, stage)
+        perform(shop, 2, stage)
     assert ids(shop, "chart.shop_users") == [1, 2, 4, 5, 6, 7, 8]
     shop.rows["users"].append(person(50, 28))
     assert sync(shop)["rows_promoted"] > 0
@@ -567,7 +513,7 @@ def test_a_run_that_begins_meanwhile_is_waited_for(
     subjects.resume(shop.engine, now)
     assert find(shop, JANE)["chart"] == 1
     assert shop.attempt(begun[0]) is None
-    _stages(shop, begun[0])
+    stages(shop, begun[0])
     subjects.resume(shop.engine, now)
     assert everywhere(shop, JANE) == []
     assert shop.value("SELECT count(*) FROM pipeline.erasure WHERE finished_at IS NULL") == 0

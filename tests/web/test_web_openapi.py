@@ -78,6 +78,7 @@ def test_every_operation_but_the_open_ones_needs_a_role(document: dict[str, Any]
         "put /api/v1/connections/{name}/state/{stream}": ["operator"],
         "delete /api/v1/connections/{name}/state/{stream}": ["operator"],
         "post /api/v1/connections/{name}/syncs": ["operator"],
+        "post /api/v1/connections/{name}/remasks": ["privacy"],
         "get /api/v1/runs": ["viewer"],
         "get /api/v1/runs/{run_id}": ["viewer"],
         "post /api/v1/runs/{run_id}/cancel": ["operator"],

@@ -106,6 +106,13 @@ stream_table = sa.Table(
     sa.Column("table_name", sa.Text, nullable=False, unique=True, comment="of chart and navigate"),
     sa.Column("raw_name", sa.Text, nullable=False, unique=True, comment="of explore"),
     sa.Column("quarantine_name", sa.Text, nullable=False, unique=True, comment="of chart"),
+    sa.Column(
+        "token_key",
+        sa.Integer,
+        nullable=False,
+        server_default="1",
+        comment="number of the key that the tokens in its tables come from",
+    ),
     sa.UniqueConstraint("connection", "namespace", "stream"),
 )
 

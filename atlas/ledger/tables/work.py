@@ -109,6 +109,16 @@ run_stream = sa.Table(
     ),
     sa.Column("versions_opened", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("versions_closed", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column(
+        "remasked",
+        JSONB,
+        comment="rows by layer that were masked anew, and those without a raw row; NULL: a sync",
+    ),
+    sa.Column(
+        "token_key",
+        sa.Integer,
+        comment="number of the key that it makes tokens with; NULL: that of its tables",
+    ),
     sa.Column("error", sa.Text),
     sa.UniqueConstraint("run_id", "namespace", "stream"),
     sa.CheckConstraint(STATUS, name="status"),

@@ -48,6 +48,7 @@ _FINDING = {
     "scope": "value",
     "operator": "mask",
     "share": 1.0,
+    "examples": ["***@***"],
     "evidence": {"reason": "its values are", "found": 1000, "distinct": 1000},
 }
 _CHANGE = {
@@ -75,7 +76,7 @@ _BODY = ("malformed-request", "too-large", "unsupported-media-type", "invalid-re
 _POLICY_ABOUT = (
     "A change counts from the next run of each connection that goes by the policy; a run, and its "
     "retries, go by what the policy was when the run was made. Rows that are stored stay as they "
-    "are. Every change stands in the audit trail."
+    "are until they are masked anew. Every change stands in the audit trail."
 )
 
 

@@ -44,6 +44,7 @@ _RUN: dict[str, Any] = {
             "estimated_rows": 1000,
             "percent": 100,
             "versions": {"opened": 998, "closed": 0},
+            "remasked": None,
             "error": None,
             "stages": [{"stage": "pii", **_STAGE}],
         }

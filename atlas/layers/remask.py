@@ -1,0 +1,175 @@
+"""The masked layers of a stream made anew: other masks, the same rows, versions and times.
+
+Which raw row a row of chart or of the quarantine came from says its ``_atlas_id``; a version in
+navigate came from one with the same row hash, which is made of the original values and so knows
+nothing of policies. Only columns that are masked now, or ever were, are written, and only where
+they differ. All tables of the stream change in one transaction, the caller's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import psycopg2
+from psycopg2 import extensions
+from psycopg2.sql import SQL, Composable, Identifier, Literal
+
+from atlas.errors import TerminalError
+from atlas.layers import chart, database, keys, orphans, staging, types
+from atlas.layers.keys import Key
+from atlas.layers.names import Tables
+from atlas.layers.orphans import Layer
+from atlas.layers.values import convert
+from atlas.model.stream import Column, ColumnType, FieldPath
+
+
+def remask(
+    cur: extensions.cursor,
+    tables: Tables,
+    run_stream_id: int,
+    columns: tuple[Column, ...],
+    primary_key: tuple[FieldPath, ...],
+) -> dict[str, int]:
+    """Write the masks of the staging table, and those of the orphans, into every masked table;
+    returns how many rows differ now, by layer.
+
+    Args:
+        primary_key: by which chart and navigate are kept.
+
+    Raises:
+        TerminalError: masking would merge two keys, or a view stands in the way of a wider type.
+    """
+    database.settle(cur)
+    made = _Made(cur, run_stream_id, columns, primary_key)
+    made.find_versions(tables)
+    return {layer.name: made.bring(layer) for layer in orphans.layers(cur, tables)}
+
+
+class _Made:
+    """What the run has made of a stream. In statements ``x`` is the table that gets it, ``s`` the
+    staging table, ``o`` the list of orphans."""
+
+    def __init__(
+        self,
+        cur: extensions.cursor,
+        run_stream_id: int,
+        columns: tuple[Column, ...],
+        primary_key: tuple[FieldPath, ...],
+    ) -> None:
+        self.cur = cur
+        self.id = run_stream_id
+        self.columns = columns
+        self.primary_key = primary_key
+        self.staged = staging.staged(cur, run_stream_id)
+        self.apart = staging.twins(cur, run_stream_id, staging.ORPHANS)
+        self.masked = {name: twin.type for name, twin in self.staged.twins.items()}
+        for name, twin in self.apart.items():
+            self.masked[name] = types.widen(self.masked.get(name, twin.type), twin.type)
+
+    def find_versions(self, tables: Tables) -> None:
+        """A temporary table of the raw row that each version came from: of those with its hash one
+        that the version's own run read, if there is one; else the last."""
+        self.cur.execute("DROP TABLE IF EXISTS pg_temp._atlas_version")
+        if not database.exists(self.cur, "navigate", tables.table):
+            return
+        self.cur.execute(
+            SQL(
+                "CREATE TEMP TABLE _atlas_version ON COMMIT DROP AS"
+                " SELECT DISTINCT ON (n.surrogate_key) n.surrogate_key, h.id FROM {navigate} n"
+                " JOIN (SELECT DISTINCT ON (hash, run) hash, run, id FROM ("
+                "  SELECT s._atlas_row_hash AS hash, r._atlas_run_id AS run, s._atlas_id AS id"
+                "    FROM {staging} s JOIN {raw} r ON r._atlas_id = s._atlas_id"
+                "    WHERE NOT s._atlas_deleted"
+                "  UNION ALL SELECT c._atlas_row_hash, c._atlas_run_id, c._atlas_id FROM {chart} c"
+                "    JOIN {staging} s ON s._atlas_id = c._atlas_id) u"
+                "  ORDER BY hash, run, id DESC) h ON h.hash = n._atlas_row_hash"
+                " ORDER BY n.surrogate_key, h.run = n._atlas_run_id DESC, h.id DESC"
+            ).format(
+                navigate=Identifier("navigate", tables.table),
+                staging=staging.table(self.id),
+                raw=Identifier("explore", tables.raw),
+                chart=Identifier("chart", tables.table),
+            )
+        )
+        self.cur.execute("ANALYZE pg_temp._atlas_version")
+
+    def bring(self, layer: Layer) -> int:
+        """Bring a table to what was made; returns how many of its rows differ now."""
+        kinds, wanted = self._evolve(layer)
+        key = Key(())
+        if layer.name != "quarantine":
+            key = keys.key(self.primary_key, self.columns, kinds)
+        rekeyed = not set(wanted).isdisjoint(key.columns())
+        if rekeyed:
+            # It is made anew below: the type of its columns may have become another.
+            index = Identifier(layer.schema, key.index(layer.table))
+            self.cur.execute(SQL("DROP INDEX IF EXISTS {}").format(index))
+        rows = self._from_staging(layer, kinds, wanted) + self._from_orphans(layer, kinds)
+        if rekeyed:
+            try:
+                keys.secure(self.cur, layer.schema, layer.table, key)
+            except psycopg2.errors.UniqueViolation:
+                # not "from error": its text quotes the key
+                raise TerminalError(
+                    f"{layer.schema}.{layer.table}: the policy masks different keys alike; "
+                    "tokenize the key's columns, or keep them"
+                ) from None
+        return rows
+
+    def _evolve(self, layer: Layer) -> tuple[dict[str, ColumnType], list[str]]:
+        """Bring the columns to the types of their masks; returns all types, and the columns to be
+        written: what was masked once may be masked otherwise now."""
+        present = database.existing(self.cur, layer.schema, layer.table)
+        wants = chart.wants((c for c in self.columns if c.name in present), self.masked)
+        changes = database.evolve(self.cur, layer.schema, layer.table, wants, remade=True)
+        if layer.name == "chart":
+            chart.record(self.cur, self.id, changes)
+        present = database.existing(self.cur, layer.schema, layer.table)
+        wanted = [want.name for want in wants if present[want.name].masked is not None]
+        return {name: now.type for name, now in present.items()}, wanted
+
+    def _from_staging(
+        self, layer: Layer, kinds: Mapping[str, ColumnType], wanted: list[str]
+    ) -> int:
+        source: Composable = SQL("{} s").format(staging.table(self.id))
+        same = SQL("s._atlas_id = x._atlas_id")
+        if layer.name == "navigate":
+            source = SQL("{} JOIN pg_temp._atlas_version v ON v.id = s._atlas_id").format(source)
+            same = SQL("v.surrogate_key = x.surrogate_key")
+        value = self.staged.value(kinds)
+        return self._write(layer, {name: value(name) for name in wanted}, source, same)
+
+    def _from_orphans(self, layer: Layer, kinds: Mapping[str, ColumnType]) -> int:
+        values = {
+            name: convert(Identifier("o", twin.name), twin.type, kinds[name])
+            for name, twin in self.apart.items()
+            if name in kinds
+        }
+        return self._write(
+            layer,
+            values,
+            SQL("{} o").format(orphans.table(self.id)),
+            SQL("o.layer = {} AND {}").format(Literal(layer.name), layer.same),
+        )
+
+    def _write(
+        self, layer: Layer, values: Mapping[str, Composable], source: Composable, same: Composable
+    ) -> int:
+        """Write ``values`` where they differ from what is there."""
+        if not values:
+            return 0
+        self.cur.execute(
+            SQL("UPDATE {} x SET {} FROM {} WHERE {} AND ({})").format(
+                layer.identifier,
+                SQL(", ").join(
+                    SQL("{} = {}").format(Identifier(name), value) for name, value in values.items()
+                ),
+                source,
+                same,
+                SQL(" OR ").join(
+                    SQL("{} IS DISTINCT FROM {}").format(Identifier("x", name), value)
+                    for name, value in values.items()
+                ),
+            )
+        )
+        return self.cur.rowcount

@@ -1,0 +1,174 @@
+"""What the stages do in a run that asks no source, but makes the masked layers anew from explore.
+
+It goes through the ordinary chain. Explore names the streams that have come to chart. Pii studies
+and masks all their raw rows, in parts as ever, and then what stands in rows whose raw row is gone.
+Quality has nothing to check. Chart writes what differs into chart, its quarantine and navigate, in
+one transaction: a key that is masked otherwise must not be one thing here and another there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from atlas.errors import TerminalError
+from atlas.layers import names, orphans
+from atlas.layers.remask import remask
+from atlas.ledger import backlog, outbox, rotation, runs
+from atlas.ledger.database import cursor
+from atlas.ledger.runs import Run
+from atlas.ledger.secrets import keys
+from atlas.model.personal import Scope, Verdict
+from atlas.settings import secret_key
+from atlas.stages import ORDER
+from atlas.stages.context import Context
+from atlas.stages.work import Work
+
+if TYPE_CHECKING:  # they bring Presidio, which only pii needs
+    from atlas.pii.masker import Masker
+    from atlas.pii.study import Study
+
+
+def plan(work: Work, this: Run) -> None:
+    """Explore: the streams of the run, each as it was when it last came to chart; nothing is read.
+
+    Raises:
+        TerminalError: none of them has come to chart.
+    """
+    with work.transaction() as conn:
+        found = [
+            item.configured
+            for item in backlog.promoted(conn, this.connection)
+            if this.selected is None or {item.key.name, str(item.key)} & set(this.selected)
+        ]
+        if not found:
+            raise TerminalError(f"connection {this.connection}: none of its streams is in chart")
+        runs.add_streams(conn, this.id, [(item, False) for item in found], ORDER)
+        newest = keys(conn, secret_key(work.settings)).newest
+        # Earlier runs are not retried any more, now that there is this one.
+        rotation.skip_empty(conn, this.connection, newest)
+        messages = []
+        for item in runs.streams(conn, this.id):
+            # One for all of its parts and attempts, whatever key comes after it.
+            runs.count(conn, item.id, token_key=newest)
+            runs.explored(conn, item.id)
+            messages.append(outbox.put(conn, "stream", str(item.id)))
+        work.finish(conn, rows=0)
+    work.wake(messages)
+
+
+def mask_orphans(
+    work: Work,
+    context: Context,
+    study: Study,
+    agreed: Callable[[Study], list[Verdict]],
+    masker: Callable[[list[Verdict]], Masker],
+    renew: Callable[[str], str] | None,
+) -> None:
+    """Pii: after the raw rows, what stands in rows whose raw row is gone.
+
+    It is studied by itself: no raw row need be left that shows what it is. An attempt that breaks
+    off begins with it anew.
+
+    Args:
+        study: a new one of the stream.
+        agreed: the verdicts that come of it, with those on the raw rows.
+        masker: one that knows values which were masked before.
+        renew: gives a text other tokens than those in it; None: they may stay.
+    """
+    stream = context.stream
+    with work.transaction() as conn:
+        rows = orphans.gather(cursor(conn), context.tables, stream.id)
+    if not rows:
+        return
+    for batch in _batches(work, context, rows):
+        study.observe(batch)
+    made = masker(agreed(study))
+    with work.transaction() as conn:
+        cur = cursor(conn)
+        tokens = {} if renew is None else orphans.with_tokens(cur, context.tables)
+        columns = {**tokens, **made.columns}
+        orphans.add_twins(cur, stream.id, columns)
+    if not columns:
+        return
+    for batch in _batches(work, context, rows):
+        present = batch if renew is None else _renewed(batch, tokens, renew)
+        masked = made.mask(present)
+        for name in columns.keys() - made.columns.keys():
+            masked = masked.append_column(name, present.column(name))
+        with work.transaction() as conn:
+            orphans.write(cursor(conn), stream.id, masked)
+
+
+def _renewed(batch: pa.Table, columns: Iterable[str], renew: Callable[[str], str]) -> pa.Table:
+    for name in columns:
+        encoded = batch.column(name).combine_chunks().dictionary_encode()
+        texts = pa.array(map(renew, encoded.dictionary.to_pylist()), pa.string())
+        place = batch.column_names.index(name)
+        batch = batch.set_column(place, name, texts.take(encoded.indices))
+    return batch
+
+
+def _batches(work: Work, context: Context, rows: int) -> Iterator[pa.Table]:
+    size = work.settings.batch_rows
+    for first in range(1, rows + 1, size):
+        with work.reading() as conn:
+            batch = orphans.read(
+                cursor(conn),
+                context.tables,
+                context.stream.id,
+                first,
+                first + size - 1,
+                context.columns,
+            )
+        yield batch
+
+
+def both(raw: list[Verdict], apart: list[Verdict]) -> list[Verdict]:
+    """The verdicts on raw rows, with those on rows without one that say more: either must be able
+    to be told by itself that a column is personal."""
+    whole = {(item.column, item.path) for item in raw if item.scope is Scope.VALUE}
+    more = [
+        item
+        for item in apart
+        if item.scope is Scope.VALUE and (item.column, item.path) not in whole
+    ]
+    whole |= {(item.column, item.path) for item in more}
+    known = {(item.column, item.path, item.entity_type) for item in raw}
+    spans = [
+        item
+        for item in apart
+        if item.scope is Scope.SPAN
+        and (item.column, item.path) not in whole
+        and (item.column, item.path, item.entity_type) not in known
+    ]
+    kept = [
+        item for item in raw if item.scope is Scope.VALUE or (item.column, item.path) not in whole
+    ]
+    return kept + more + spans
+
+
+def chart(work: Work, context: Context) -> None:
+    """Chart: all masked tables of the stream at once; how many rows differ stands in the run."""
+    stream = context.stream
+    with work.transaction() as conn:
+        cur = cursor(conn)
+        changed = remask(
+            cur, context.tables, stream.id, context.columns, stream.configured.primary_key
+        )
+        runs.count(
+            conn,
+            stream.id,
+            remasked={**changed, "without_raw": orphans.counts(cur, stream.id)},
+        )
+        if stream.token_key is not None:
+            names.put_token_key(cur, context.run.connection, stream.key, stream.token_key)
+        work.finish(conn, rows=sum(changed.values()))
+
+
+def nothing(work: Work) -> None:
+    """Quality and navigate have nothing to do."""
+    with work.transaction() as conn:
+        work.finish(conn, rows=0)
