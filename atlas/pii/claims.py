@@ -13,10 +13,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import takewhile
 
 from atlas.pii.vocabulary import (
+    ABBREVIATED,
     ALONE,
     CLAIMS,
     ENGLISH,
@@ -150,6 +153,32 @@ def tokens(name: str) -> tuple[str, ...]:
             continue
         found.extend(_english(word))
     return tuple(found)
+
+
+_GLUED = re.compile(r"[A-Z]{4,12}\d?|[a-z]{4,12}\d?")
+_LEAST_GLUED, _MOST_GLUED = 5, 4
+
+
+def prefix(names: Sequence[str]) -> str:
+    """The two to four letters that all column names of a table begin with, as in old systems, where
+    a name has eight letters and no marks (KDNAM1, KDSTR, KDPLZ); else ""."""
+    if len(names) < _LEAST_GLUED or not all(map(_GLUED.fullmatch, names)):
+        return ""
+    first, last = min(names), max(names)
+    shared = takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))
+    found = "".join(letter for letter, _ in shared)[:_MOST_GLUED]
+    return found if len(found) > 1 and found.isalpha() else ""
+
+
+@cache
+def abbreviated(name: str, before: str) -> tuple[str, ...]:
+    """:func:`tokens` of ``name`` without the letters ``before`` (see :func:`prefix`), the rest read
+    as it is cut short."""
+    if not before:
+        return tokens(name)
+    rest = name.removeprefix(before).lower()
+    known = ABBREVIATED.get(rest.rstrip("0123456789"))
+    return tokens(rest) if known is None else tuple(known.split())
 
 
 @cache

@@ -117,6 +117,8 @@ def company(leaves: Iterable[Leaf]) -> Company:
             each.entity_type in ("PERSON", "DATE_OF_BIRTH") or each.entity_type in _IDENTIFIERS
             for each in found
         )
+        evidence = leaf.evidence
+        contact |= evidence.sample_found["EMAIL_ADDRESS"] >= max(1, MOST * evidence.sampled)
         asked = leaf.claim
         street |= asked is not None and asked.part == "street" and leaf.evidence.values > 0
         street |= leaf.evidence.trait("street_like") >= MOST
@@ -237,7 +239,8 @@ def _of_versions(leaf: Leaf) -> bool:
         return False
     quads, wide = evidence.traits["quad"], evidence.traits["wide_quad"]
     if versions(leaf.words):
-        return wide <= quads / 2
+        # The last number of a build grows high; that of an address is as often the first.
+        return evidence.traits["far_quad"] <= quads / 4
     if quads and wide > quads / 10:
         return False
     return quads >= _SOME or evidence.traits["version"] - quads >= max(_FEW, evidence.sampled / 5)
@@ -313,16 +316,29 @@ def _born(leaf: Leaf, company: Company) -> Finding | None:
     return _value("DATE_OF_BIRTH", 0.7, days / evidence.sampled, "days as people are born on")
 
 
+def _vocabulary(leaf: Leaf) -> bool:
+    """Whether a column has few values, each of them many times."""
+    evidence = leaf.evidence
+    return evidence.distinct <= _KINDS_OF and evidence.values >= 4 * evidence.distinct
+
+
 def _user_name(leaf: Leaf, company: Company) -> Finding | None:
     """User names: where they are made of names, or stand beside a person."""
     evidence, asked = leaf.evidence, leaf.claim
     made, single = evidence.trait("handle_like"), evidence.trait("token_like")
     if asked is not None and asked.part == "user name":
+        if _vocabulary(leaf) and made < MOST:
+            return None  # screens, of which an app has some
         if made >= CLAIMED and single >= 0.5:
             return _value("PERSON", 0.8, made, "user names, made of names of people")
         if single >= MOST and (company.people or company.contact):
             return _value("PERSON", 0.6, single, "user names, beside a person")
         return None
+    beside = company.people or company.contact
+    weak = asked is None or (asked.entity_type == "PERSON" and not asked.strong)
+    alike = made >= 0.7 and single >= MOST and evidence.trait("user_like") >= CLAIMED
+    if weak and beside and alike:
+        return _value("PERSON", 0.7, made, "made of names as user names are, beside a person")
     nothing = asked is None and says_nothing(leaf.words) and evidence.sampled >= 2 * _SOME
     if nothing and made >= 0.85 and evidence.trait("name_like") < 0.5:
         return _value("PERSON", 0.6, made, "words made of names of people")
@@ -445,10 +461,10 @@ def _person(leaf: Leaf, company: Company) -> Finding | None:
     if claimed and firms < 0.2 and like >= 0.5:
         if known >= 0.5:
             return _value("PERSON", 0.85, known, "called a name, and most are names of people")
-        beside = company.people or company.contact
+        beside = (company.people or company.contact) and not _vocabulary(leaf)
         if beside and (known >= 0.15 or evidence.named >= 0.3):
             return _value("PERSON", 0.75, known, "called a name, in a table about people")
-        if company.people and like >= 0.9:
+        if company.people and like >= 0.9 and not _vocabulary(leaf):
             return _value("PERSON", 0.6, like, "called a name, beside personal attributes")
         return None
     towns = evidence.trait("place")
@@ -457,6 +473,8 @@ def _person(leaf: Leaf, company: Company) -> Finding | None:
         # Given name and surname together are hardly chance, even in a column of a few values.
         if evidence.sampled >= _FEW and full >= (0.6 if evidence.sampled >= _SOME else 0.8):
             return _value("PERSON", 0.8, known, "most values are full names of people")
+        if evidence.sampled >= _FEW and full >= 0.4 and evidence.trait("nearly") >= 0.85:
+            return _value("PERSON", 0.75, full, "many are full names of people, the others alike")
         if evidence.sampled >= _SOME and known >= 0.7:
             return _value("PERSON", 0.7, known, "most values are names of people")
     return None
@@ -474,24 +492,37 @@ def _place(leaf: Leaf, company: Company) -> Finding | None:
         return _value("LOCATION", 0.8, located, "addresses under the names of people")
     near = company.street or company.people or company.contact
     if asked is None:
-        towns = evidence.trait("place")
-        known = evidence.trait("single") + evidence.trait("full")
-        if near and evidence.sampled >= _SOME and towns >= 0.6 and towns > known:
-            return _value("LOCATION", 0.6, towns, "most values are cities, beside a person")
-        return None
+        return _unnamed_place(leaf, company) if near and evidence.sampled >= _SOME else None
     if asked.entity_type != "LOCATION":
         return None
     if asked.part == "street":
-        digits_only = evidence.trait("number") >= 0.9
+        digits_only = evidence.trait("number") + evidence.trait("code_like") >= 0.9
         if evidence.trait("token_like") >= 0.9 and evidence.distinct <= _KINDS_OF:
             return None  # home, office: a word for what kind of address it is
         if not digits_only or "number" in leaf.words:
             return _value("LOCATION", 0.8, 1.0, "part of an address, by its name")
         return None
-    if asked.part == "city" and evidence.trait("number") >= 0.9:
-        return None
-    if near:
+    if near and not (asked.part == "city" and _no_city(evidence)):
         return _value("LOCATION", 0.7, 1.0, f"{asked.part} beside a street or a person")
+    return None
+
+
+def _no_city(evidence: Evidence) -> bool:
+    """Whether what is called a city are numbers, or other things: teams, warehouses."""
+    unknown = evidence.sampled >= 2 * _SOME and evidence.trait("place") < 2 * _RARE
+    return unknown or evidence.trait("number") >= 0.9
+
+
+def _unnamed_place(leaf: Leaf, company: Company) -> Finding | None:
+    """Cities and postal codes in a column that says nothing of it, beside a street or a person."""
+    evidence = leaf.evidence
+    towns, codes = evidence.trait("place"), evidence.trait("postcode_like")
+    if towns >= 0.6 and towns > evidence.trait("single") + evidence.trait("full"):
+        return _value("LOCATION", 0.6, towns, "most values are cities, beside a person")
+    # Codes of several countries, for digits alone could be anything.
+    mixed = evidence.trait("number") < MOST and evidence.distinct > _KINDS_OF
+    if company.street and mixed and codes >= 0.95:
+        return _value("LOCATION", 0.6, codes, "postal codes, beside a street")
     return None
 
 

@@ -50,6 +50,7 @@ CANDIDATE = "|".join(
         r"\b\d{6}[A-FU-Ya-fu-y]\d{3}\w\b",
         r"\b[A-Z9]{5}\d{6}[A-Z9]{2}[A-Z0-9][A-Z]{2}\b",
         _DATED_WORDS,
+        r"(?i:\b(?:user|username|user_name|login|usr|ruser|suser|logname)[=:])",
     )
 )
 """RE2: the value may hold something that a pattern recognizer knows."""
@@ -115,9 +116,15 @@ _PHONE_LIKE = re.compile(
     r"\+?[\d(][\d\s().\-/+]{5,}(?:\s*(?:x|ext\.?|#)\s*\d{1,6})?", re.IGNORECASE
 )
 _WORD_OF_A_NAME = r"[^\W\d_](?:[^\W\d_]|['\u2019`.\-])*"
-_NAME_LIKE = re.compile(rf"{_WORD_OF_A_NAME}(?:[ ,]+{_WORD_OF_A_NAME}){{0,4}}")
+# Tickets and lists of passengers have SURNAME/GIVEN NAME, in capitals.
+_NAME_LIKE = re.compile(
+    rf"{_WORD_OF_A_NAME}(?:(?:[ ,]+|(?<=[A-Z])/(?=[A-Z])){_WORD_OF_A_NAME}){{0,5}}"
+)
 _DATE_LIKE = re.compile(r"\d{4}-\d{2}-\d{2}|\d{1,2}[./-]\d{1,2}[./-]\d{2,4}")
 _DAY = re.compile(r"(\d{4}|\d{1,2})[-/. ](\d{1,2})[-/. ](\d{4}|\d{1,2})(?: ?00:00(?::00)?)?")
+_COMPACT_DAY = re.compile(r"((?:19|20)\d\d)(\d\d)(\d\d)")
+_LETTERED_DAY = re.compile(r"(\d{1,2})([-. ]?)([A-Za-z]{3})\2((?:19|20)?\d\d)")
+_MONTHS = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"]
 _ID_LIKE = re.compile(r"(?=.*\d)[A-Za-z0-9][A-Za-z0-9 .\-/]{4,24}")
 CARD_LIKE = re.compile(r"\d{12,19}")
 _HANDLE_LIKE = re.compile(r"@?[A-Za-z][\w.\-]{1,39}")
@@ -129,9 +136,16 @@ _MAC_LIKE = re.compile(
 )
 _PLACE_ON_EARTH = re.compile(r"[-+]?(\d{1,3})[.,]\d{2,}")
 _QUAD = re.compile(r"(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})")
+_CODE_LIKE = re.compile(r"(?=\S*\d)(?!\S*[g-zG-Z]{3})[\w\-]{8,}")
+_POSTCODE = re.compile(
+    r"\d{4,5}|\d{5}-\d{3,4}|\d{2}-\d{3}|\d{3} \d{2}|\d{4} ?[A-Z]{2}|"
+    r"[A-Z]{1,2}\d[A-Z\d]? ?\d[A-Z]{2}|[A-Z]\d[A-Z] ?\d[A-Z]\d"
+)
 _VERSION = re.compile(r"[vV]?\d{1,4}(?:\.\d{1,6}){1,3}(?:[-+ ]?[A-Za-z][\w.+\-]*)?")
 ORGANIZATION = re.compile(
-    r"(?i)\b(?:inc|ltd|llc|gmbh|corp|plc|co|company|group|sons|ag|a/s|aps|s\.a|university)\b"
+    r"(?i)\b(?:inc|ltd|llc|gmbh|corp|plc|co|company|group|sons|ag|a/s|aps|s\.a|university)\b|"
+    r"(?-i:\b(?:AB|AS|BV|B\.V|KG|NV|N\.V|OHG|OY|O\u00dc|SA|SARL|SAS|SRL|S\.r\.l|SpA|S\.p\.A|"
+    r"UAB)\.?$)"
 )
 
 
@@ -142,24 +156,38 @@ def phone_like(text: str) -> bool:
 
 
 def name_like(text: str) -> bool:
-    """Whether all of ``text`` is one to five words of letters, with the marks that names
-    have in them (O'Brien, Jean-Luc, J. R.)."""
+    """Whether all of ``text`` is one to six words of letters, with the marks that names
+    have in them (O'Brien, Jean-Luc, J. R.) or between them (DOE/JANE MRS)."""
     return _NAME_LIKE.fullmatch(text.strip()) is not None
 
 
 def date_like(text: str) -> bool:
-    """Whether ``text`` begins as a date of day, month and year."""
-    return _DATE_LIKE.match(text.strip()) is not None
+    """Whether ``text`` begins as a date of day, month and year, or is one without marks."""
+    return _DATE_LIKE.match(text.strip()) is not None or _unmarked(text.strip()) is not None
+
+
+def _unmarked(text: str) -> tuple[int, int, int] | None:
+    """Year, month and day of "19900405" and "05APR90"."""
+    if (found := _COMPACT_DAY.fullmatch(text)) is not None:
+        year, month, of_month = map(int, found.groups())
+        return year, month, of_month
+    found = _LETTERED_DAY.fullmatch(text)
+    if found is None or found[3].upper() not in _MONTHS:
+        return None
+    return int(found[4]), _MONTHS.index(found[3].upper()) + 1, int(found[1])
 
 
 def day(text: str) -> date | None:
     """The day that all of ``text`` is, in whatever order it is written; days of other orders are
     read as day and month."""
-    found = _DAY.fullmatch(text.strip())
-    if found is None:
-        return None
-    first, second, third = (int(part) for part in found.groups()[:3])
-    year, month, of_month = (first, second, third) if first > 31 else (third, second, first)
+    parts = _unmarked(text.strip())
+    if parts is None:
+        found = _DAY.fullmatch(text.strip())
+        if found is None:
+            return None
+        first, second, third = (int(part) for part in found.groups()[:3])
+        parts = (first, second, third) if first > 31 else (third, second, first)
+    year, month, of_month = parts
     if month > 12:
         month, of_month = of_month, month
     if year < 100:
@@ -183,6 +211,14 @@ def handle_like(text: str) -> bool:
     if any(len(part) > 2 and people.single(part) for part in parts):
         return True
     return any(_two_names(part) for part in parts if len(part) > 4)
+
+
+def user_like(text: str) -> bool:
+    """Whether ``text`` is in small letters and made of a name that is no word, and of what no word
+    has in it: "jane.doe", "jensen7"."""
+    if not text.islower() or re.search(r"[._\-\d]", text) is None or not token_like(text):
+        return False
+    return any(len(part) > 2 and people.borne(part) for part in re.findall(r"[^\W\d_]+", text))
 
 
 def _two_names(word: str) -> bool:
@@ -215,6 +251,22 @@ def dates(texts: Iterable[str]) -> Counter[str]:
 def international(text: str) -> bool:
     """Whether all of ``text`` is a telephone number with its country's prefix."""
     return text.strip().startswith(("+", "00")) and phone_like(text)
+
+
+def far_quad(text: str) -> bool:
+    """Whether ``text`` is four numbers with dots, the first greater than those of versions are."""
+    found = _QUAD.fullmatch(text.strip())
+    return found is not None and int(found.group(1)) > 63
+
+
+def code_like(text: str) -> bool:
+    """Whether ``text`` is one word of letters and digits in which nothing can be read."""
+    return _CODE_LIKE.fullmatch(text.strip()) is not None
+
+
+def postcode_like(text: str) -> bool:
+    """Whether ``text`` is written like a postal code of Europe or America."""
+    return _POSTCODE.fullmatch(text.strip()) is not None
 
 
 def wallet_like(text: str) -> bool:
@@ -292,8 +344,14 @@ def triggers(text: str, claimed: str | None) -> Iterator[tuple[str, re.Match[str
 
 _BEFORE_VERSION = re.compile(
     r"(?i)(?:\bv|\bver|versi(?:on|[óo]n|one|o|ond)|wersj[aiąę]|vers[ãa]o|release|build|firmware|update|"
+    r"aggiornamento|actualizaci[óo]n|mise à jour|aktualizacj[aię]|uppdatering(?:en)?|"
+    r"opdatering(?:en)?|oppdatering(?:en)?|atualiza[çc][ãa]o|"
     r"upgrade|patch|driver|\bsdk|\bapp|udgave|utgave|versie)[\s.:=]*(?:is |to |a |auf |til )?\Z"
 )
+
+
+# "Chrome/118.0.5993.70" in what a browser says of itself.
+_BEFORE_PRODUCT = re.compile(r"(?:\bMozilla/.*[A-Za-z]|\b(?:Chrome|Edge?|OPR|Firefox|Version))/\Z")
 
 
 def ip_personal(text: str, before: str, *, supported: bool) -> bool:
@@ -311,7 +369,7 @@ def ip_personal(text: str, before: str, *, supported: bool) -> bool:
     parts = [int(part) for part in str(address).split(".")]
     if parts[0] in (0, 255):
         return False
-    if _BEFORE_VERSION.search(before):
+    if _BEFORE_VERSION.search(before) or _BEFORE_PRODUCT.search(before):
         return False
     return supported or sum(part >= 20 for part in parts) >= 2 or max(parts) >= 100
 

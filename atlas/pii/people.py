@@ -30,23 +30,35 @@ def _around() -> dict[str, Any]:
     return dict(yaml.safe_load(text))
 
 
-_AROUND = _around()
-_PARTICLES = frozenset(_AROUND["particles"].split())
-_TITLES = frozenset(_AROUND["titles"].split())
-_BEFORE = frozenset(_AROUND["greetings"].split())
-_NOBODY = frozenset(_AROUND["nobody"].split())
+AROUND = _around()
+"""Words around names by what they do, as strings of words."""
+_PARTICLES = frozenset(AROUND["particles"].split())
+_TITLES = frozenset(AROUND["titles"].split())
+_BEFORE = frozenset(AROUND["greetings"].split())
+_NOBODY = frozenset(AROUND["nobody"].split())
 _DETERMINERS = {
     1 << LANGUAGES.index(language): frozenset(words.split())
-    for language, words in _AROUND["determiners"].items()
+    for language, words in AROUND["determiners"].items()
 }
-_SAINTS = frozenset(_AROUND["saints"].split())
-_FIRMS = frozenset(_AROUND["firms"].split())
-_EPONYMS = frozenset(_AROUND["eponyms"].split())
-_SOFTWARE = frozenset(_AROUND["software"].split())
-_BRANDS = tuple(_AROUND["brands"])
+_DESIGNATORS = frozenset(AROUND["designators"].split())
+_REGIONS = frozenset(AROUND["regions"].split())
+_MONTHS = frozenset(AROUND["months"].split())
+_WITHIN = frozenset(("in", "across", "near", "throughout", "nach", "en", "em", "w"))
+_SAINTS = frozenset(AROUND["saints"].split())
+_FIRMS = frozenset(AROUND["firms"].split())
+_EPONYMS = frozenset(AROUND["eponyms"].split())
+_SOFTWARE = frozenset(AROUND["software"].split())
+_BRANDS: tuple[str, ...] = tuple(AROUND["brands"])
 _NEVER = _NOBODY | _TITLES | _FIRMS
 
 _GIVEN, _SURNAME, _PLACE, _NAMED = 1, 2, 4, 3
+
+
+# Of surnames, in languages whose registers the lists do not have.
+_ENDINGS = (
+    "wski", "wska", "cki", "cka", "nski", "nska", "wicz", "czyk", "czak", "sson", "dottir", "ovic",
+    "enko", "shvili", "opoulos", "oglu", "quist", "qvist", "gaard", "poulsen", "murthy", "swamy",
+)  # fmt: skip
 
 
 class Word(NamedTuple):
@@ -80,6 +92,8 @@ def _known(word: str) -> tuple[str, int, int]:
     folded = fold(word)
     kinds = _kinds(folded)
     common = ordinary().get(folded, 0)
+    if not kinds and len(folded) > 6 and folded.endswith(_ENDINGS):
+        kinds = _SURNAME
     for mark in ("-", "'"):
         if mark in folded:
             parts = [part for part in folded.split(mark) if len(part) > 1]
@@ -123,6 +137,8 @@ def words(text: str) -> list[Word]:
         word = text[start:end]
         if word[1:2] in ("'", "\u2019") and word[0].islower() and word[2:3].isupper():
             start, word = start + 2, word[2:]  # d'Anna, l'Alma
+        elif word[1:2] in ("'", "\u2019") and word[2:3].islower():
+            start, word = start + 2, word[2:]  # J'ai, L'arrivo
         if word[-2:-1] in ("'", "\u2019") and word[-1] in "sS":
             word = word[:-2]
         folded, kinds, common = _known(word)
@@ -163,6 +179,9 @@ def people(text: str, found: Sequence[Word], tongue: int) -> list[Person]:
                 persons.append(Person(word.start, found[at].end, 0.6))
                 at += 1
             continue
+        if _branded(found, at) or _designated(text, found, at):
+            at += max(_branded(found, at), _designated(text, found, at))
+            continue
         length, score = _name_at(text, found, at, tongue)
         if not length:
             at += 1
@@ -174,6 +193,26 @@ def people(text: str, found: Sequence[Word], tongue: int) -> list[Person]:
     if persons:
         persons += _again(found, persons, tongue)
     return sorted(persons)
+
+
+def _branded(found: Sequence[Word], at: int) -> int:
+    """How many words the brand has that begins at ``at``."""
+    said = " ".join(word.folded for word in found[at : at + 4])
+    for brand in _BRANDS:
+        if said.startswith(brand) and not said[len(brand) : len(brand) + 1].isalpha():
+            return brand.count(" ") + 1
+    return 0
+
+
+def _designated(text: str, found: Sequence[Word], at: int) -> int:
+    """How many words have the name of a thing that says which kind it is of (Storm Ciara, Lake
+    Como, Project Anna); from its second word on, the first is in small letters (room Tesla)."""
+    if found[at].folded in _DESIGNATORS:
+        length = _run(text, found, at)
+        return length if length > 1 else 0
+    if at == 0 or found[at - 1].folded not in _DESIGNATORS or found[at - 1].capital:
+        return 0
+    return _run(text, found, at) if _joined(text, found[at - 1], found[at]) else 0
 
 
 def _lower(text: str, one: Word, other: Word) -> bool:
@@ -254,6 +293,8 @@ def _name_at(text: str, found: Sequence[Word], at: int, tongue: int) -> tuple[in
         kept = 1
         while kept < min(length, 4) and _goes_on(found[at + kept]):
             kept += 1
+        while kept > 1 and _hanging(found[at + kept - 1]):
+            kept -= 1
         return kept, 0.85
     if _initial(first) and text[first.end : first.end + 1] == ".":
         last = next((n for n in range(1, length) if not _initial(found[at + n])), 0)
@@ -279,7 +320,7 @@ def _given_at(
     first, kept = found[at], 1
     while kept < min(length, 4) and (_goes_on(found[at + kept]) or _initial(found[at + kept])):
         kept += 1
-    while kept > 1 and not found[at + kept - 1].capital:
+    while kept > 1 and _hanging(found[at + kept - 1]):
         kept -= 1
     following = found[at + 1 : at + kept]
     sure = any(word.kinds & _NAMED and not _plain(word, tongue) for word in following)
@@ -292,6 +333,11 @@ def _given_at(
     if sure or (not _plain(first, tongue) and (surname or unknown)):
         return kept, 0.85 if surname else 0.7
     return (1, 0.6) if _alone(text, found, at, length, tongue) else (0, 0.0)
+
+
+def _hanging(word: Word) -> bool:
+    """Whether no name ends with it."""
+    return word.folded in _PARTICLES or not word.capital
 
 
 def _shouted(text: str, word: Word) -> bool:
@@ -311,6 +357,8 @@ def _strange(text: str, found: Sequence[Word], at: int, length: int) -> int:
     while run and not run[-1].capital:
         run.pop()
     capitals = [word for word in run if word.capital]
+    if capitals and capitals[0].kinds & _SURNAME and not capitals[-1].kinds & _GIVEN:
+        return 0  # two surnames are a firm (Goldman Sachs)
     named = any(word.kinds & _NAMED for word in capitals)
     if len(capitals) < 2 or not named or all(word.kinds & _PLACE for word in capitals):
         return 0
@@ -354,7 +402,7 @@ def _headline(found: Sequence[Word]) -> bool:
 
 def _goes_on(word: Word) -> bool:
     """Whether it can be a further word of a name."""
-    if not word.capital:
+    if not word.capital or word.folded in _PARTICLES:
         return word.folded in _PARTICLES
     return word.folded not in _FIRMS and (bool(word.kinds & _NAMED) or not word.common)
 
@@ -367,12 +415,24 @@ def _alone(text: str, found: Sequence[Word], at: int, length: int, tongue: int) 
         return False
     if word.kinds & _PLACE or _plain(word, tongue) or length > 1 or len(word.folded) < 3:
         return False
-    if text[word.start : word.end].isupper():
+    if text[word.start : word.end].isupper() or _among_digits(text, word):
         return False
     before = found[at - 1] if at else None
+    if before is not None and text[before.end : word.start] == " ":
+        of_place = before.folded in ("of", "von") and at > 1 and found[at - 2].folded in _REGIONS
+        if of_place or before.folded in _WITHIN:
+            return False
     if before is not None and before.capital and _joined(text, before, word):
         return before.folded in _TITLES or _plain(before, tongue)
     return True
+
+
+def _among_digits(text: str, word: Word) -> bool:
+    """Whether it is a month in a date (25 Jul 2020)."""
+    if word.folded not in _MONTHS:
+        return False
+    around = text[max(0, word.start - 4) : word.start] + text[word.end : word.end + 4]
+    return any(map(str.isdigit, around))
 
 
 def _again(found: Sequence[Word], persons: Sequence[Person], tongue: int) -> list[Person]:
@@ -442,6 +502,8 @@ def vouched(
     )
     if not borne and not strange:
         return None
+    if len(found) == 1 and (found[0].folded in _SOFTWARE or _among_digits(text, found[0])):
+        return None
     if len(found) == 1 and found[0].kinds & _PLACE and not found[0].kinds & _GIVEN:
         return None
     at = whole.index(found[0])
@@ -463,9 +525,7 @@ def single(text: str) -> bool:
 def full(text: str) -> bool:
     """Whether ``text`` is a person's name in full: a given name and a surname, in this order, or
     "surname, given name", with or without a title, initials and particles."""
-    found = words(text)
-    while found and found[0].folded in _TITLES:
-        found = found[1:]
+    text, found = _bare(text)
     if not 2 <= len(found) <= 6 or not _only(text, found):
         return False
     named = [word for word in found if word.folded not in _PARTICLES and len(word.folded) > 1]
@@ -479,12 +539,42 @@ def full(text: str) -> bool:
     last = named[-1]
     if named[0].kinds & _GIVEN:
         return bool(last.kinds & _NAMED) or not (last.common or last.kinds & _PLACE)
-    return all(word.kinds & _NAMED for word in named)
+    turned = bool(last.kinds & _GIVEN) and not (last.common or named[0].common)
+    return turned or all(word.kinds & _NAMED for word in named)
+
+
+def _bare(text: str) -> tuple[str, list[Word]]:
+    """``text`` and its words without the titles around; "DOE/JANE MRS" as "DOE, JANE"."""
+    if text.isupper() and text.count("/") == 1:
+        text = text.replace("/", ", ")
+    found = words(text)
+    while found and found[0].folded in _TITLES:
+        found = found[1:]
+    while len(found) > 2 and found[-1].folded in _TITLES:
+        found = found[:-1]
+    return text, found
+
+
+def nearly(text: str) -> bool:
+    """Whether ``text`` could be a name in full, by its form, and a word of it is one: so are the
+    rare names of a column in which the others are known."""
+    text, found = _bare(text)
+    if not 2 <= len(found) <= 6 or not _only(text, found):
+        return False
+    return all(word.capital or word.folded in _PARTICLES for word in found) and any(
+        word.kinds & _NAMED and word.folded not in _FIRMS for word in found
+    )
+
+
+def borne(word: str) -> bool:
+    """Whether ``word`` is a name that people bear, and no ordinary word."""
+    _, kinds, common = _known(word)
+    return bool(kinds & _NAMED) and not common & _ALL
 
 
 def place(text: str) -> bool:
-    """Whether ``text`` is the name of a city."""
-    return fold(text.strip()) in listed("places")
+    """Whether ``text`` is the name of a city, alone or before its state."""
+    return fold(text.partition(",")[0].strip()) in listed("places")
 
 
 def _only(text: str, found: Sequence[Word]) -> bool:

@@ -20,6 +20,7 @@ from presidio_analyzer import RecognizerResult
 from atlas.pii import people
 from atlas.pii.engine import Engine, pieces
 from atlas.pii.folding import fold
+from atlas.pii.introduced import introduced, written
 from atlas.pii.links import parameters
 from atlas.pii.national import ENTITIES, Identifiers
 from atlas.pii.patterns import births, ip_personal, of_a_thing, triggers
@@ -170,7 +171,7 @@ class Finder:
             for offset, text in pieces(texts[index]):
                 words = people.words(text)
                 tongue = people.languages(words)
-                persons = people.people(text, words, tongue)
+                persons = people.people(text, words, tongue) + introduced(text, words, tongue)
                 found[index] += [
                     Span(
                         person.start + offset, person.end + offset, "PERSON", person.score, "words"
@@ -278,6 +279,7 @@ class Finder:
             for start, end, entity, checked in self.identifiers.find(text, claimed)
         ]
         found += [Span(*place, "DATE_OF_BIRTH", 0.7, "pattern") for place in births(text)]
+        found += [Span(*place, "PERSON", 0.7, "pattern") for place in written(text)]
         for entity, places in windows.items():
             for start, end in places:
                 found.extend(self._window_spans(entity, text[start:end], start, claimed))

@@ -141,7 +141,8 @@ def streets(text: str) -> list[re.Match[str]]:
 
 def street_like(text: str) -> bool:
     """Whether ``text`` begins with a street and its number."""
-    found = _ANY.match(text.strip()) if _hinted(text) else None
+    text = text.strip().title() if text.isupper() else text.strip()
+    found = _ANY.match(text) if _hinted(text) else None
     return found is not None
 
 

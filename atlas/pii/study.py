@@ -13,7 +13,7 @@ from atlas.errors import TerminalError, UsageError
 from atlas.model.personal import Operator, Scope, Verdict
 from atlas.model.stream import Column, ColumnType
 from atlas.pii import people, places
-from atlas.pii.claims import tokens
+from atlas.pii.claims import abbreviated, prefix, tokens
 from atlas.pii.decide import NUMBERS, Company, Finding, Leaf, company, decide, looked_at, settled
 from atlas.pii.evidence import Evidence
 from atlas.pii.examples import LOOKED_AT, example
@@ -21,17 +21,21 @@ from atlas.pii.paths import Node, decode
 from atlas.pii.patterns import (
     CARD_LIKE,
     ORGANIZATION,
+    code_like,
     coordinate,
     date_like,
     dates,
+    far_quad,
     handle_like,
     id_like,
     international,
     mac_like,
     name_like,
     phone_like,
+    postcode_like,
     quad,
     token_like,
+    user_like,
     version,
     wallet_like,
     wide_quad,
@@ -48,6 +52,7 @@ _TRAITS: dict[str, Callable[[str], bool]] = {
     "name_like": name_like,
     "single": people.single,
     "full": people.full,
+    "nearly": people.nearly,
     "place": people.place,
     "street_like": street_like,
     "phone_like": phone_like,
@@ -60,6 +65,10 @@ _TRAITS: dict[str, Callable[[str], bool]] = {
     "coordinate": coordinate,
     "quad": quad,
     "wide_quad": wide_quad,
+    "far_quad": far_quad,
+    "code_like": code_like,
+    "postcode_like": postcode_like,
+    "user_like": user_like,
     "version": version,
     "token_like": token_like,
     "handle_like": handle_like,
@@ -120,6 +129,7 @@ class Study:
         self._threshold = threshold
         self._searched = searched
         self._kept = kept
+        self._prefix = prefix([column.property for column in columns])
         self._leaves: dict[tuple[str, str], Leaf] = {}
         self._roots: dict[str, Node] = {}
         alike(first, fingerprint)
@@ -142,7 +152,8 @@ class Study:
             if column.type is ColumnType.JSONB:
                 self._observe_documents(column, values)
                 continue
-            leaf = self._leaf(name, "", tokens(column.property), column.type)
+            words = abbreviated(column.property, self._prefix)
+            leaf = self._leaf(name, "", words, column.type)
             # What is no text is looked at by its name; the user's recognizers need no name.
             if looked_at(leaf) or (column.type in NUMBERS and self._finder.theirs is not None):
                 self._observe_leaf(name, "", leaf, values)

@@ -203,6 +203,23 @@ ALONE: dict[str, str] = {
 }
 """Words that say something only as a whole name."""
 
+ABBREVIATED: dict[str, str] = _translations(
+    """
+name: nam nme nm
+first name: vnam vname fnam fname fnm gnam
+last name: nnam nname lnam lname lnm snam znam
+street: str stras strt
+address: adr addr ad adrs
+postal code: plz pstlz zip pcd pc pcod
+city: ort cty cit twn stdt
+phone: tel tlf tfn fon ph phn phon telf rufnr
+mobile: mob mobil cel hdy
+email: eml mail mel email
+birth date: gebd gebdt gebdat geb dob bdt bday bdat brthdt
+"""
+)
+"""What is left of a column's name in old systems behind the letters of its table."""
+
 PEOPLE_LAST = word_set(
     "customer client user patient employee person member contact student buyer recipient sender "
     "guest driver citizen"
@@ -322,9 +339,9 @@ coordinaten, coordinate gps, geo x, geo y, latitude longitude pair, location coo
         "date",
         True,
         """
-birth date, date birth, date of birth, born, born on, born date, date born, birth day, birth dt,
-dt birth, data birth, data birth date, day birth, fecha birth, fec nac, fecha nac, f nac, data
-nasc, dt nasc, data ur, date naiss, geb date, geb dat, geb tag, geb, birth at, ddn, data nasc,
+birth, birth date, date birth, date of birth, born, born on, born date, date born, birth day,
+birth dt, dt birth, data birth, data birth date, day birth, fecha birth, fec nac, fecha nac, f nac,
+data nasc, dt nasc, data ur, date naiss, geb date, geb dat, geb tag, geb, birth at, ddn, data nasc,
 date naissance, birth aika, birth paiva, date anniversary birth, ne le, nato il, urodzony""",
     ),
     (
@@ -399,12 +416,13 @@ number, passport no, passport code, driver license, drivers license, driver lice
 licence, driving license, driving licence, license driver, permis conduire, patente guida,
 person number, personal number, personal id, personal code, personal identity number, personal
 identity code, personal identification number, civil registration number, citizen number,
-citizen service number, citizen id, burger service number, securite sociale, numero securite
-sociale, num secu, social insurance number, steuer id, steuer number, steuer identifikation
-number, sozialversicherung number, rente versicherung number, documento identidad, documento
-identita, carta identita, carte identite, card identite, card identita, dowod osobisty, number
-dowodu, cartao cidadao, card cidadao, government id, gov id, ni number, nhs id, medicare number,
-health card number, health insurance number, kvnr, versicherten number, ausweis number, ausweis,
+citizen service number, citizen id, birth number, burger service number, securite sociale,
+numero securite sociale, num secu, social insurance number, steuer id, steuer number,
+steuer identifikation number, sozialversicherung number, rente versicherung number,
+documento identidad, documento identita, carta identita, carte identite, card identite,
+card identita, dowod osobisty, number dowodu, cartao cidadao, card cidadao, government id,
+gov id, ni number, nhs id, medicare number, health card number,
+health insurance number, kvnr, versicherten number, ausweis number, ausweis,
 pass number, social insurance, svnr, residence permit, visa number, alien number, id fiscal,
 identificacion fiscal""",
     ),
