@@ -10,14 +10,18 @@ import yaml
 from presidio_analyzer import Pattern, PatternRecognizer
 
 _LOWER = r"[a-z\u00df-\u00ff\u0101-\u017f]"
-_CAP = rf"[A-Z\u00c0-\u00de\u0100-\u017f][\w'\u2019.]*{_LOWER}[\w'\u2019.]*"
+# All that repeats has a bound, and gives nothing back where nothing behind it could begin so: what
+# could be read in many ways would be tried in all of them. Longer words are of no address.
+_CAP = (
+    rf"[A-Z\u00c0-\u00de\u0100-\u017f](?=[\w'\u2019.]{{0,40}}?{_LOWER})[\w'\u2019.]{{0,40}}+(?!\w)"
+)
 _SMALL = (
     r"(?:de|la|el|los|las|del|des|du|of|der|den|die|dem|di|da|do|dos|le|les|the|y|i|e|af|av|van|von|"
     r"zum|zur|am|an|im|in|a|sur|upon|on|op|aan)"
 )
 _NAME = (
-    rf"(?:{_SMALL}\s|(?:[dl]|dell)['\u2019])*{_CAP}"
-    rf"(?:[ \-](?:{_SMALL}\s|[dl]['\u2019])*{_CAP}){{0,4}}"
+    rf"(?:{_SMALL}\s|(?:[dl]|dell)['\u2019]){{0,4}}{_CAP}"
+    rf"(?:[ \-](?:{_SMALL}\s|[dl]['\u2019]){{0,4}}{_CAP}){{0,4}}"
 )
 _NUMBER = r"\d{1,5}(?:\s?[-\u2013/]\s?\d{1,4})?\s?(?:[a-zA-Z](?!\w))?"
 _JOINED = (
@@ -48,13 +52,13 @@ _DOOR = (
 _CODE = r"(?:[A-Z]{1,2}-)?(?:\d{4,6}(?:-\d{3,4})?(?:\s?[A-Z]{2}\b)?|\d{3}\s\d{2}|\d{2}-\d{3})(?!\w)"
 _UK = r"[A-Z]{1,2}\d[A-Z\d]?\s?\d[A-Z]{2}\b"
 _TOWN = (
-    r"[A-Z\u00c0-\u00de\u0100-\u017f][\w'\u2019.]*"
-    rf"(?:[ \-](?:{_SMALL}\s)?[A-Z\u00c0-\u00de\u0100-\u017f(][\w'\u2019.)]*){{0,3}}"
+    r"[A-Z\u00c0-\u00de\u0100-\u017f][\w'\u2019.]{0,40}+(?!\w)"
+    rf"(?:[ \-](?:{_SMALL}\s)?[A-Z\u00c0-\u00de\u0100-\u017f(][\w'\u2019.)]{{0,40}}+(?!\w)){{0,3}}"
 )
-_SEP = r"\s*[,\n/]+[\s?]*"
+_SEP = r"[^\S\n]{0,3}+[,\n/][\s,/?]{0,6}+"
 _TAIL = (
     rf"(?:(?:{_SEP}|\s)(?i:{_DOOR})){{0,3}}"
-    rf"(?:(?:{_SEP}|\s){_CODE}\s+{_TOWN}"
+    rf"(?:(?:{_SEP}|\s){_CODE}\s++{_TOWN}"
     rf"|(?:{_SEP}|\s){_TOWN}(?:{_SEP}(?:[A-Z]{{2}}\b|{_TOWN})){{0,2}}(?:{_SEP}|\s)(?:[A-Z]{{2}}\s)?(?:{_CODE}|{_UK})"
     rf"|(?:{_SEP}|\s){_UK}"
     rf"|{_SEP}{_TOWN}(?:{_SEP}{_TOWN})?(?=[\n/]|$))?"
@@ -62,34 +66,36 @@ _TAIL = (
 _LEAD = r"(?:\b\d{1,6}\s)?"
 STREETS = {
     "street and number, one word": (
-        rf"{_LEAD}\b(?:{_CAP}[ \-]){{0,2}}(?:[A-Z\u00c0-\u00de]\w*?(?:{_JOINED})"
-        rf"|{_CAP}[ \-](?i:{_JOINED}))\s+{_NUMBER}{_TAIL}"
+        rf"{_LEAD}\b(?:{_CAP}[ \-]){{0,2}}(?:[A-Z\u00c0-\u00de]\w{{0,40}}?(?:{_JOINED})"
+        rf"|{_CAP}[ \-](?i:{_JOINED}))\s++{_NUMBER}{_TAIL}"
     ),
     "street and number": (
-        rf"{_LEAD}\b(?i:{_BEFORE})\s*{_NAME},?\s+(?:n\.?\s?[\u00ba\u00b0o]\.?\s?|num\.?\s?)?"
+        rf"{_LEAD}\b(?i:{_BEFORE})\s*+{_NAME},?\s++(?:n\.?\s?[\u00ba\u00b0o]\.?\s?|num\.?\s?)?"
         rf"{_NUMBER}{_TAIL}"
     ),
     "number and street, French": (
-        rf"{_LEAD}\b{_NUMBER}(?:\s?(?:bis|ter|quater))?,?\s+(?i:rue|avenue|av\.?|boulevard|bd\.?|"
-        rf"place|chemin|impasse|all(?:é|e)e|quai|route|cours|square|faubourg|passage)\s+{_NAME}{_TAIL}"
+        rf"{_LEAD}\b{_NUMBER}(?:\s?(?:bis|ter|quater))?,?\s++(?i:rue|avenue|av\.?|boulevard|bd\.?|"
+        rf"place|chemin|impasse|all(?:é|e)e|quai|route|cours|square|faubourg|passage)\s++{_NAME}{_TAIL}"
     ),
     "number and street, English": (
-        rf"{_LEAD}\b\d{{1,6}}[A-Za-z]?,?\s+(?:(?:N|S|E|W|NE|NW|SE|SW)\.?\s+)?"
-        rf"(?:(?:{_CAP}|\d{{1,3}}(?:st|nd|rd|th))\s+){{1,4}}(?:{_AFTER})\b\.?{_TAIL}"
+        rf"{_LEAD}\b\d{{1,6}}[A-Za-z]?,?\s++(?:(?:N|S|E|W|NE|NW|SE|SW)\.?\s++)?"
+        rf"(?:(?:{_CAP}|\d{{1,3}}(?:st|nd|rd|th))\s++){{1,4}}(?:{_AFTER})\b\.?{_TAIL}"
     ),
     "number, street, door": (
         rf"\b\d{{3,6}}\s{_TOWN}\s\d{{1,4}}(?:{_SEP}|\s)(?i:apt|suite|unit|flat)\.?\s\d{{1,4}}{_TAIL}"
     ),
     "number before code and town": (
-        rf"\b{_NAME}\s{_NUMBER}(?:{_SEP}(?i:{_DOOR})){{0,2}}{_SEP}{_CODE}\s+{_TOWN}"
+        rf"\b{_NAME}\s{_NUMBER}(?:{_SEP}(?i:{_DOOR})){{0,2}}{_SEP}{_CODE}\s++{_TOWN}"
     ),
     "house before town and code": (
-        rf"\b\d{{1,5}}[a-zA-Z]?,?\s+{_CAP}(?:\s{_CAP}){{0,3}}{_SEP}{_TOWN}(?:{_SEP}{_TOWN})?(?:{_SEP}|\s){_UK}"
+        rf"\b\d{{1,5}}[a-zA-Z]?,?\s++{_CAP}(?:\s{_CAP}){{0,3}}{_SEP}{_TOWN}(?:{_SEP}{_TOWN})?(?:{_SEP}|\s){_UK}"
     ),
     "box": rf"{_LEAD}\b(?i:{_BOX}){_TAIL}",
     "military": (
-        r"\b(?:Unit|PSC|CMR)\s\d{3,5},?\sBox\s\d{3,5}\s*[,\n/]?[\s?]*[AFD]PO\s(?:AA|AE|AP)\s\d{5}\b"
-        r"|\b(?:USS|USNS|USCGC)\s[A-Z][\w' ]{2,30}\s*[,\n/][\s?]*[AFD]PO\s(?:AA|AE|AP)\s\d{5}\b"
+        r"\b(?:Unit|PSC|CMR)\s\d{3,5},?\sBox\s\d{3,5}\s{0,3}"
+        r"[,\n/]?[\s?]{0,6}[AFD]PO\s(?:AA|AE|AP)\s\d{5}\b"
+        r"|\b(?:USS|USNS|USCGC)\s[A-Z][\w' ]{2,30}\s{0,3}"
+        r"[,\n/][\s?]{0,6}[AFD]PO\s(?:AA|AE|AP)\s\d{5}\b"
     ),
     "postal code, called so": (
         r"(?i:\b(?:zip(?:\s?code)?|post(?:al)?\s?code|plz|code\spostal|c(?:\u00f3|o)digo\spostal|postnr\.?|"
