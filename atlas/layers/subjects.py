@@ -3,16 +3,12 @@
 A search begins with what an identifier stands in: any leaf of a raw row, any column of a masked
 layer, there also as a token or encrypted. From the rows that it finds it goes on, by ``_atlas_id``,
 by row hash and by primary key, to all rows of the same records in every layer.
-
-Identifiers go to PostgreSQL by COPY, so that they stand in no statement, and in none of its logs.
 """
 
 from __future__ import annotations
 
-import io
 import itertools
-import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from psycopg2 import extensions
@@ -23,75 +19,15 @@ from atlas.layers.database import Existing
 from atlas.layers.erased import Identity, identity, of_stream, take
 from atlas.layers.keys import column_of
 from atlas.layers.names import Tables
+from atlas.layers.sought import Sought, copy, in_small, leaf_matches, matches, seek
 from atlas.layers.values import Extraction, typed
 from atlas.model.stream import Column, ColumnType, FieldPath
 
+__all__ = ["LAYERS", "Sought", "Subject", "seek"]
+
 LAYERS = ("explore", "chart", "quarantine", "navigate")
 
-_SPACE = SQL("E' \\t\\n\\r\\f\\v'")
-# A leaf of the JSON text in a place of its own: not within another word, address or number.
-_BEFORE, _AFTER = r"(^|[^[:alnum:]_@.%+-])", r"($|[^[:alnum:]_@.-]|[.-]($|[^[:alnum:]]))"
 _FILLED = SQL("r._atlas_id IN (SELECT id FROM pg_temp._atlas_subject_explore)")
-
-
-@dataclass(frozen=True, slots=True)
-class Sought:
-    """What to look for.
-
-    Attributes:
-        values: identifiers, trimmed.
-        hidden: what they read as where they were tokenized or encrypted.
-        contains: whether they may stand in the midst of a longer text.
-        columns: the only columns to look in; empty: everywhere.
-    """
-
-    values: tuple[str, ...]
-    hidden: tuple[str, ...]
-    contains: bool = False
-    columns: tuple[str, ...] = ()
-
-
-def seek(cur: extensions.cursor, sought: Sought) -> None:
-    """Set what is sought for the rest of the transaction."""
-    database.settle(cur)
-    cur.execute("DROP TABLE IF EXISTS pg_temp._atlas_sought")
-    cur.execute(
-        "CREATE TEMP TABLE _atlas_sought (value text NOT NULL, folded"
-        " boolean NOT NULL, data_like boolean NOT NULL, pattern text, lowered text, needle text)"
-        " ON COMMIT DROP"
-    )
-    lines = []
-    for value in (*sought.values, *sought.hidden):
-        mail = "@" in value
-        # What may be a member's name in JSON without being one of the structure's own words.
-        data_like = mail or value in sought.hidden or sum(char.isdigit() for char in value) >= 5
-        pattern = f"{_BEFORE}{_escaped(value)}{_AFTER}" if sought.contains else None
-        lines.append((value, mail, data_like, pattern))
-    _copy(cur, SQL("pg_temp._atlas_sought (value, folded, data_like, pattern)"), lines)
-    cur.execute(
-        'UPDATE pg_temp._atlas_sought SET lowered = lower(value COLLATE "C"), needle = lower('
-        'substr(to_json(value)::text, 2, length(to_json(value)::text) - 2) COLLATE "C")'
-    )
-    cur.execute("ANALYZE pg_temp._atlas_sought")
-
-
-def _escaped(text: str) -> str:
-    # Only what means something there: before a letter of any script a backslash would, too.
-    return re.sub(r"([!-/:-@\[-^`{-~])", r"\\\1", text)
-
-
-def _copy(cur: extensions.cursor, target: Composable, rows: Iterable[Sequence[object]]) -> None:
-    lines = ("\t".join(_field(value) for value in row) + "\n" for row in rows)
-    cur.copy_expert(SQL("COPY {} FROM STDIN").format(target), io.StringIO("".join(lines)))
-
-
-def _field(value: object) -> str:
-    if value is None:
-        return "\\N"
-    if isinstance(value, bool):
-        return "t" if value else "f"
-    text = str(value).replace("\\", "\\\\")
-    return text.replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +160,7 @@ class Subject:
                         [SQL("x.data -> {}").format(Literal(n)) for n in sorted(wanted)]
                     )
                 )
-            self._scan(layer, [SQL("x.data")], SQL("x.data::text"), _leaf_matches(data))
+            self._scan(layer, [SQL("x.data")], SQL("x.data::text"), leaf_matches(data))
             return
         named = {c.name for c in self.columns if c.property in only or c.name in only}
         chosen = [
@@ -242,12 +178,12 @@ class Subject:
             conditions.append(
                 SQL(
                     "EXISTS (SELECT FROM unnest(ARRAY[{}]) v(t) JOIN pg_temp._atlas_sought s ON {})"
-                ).format(SQL(", ").join(texts), _matches(SQL("v.t")))
+                ).format(SQL(", ").join(texts), matches(SQL("v.t")))
             )
         documents = [column for column, kind in chosen if kind is ColumnType.JSONB]
         for part in _in_calls(documents):
             some = SQL(", ").join(part)
-            conditions.append(_leaf_matches(SQL("jsonb_build_array({})").format(some)))
+            conditions.append(leaf_matches(SQL("jsonb_build_array({})").format(some)))
         if conditions:
             line = SQL("array_to_string(ARRAY[{}], E'\\n')").format(
                 SQL(", ").join(SQL("{}::text").format(column) for column, _ in chosen)
@@ -262,7 +198,10 @@ class Subject:
         self.cur.execute(
             SQL(
                 "INSERT INTO {found} SELECT x.{id} FROM (SELECT {columns} FROM (SELECT {columns},"
-                ' lower({line} COLLATE "C") AS _atlas_line FROM {table} x OFFSET 0) x'
+                " {small} AS _atlas_line FROM (SELECT {columns}, x._atlas_low FROM (SELECT"
+                ' {columns}, lower({line} COLLATE "C") AS _atlas_low FROM {table} x OFFSET 0) x'
+                " WHERE EXISTS (SELECT FROM pg_temp._atlas_sought s WHERE"
+                " strpos(x._atlas_low, s.gate) > 0) OFFSET 0) x OFFSET 0) x"
                 " WHERE EXISTS (SELECT FROM pg_temp._atlas_sought s WHERE"
                 " strpos(x._atlas_line, s.needle) > 0 OR strpos(x._atlas_line, s.lowered) > 0)"
                 " OFFSET 0) x WHERE {exact} ON CONFLICT DO NOTHING"
@@ -271,6 +210,7 @@ class Subject:
                 id=Identifier(layer.id),
                 columns=SQL(", ").join([layer.number, *columns]),
                 line=line,
+                small=in_small(Identifier("x", "_atlas_low")),
                 table=layer.table,
                 exact=exact,
             )
@@ -384,7 +324,7 @@ class Subject:
         self.cur.execute(
             "CREATE TEMP TABLE _atlas_subject_mask (id bigint, masked text[]) ON COMMIT DROP"
         )
-        _copy(self.cur, SQL("pg_temp._atlas_subject_mask"), rows)
+        copy(self.cur, SQL("pg_temp._atlas_subject_mask"), rows)
         self.cur.execute(
             "INSERT INTO pg_temp._atlas_subject_key (plain, masked) SELECT k.plain, m.masked"
             " FROM pg_temp._atlas_subject_mask m JOIN pg_temp._atlas_subject_key k ON k.id = m.id"
@@ -557,25 +497,3 @@ class Subject:
 def _in_calls(arguments: Sequence[Composable]) -> list[Sequence[Composable]]:
     """Arguments in as few calls as there have to be: of a function PostgreSQL takes 100."""
     return [arguments[start : start + 90] for start in range(0, len(arguments), 90)]
-
-
-def _matches(text: Composable) -> Composable:
-    """Condition that ``text`` is, or holds, what ``s`` seeks."""
-    return SQL(
-        "CASE WHEN s.pattern IS NULL THEN btrim({t}, {space}) = s.value"
-        ' OR (s.folded AND lower(btrim({t}, {space}) COLLATE "C") = s.lowered)'
-        " WHEN s.folded THEN {t} ~* s.pattern ELSE {t} ~ s.pattern END"
-    ).format(t=text, space=_SPACE)
-
-
-def _leaf_matches(data: Composable) -> Composable:
-    """Condition that a leaf of a document, or a member's name that is data, is what is sought."""
-    return SQL(
-        "EXISTS (SELECT FROM (SELECT l.v #>> '{{}}', false FROM"
-        " jsonb_path_query({data}, 'strict $.**') l(v)"
-        " WHERE jsonb_typeof(l.v) IN ('string', 'number')"
-        " UNION ALL SELECT k.name, true FROM jsonb_path_query({data}, 'strict $.**') o(v),"
-        " LATERAL jsonb_object_keys(CASE jsonb_typeof(o.v) WHEN 'object' THEN o.v ELSE '{{}}' END)"
-        " k(name)) l(t, is_name) JOIN pg_temp._atlas_sought s"
-        " ON (s.data_like OR NOT l.is_name) AND {matches})"
-    ).format(data=data, matches=_matches(SQL("l.t")))

@@ -135,7 +135,7 @@ class _Secrets:
         return tuple(
             "sub_"
             + hmac.digest(self.marks, (t.lower() if "@" in t else t).encode(), "sha256")[:16].hex()
-            for t in request.identifiers
+            for t in (unicodedata.normalize("NFC", each) for each in request.identifiers)
         )
 
     def hide(self, text: str) -> tuple[str, ...]:
@@ -144,8 +144,12 @@ class _Secrets:
 
     def sought(self, request: Request) -> Sought:
         """What to look for in the layers."""
+        # A token is of what was sent: of the ways to write it, the likely ones.
         forms = {
-            form for t in request.identifiers for form in ((t, t.lower()) if "@" in t else (t,))
+            form
+            for t in request.identifiers
+            for text in ((t, t.lower()) if "@" in t else (t,))
+            for form in (text, *(unicodedata.normalize(name, text) for name in ("NFC", "NFD")))
         }
         return Sought(
             request.identifiers,
