@@ -25,7 +25,7 @@ from psycopg2.sql import SQL, Composable, Identifier, Literal
 from atlas.layers import database, explore, filling, staging
 from atlas.layers.names import Tables
 from atlas.layers.typing_step import fit
-from atlas.layers.values import convert
+from atlas.layers.values import convert, written
 from atlas.model.stream import Column, ColumnType
 
 
@@ -170,8 +170,9 @@ def _text(column: Column, now: database.Existing | None) -> Composable:
         return SQL("NULL::text")
     value: Composable = Identifier("x", column.name)
     if column.type is ColumnType.JSONB:
-        value = convert(value, now.type, ColumnType.JSONB)
-    return SQL("({})::text").format(value)
+        return SQL("({})::text").format(convert(value, now.type, ColumnType.JSONB))
+    # What is tokenized only now must have the token that it has where its raw row is there.
+    return written(now.type, value)
 
 
 def write(cur: extensions.cursor, run_stream_id: int, masked: pa.Table) -> None:

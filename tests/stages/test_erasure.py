@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import unicodedata
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,8 @@ from atlas.errors import ActiveRun, NotFound, TransientError, UsageError
 from atlas.ledger import audit, erasures
 from atlas.model.stage import Stage
 from atlas.model.stream import StreamKey
+from atlas.pii.sealing import Sealing
+from atlas.pii.tokens import Tokens
 from atlas.settings import secret_key
 from atlas.stages import ORDER
 from atlas.sync import subjects, ticks
@@ -272,6 +275,16 @@ def test_a_tokenized_key_is_the_same_however_it_is_spelled(shop: Source) -> None
     with shop.engine.begin() as conn:
         conn.exec_driver_sql("DELETE FROM explore.shop_users_raw WHERE data->>'id' = '3.0'")
     assert find(shop, JANE) == NOTHING | {"explore": 1, "chart": 1, "navigate": 2}
+
+
+def test_a_person_is_called_alike_in_every_form_of_unicode() -> None:
+    composed, apart = (unicodedata.normalize(form, "jörg@müller.de") for form in ("NFC", "NFD"))
+    tokens = Tokens(b"t" * 32)
+    known = subjects._Secrets(b"r", (tokens,), Sealing(b"s" * 32), b"m")
+    one, other = (subjects.request([text]) for text in (composed, apart))
+    assert known.subjects(one) == known.subjects(other)
+    for asked in (one, other):
+        assert {tokens.token(composed), tokens.token(apart)} <= set(known.sought(asked).hidden)
 
 
 def test_a_new_word_lets_go_also_of_rows_whose_raw_row_was_gone(shop: Source) -> None:

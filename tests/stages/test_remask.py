@@ -458,3 +458,20 @@ def test_lineage_says_of_a_run_that_masks_anew_only_what_it_did(shop: Source) ->
     assert told_of["quality"] == 0
     assert told_of["pii"] > 0
     assert told_of["chart"] > 0
+
+
+def test_a_number_whose_raw_row_is_gone_has_the_token_of_its_equals(shop: Source) -> None:
+    schema = {**SCHEMA, "properties": {**SCHEMA["properties"], "amount": {"type": "number"}}}
+    shop.extra["users"] = {"schema": schema}
+    shop.rows["users"] = [{**person(n, n), "amount": n} for n in range(1, 7)]
+    for each, amount in zip(shop.rows["users"], ("1.50", "1.5"), strict=False):
+        each["amount"] = amount
+    sync(shop)
+    with shop.engine.begin() as conn:
+        conn.exec_driver_sql("DELETE FROM explore.shop_users_raw WHERE data->>'id' = '1'")
+    shop.pii = {"columns": {"amount": "tokenize"}}
+    remask(shop)
+    tokens = shop.column("SELECT amount FROM chart.shop_users WHERE id < 3")
+    assert len(tokens) == 2
+    assert len(set(tokens)) == 1
+    assert tokens[0].startswith("tok_")
