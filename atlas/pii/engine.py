@@ -24,12 +24,12 @@ from presidio_analyzer import (
 )
 from presidio_analyzer.context_aware_enhancers import LemmaContextAwareEnhancer
 from presidio_analyzer.nlp_engine import NlpArtifacts
-from presidio_analyzer.predefined_recognizers import PhoneRecognizer
 
 from atlas.errors import TerminalError
 from atlas.pii.lexicon import LANGUAGES
 from atlas.pii.nlp import Nlp, load
-from atlas.pii.recognizers import recognizers
+from atlas.pii.patterns import digits_in, phone_form, phone_words
+from atlas.pii.recognizers import PlannedPhoneRecognizer, recognizers
 from atlas.pii.theirs import Theirs, checked
 
 _NER_CHARS = 2_000
@@ -120,8 +120,11 @@ class Engine:
 
         return self.theirs.find(text, artifacts)
 
-    def match(self, entity: str, text: str) -> list[RecognizerResult]:
+    def match(self, entity: str, text: str, *, claimed: bool = False) -> list[RecognizerResult]:
         """What the pattern recognizers of ``entity`` find in ``text``.
+
+        Args:
+            claimed: whether the column's name claims that entity type.
 
         Raises:
             TerminalError: one of them raised; its name is in the message, the text is not.
@@ -130,7 +133,9 @@ class Engine:
         for recognizer in self._by_entity[entity]:
             # The numbering plans cost more than all else together, and what is written as a
             # number already needs no plan.
-            if isinstance(recognizer, PhoneRecognizer) and not _digits_left(text, results):
+            if isinstance(recognizer, PlannedPhoneRecognizer) and not _plans_tell(
+                text, results, claimed=claimed
+            ):
                 continue
             results.extend(self._run(recognizer, entity, text, None))
         return results
@@ -217,16 +222,17 @@ _SURE = 0.4
 _LEAST_DIGITS = 7
 
 
-def _digits_left(text: str, results: Sequence[RecognizerResult]) -> bool:
-    """Whether ``text`` has enough digits for a telephone number outside of what was found."""
-    if not results:
-        return True
-    covered = [(result.start, result.end) for result in results if result.score >= _SURE]
-    left = sum(
-        char.isdigit() and not any(start <= place < end for start, end in covered)
-        for place, char in enumerate(text)
-    )
-    return left >= _LEAST_DIGITS
+def _plans_tell(text: str, results: Sequence[RecognizerResult], *, claimed: bool) -> bool:
+    """Whether numbering plans could find a telephone number in ``text`` that counts and is not in
+    ``results``: digits enough for one are left, and something speaks for it."""
+    if not (claimed or phone_form(text) or phone_words(text)):
+        return False
+    left = text
+    for result in results:
+        if result.score >= _SURE:
+            width = result.end - result.start
+            left = left[: result.start] + " " * width + left[result.end :]
+    return digits_in(left) >= _LEAST_DIGITS
 
 
 def _name(recognizer: Any) -> str:

@@ -19,7 +19,7 @@ from atlas.pii.paths import Plan, Whole, decode, encode, is_data
 from atlas.pii.places import around, covers, steps
 from atlas.pii.policy import MERGING
 from atlas.pii.scanner import Scanner
-from atlas.pii.screen import screen
+from atlas.pii.screen import Part, screen
 from atlas.pii.sealing import Sealing
 from atlas.pii.spans import Spans
 from atlas.pii.study import alike
@@ -194,7 +194,8 @@ class Masker:
         read_all: bool,
     ) -> dict[int, str | None]:
         """The masked texts of those of ``distinct`` that hold a span to mask, by their place."""
-        seen = screen(distinct, claimed, self._finder.theirs, read=True, read_all=read_all)
+        part = Part(distinct, claimed, read=True, read_all=read_all, theirs=self._finder.theirs)
+        seen = screen([part])[0]
         found = self._finder.find(seen.texts, seen.prose, claimed, seen.own)
         masked: dict[int, str | None] = {}
         for index, text, spans in zip(seen.indices, seen.texts, found, strict=True):

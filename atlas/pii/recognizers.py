@@ -31,20 +31,11 @@ from presidio_analyzer.predefined_recognizers import (
 )
 
 from atlas.pii.chains import eip55, paid_to
-from atlas.pii.patterns import branded
+from atlas.pii.patterns import PHONE_WORDS, branded
 from atlas.pii.streets import StreetRecognizer
 from atlas.pii.vocabulary import word_set
 
-# Presidio's list has "number", which stands before any number.
-_PHONE_CONTEXT = sorted(
-    word_set(
-        "phone telephone cell cellphone mobile call fax tel tel. sms whatsapp ring telefon "
-        "telefonnummer tlf tlf. tlfnr mob mob. handy mobil mobilnummer handynummer rufnummer "
-        "rückruf anrufen téléphone portable appeler teléfono telefono móvil movil llamar puh puh. "
-        "puhelin puhelinnumero cellulare telefonino chiamare komórka komórkowy telefoon bellen "
-        "gsm telefone telemóvel ligar telefonu"
-    )
-)
+_PHONE_CONTEXT = sorted(PHONE_WORDS)
 _CARD_CONTEXT = sorted(
     word_set(
         "card credit debit visa mastercard amex american discover diners jcb maestro cc "

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from atlas.pii.claims import IN_NUMBERS
-from atlas.pii.patterns import ALIKE, CANDIDATE, LETTERS, NUMBER, PROSE
+from atlas.pii.patterns import (
+    ALIKE,
+    CANDIDATE,
+    LATIN_LETTERS,
+    LETTERS,
+    NUMBER,
+    PROSE,
+    WITHOUT_DIGITS,
+)
 from atlas.pii.streets import CODE_HINT, STREET_HINT
+
+_BYTES = 1 << 28
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,49 +41,92 @@ class Screened:
     own: list[bool]
 
 
-def _matches(values: pa.Array, pattern: str) -> pa.Array:
-    return pc.match_substring_regex(values, pattern)
+class Part(NamedTuple):
+    """Values of one column, and how they are to be screened.
 
-
-def screen(
-    values: pa.Array,
-    claimed: str | None,
-    theirs: Callable[[pa.Array], pa.Array] | None = None,
-    *,
-    read: bool,
-    read_all: bool,
-) -> Screened:
-    """The values of ``values`` (text, without nulls) that a recognizer has to see.
-
-    Args:
+    Attributes:
+        values: text, without nulls.
         claimed: the entity type that the column's name claims; plain numbers count only then.
-        theirs: which values the recognizers of the user have to see; None: there are none.
         read: whether NER reads prose at all.
         read_all: whether it reads every value with letters, however short.
+        theirs: which values the recognizers of the user have to see; None: there are none.
     """
-    alike = ALIKE if claimed in IN_NUMBERS else f"{ALIKE}|{NUMBER}"
-    digits = _matches(values, r"\d")
-    streets = pc.or_(_matches(values, STREET_HINT), _matches(values, CODE_HINT))
-    look = pc.or_(_matches(values, CANDIDATE), pc.and_(digits, streets))
-    if pc.any(look).as_py():
-        look = pc.and_not(look, _matches(values, alike))
-    if read:
-        prose = _matches(values, LETTERS)
-        if not read_all:
-            prose = pc.and_(prose, _matches(values, PROSE))
-        keep = pc.or_(look, prose)
-    else:
-        prose = None
-        keep = look
-    own = keep
-    if theirs is not None:
-        keep = pc.or_(keep, theirs(values))
+
+    values: pa.Array
+    claimed: str | None
+    read: bool = False
+    read_all: bool = False
+    theirs: Callable[[pa.Array], pa.Array] | None = None
+
+
+def screen(parts: Sequence[Part]) -> list[Screened]:
+    """The values that a recognizer has to see, part by part.
+
+    An expression is compiled, and learns its states, anew in each call of Arrow's, which costs as
+    much as a thousand short values: so all columns go through it at once.
+    """
+    done: list[Screened] = []
+    group: list[Part] = []
+    for part in parts:
+        if group and sum(each.values.nbytes for each in group) + part.values.nbytes > _BYTES:
+            done += _screen(group)
+            group = []
+        group.append(part)
+    return done + _screen(group)
+
+
+def _screen(parts: Sequence[Part]) -> list[Screened]:
+    if not parts:
+        return []
+    values = pa.concat_arrays([part.values for part in parts])
+    numbers = _each(parts, [part.claimed in IN_NUMBERS for part in parts])
+    digits = _matches(values, r"\d", None)
+    alike = _matches(values, ALIKE, digits)
+    alike = pc.or_(alike, _matches(values, NUMBER, pc.and_not(digits, pc.or_(alike, numbers))))
+    digits = pc.and_not(digits, alike)
+    some = pc.or_(digits, _matches(values, WITHOUT_DIGITS, pc.invert(pc.or_(digits, alike))))
+    look = _matches(values, CANDIDATE, some)
+    for hint in (STREET_HINT, CODE_HINT):
+        look = pc.or_(look, _matches(values, hint, pc.and_not(digits, look)))
+    every = _each(parts, [part.read and part.read_all for part in parts])
+    prose = _each(parts, [part.read for part in parts])
+    prose = pc.or_(every, _matches(values, PROSE, pc.and_not(prose, every)))
+    letters = _matches(values, LATIN_LETTERS, prose)
+    prose = pc.or_(letters, _matches(values, LETTERS, pc.and_not(prose, letters)))
+    keep = pc.or_(look, prose)
+    at, found = 0, list[Screened]()
+    for part in parts:
+        length = len(part.values)
+        found.append(_screened(part, keep.slice(at, length), prose.slice(at, length)))
+        at += length
+    return found
+
+
+def _screened(part: Part, own: pa.Array, prose: pa.Array) -> Screened:
+    keep = own if part.theirs is None else pc.or_(own, part.theirs(part.values))
     indices = pc.indices_nonzero(keep)
-    texts = values.take(indices).to_pylist()
-    every = [True] * len(texts)
     return Screened(
         indices.to_pylist(),
-        texts,
-        prose.take(indices).to_pylist() if prose is not None else [False] * len(texts),
-        own.take(indices).to_pylist() if theirs is not None else every,
+        part.values.take(indices).to_pylist(),
+        prose.take(indices).to_pylist(),
+        own.take(indices).to_pylist(),
+    )
+
+
+def _each(parts: Sequence[Part], flags: Sequence[bool]) -> pa.Array:
+    """The flag of each part, for each of its values."""
+    lengths = [len(part.values) for part in parts]
+    return pa.concat_arrays(
+        [pa.repeat(pa.scalar(flag), length) for flag, length in zip(flags, lengths, strict=True)]
+    )
+
+
+def _matches(values: pa.Array, pattern: str, among: pa.Array | None) -> pa.Array:
+    """Which of ``values`` an expression matches; of others than those ``among``, none does."""
+    if among is None:
+        return pc.match_substring_regex(values, pattern)
+    if not among.true_count:
+        return among
+    return pc.replace_with_mask(
+        among, among, pc.match_substring_regex(values.filter(among), pattern)
     )

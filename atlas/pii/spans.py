@@ -10,9 +10,11 @@ checksum, by the words and characters around it, and by what the column's name c
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from operator import attrgetter
 from typing import NamedTuple
 
 from presidio_analyzer import RecognizerResult
@@ -28,6 +30,7 @@ from atlas.pii.recognizers import ANNOUNCED
 
 _WHOLE = 600
 _AROUND = 80
+_LONGEST = 2_000
 _CACHED = 300_000
 _SAMPLED = 20_000
 _CHUNK = 1_000
@@ -187,10 +190,7 @@ class Finder:
                 span._replace(start=span.start + each.offset, end=span.end + each.offset)
                 for span in _named(each.text, each.words, results, each.tongue)
             ]
-        return {
-            index: _settle(spans, dwells=_DWELLS.search(texts[index]) is not None)
-            for index, spans in found.items()
-        }
+        return {index: _settle(spans, texts[index]) for index, spans in found.items()}
 
     def _read(self, asked: Sequence[_Asked]) -> Iterator[tuple[_Asked, list[RecognizerResult]]]:
         """What the model says of the sentences with words that could be names.
@@ -265,12 +265,15 @@ class Finder:
 
     def _written(self, text: str, claimed: str | None) -> list[Span]:
         windows: dict[str, list[tuple[int, int]]] = {}
-        for entity, match in triggers(text, claimed):
-            around = (0, len(text))
-            if len(text) > _WHOLE:
-                around = _window(text, match.start(), match.end())
+        whole = len(text) <= _WHOLE
+        for entity, match in triggers(text, claimed, most=1 if whole else None):
+            if whole:
+                windows[entity] = [(0, len(text))]
+                continue
+            around = _window(text, match.start(), match.end())
             known = windows.setdefault(entity, [])
-            if known and around[0] <= known[-1][1]:
+            # Up to a length: what is done with the findings of one grows with their number squared.
+            if known and around[0] <= known[-1][1] and around[1] - known[-1][0] <= _LONGEST:
                 known[-1] = (known[-1][0], max(known[-1][1], around[1]))
             else:
                 known.append(around)
@@ -286,7 +289,7 @@ class Finder:
         return found
 
     def _window_spans(self, entity: str, text: str, offset: int, claimed: str | None) -> list[Span]:
-        proposed = self._engine.match(entity, text)
+        proposed = self._engine.match(entity, text, claimed=entity == claimed)
         spans: list[Span] = []
         unsure: list[RecognizerResult] = []
         for result in proposed:
@@ -494,38 +497,43 @@ _DWELLS = re.compile(
 )
 
 
-def _settle(spans: list[Span], *, dwells: bool) -> Spans:
+def _settle(spans: list[Span], text: str) -> Spans:
     """Spans without overlap, in order: what is surer keeps its whole, the other what is left.
 
     A place that NER found stands only beside somebody: in a text without a person, an address or
-    a number, nor a word on where somebody ``dwells``, a city is no personal data.
+    a number, nor a word on where somebody dwells, a city is no personal data.
     """
-    somebody = dwells or any(span.entity in _ABOUT_SOMEBODY for span in spans)
-    if not somebody:
+    if not spans:
+        return ()
+    if not any(span.entity in _ABOUT_SOMEBODY for span in spans) and not _DWELLS.search(text):
         spans = [span for span in spans if not (span.entity == "LOCATION" and span.kind == "ner")]
     # An entity type that is not Atlas's is what a user looks for by a recognizer of their own.
     ordered = sorted(
         spans, key=lambda span: (_RANK.get(span.entity, -1), -(span.end - span.start), span.start)
     )
-    kept: list[Span] = []
+    kept: list[Span] = []  # in order of place, as none overlap
     for span in ordered:
-        for start, end in _remainders(span, kept):
-            kept.append(span._replace(start=start, end=end))
-    return tuple(sorted(kept))
+        first = bisect_right(kept, span.start, key=_start)
+        first -= first > 0 and kept[first - 1].end > span.start
+        last = bisect_left(kept, span.end, lo=first, key=_start)
+        kept[first:last] = _beside(span, kept[first:last])
+    return tuple(kept)
 
 
-def _remainders(span: Span, kept: Sequence[Span]) -> list[tuple[int, int]]:
-    left = [(span.start, span.end)]
-    for other in kept:
-        pieces: list[tuple[int, int]] = []
-        for start, end in left:
-            if other.end <= start or end <= other.start:
-                pieces.append((start, end))
-                continue
-            pieces.extend(
-                piece
-                for piece in ((start, other.start), (other.end, end))
-                if piece[1] - piece[0] > 1
-            )
-        left = pieces
-    return left
+_start = attrgetter("start")
+
+
+def _beside(span: Span, others: Sequence[Span]) -> list[Span]:
+    """``others``, which all overlap ``span``, and between them what they leave of it."""
+    if not others:
+        return [span]
+    merged: list[Span] = []
+    at = span.start
+    for other in others:
+        if other.start - at > 1:
+            merged.append(span._replace(start=at, end=other.start))
+        merged.append(other)
+        at = other.end
+    if span.end - at > 1:
+        merged.append(span._replace(start=at))
+    return merged

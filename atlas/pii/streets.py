@@ -4,6 +4,7 @@ in the languages of Europe and America."""
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from importlib.resources import files
 
 import yaml
@@ -133,16 +134,18 @@ def _hinted(text: str) -> bool:
     """Whether one of the expressions could match: a cheap look."""
     if _DIGIT.search(text) is None:
         return False
-    for word in text.lower().split():
-        bare = word.rstrip(",;:)!?")
-        if bare in _WORDS or word in _WORDS or bare.endswith(_ENDS):
-            return True
-    return _CODED.search(text) is not None
+    if _CODED.search(text) is not None:
+        return True
+    found = text.lower().split()
+    if not _WORDS.isdisjoint(found):
+        return True
+    bare = [word.rstrip(",;:)!?") for word in found]
+    return not _WORDS.isdisjoint(bare) or any(word.endswith(_ENDS) for word in bare)
 
 
-def streets(text: str) -> list[re.Match[str]]:
+def streets(text: str) -> Iterator[re.Match[str]]:
     """Each street with its number in ``text``."""
-    return list(_ANY.finditer(text)) if _hinted(text) else []
+    return _ANY.finditer(text) if _hinted(text) else iter(())
 
 
 def street_like(text: str) -> bool:

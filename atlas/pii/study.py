@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -41,7 +41,7 @@ from atlas.pii.patterns import (
     wide_quad,
 )
 from atlas.pii.policy import MERGING, Policy
-from atlas.pii.screen import screen
+from atlas.pii.screen import Part, Screened, screen
 from atlas.pii.spans import Finder, Span, Spans
 from atlas.pii.streets import street_like
 
@@ -77,6 +77,15 @@ _TRAITS: dict[str, Callable[[str], bool]] = {
     "addressed": lambda text: "\n" in text and people.full(text.strip().partition("\n")[0]),
     "organization": lambda text: ORGANIZATION.search(text) is not None,
 }
+
+
+class _Part(NamedTuple):
+    """Values of a batch (not null, not distinct) that stand at one place."""
+
+    column: str
+    path: str
+    leaf: Leaf
+    values: pa.Array
 
 
 Denied = Callable[[str, str], frozenset[str]]
@@ -143,6 +152,7 @@ class Study:
         Raises:
             TerminalError: a recognizer raised, or JSON could not be read.
         """
+        parts: list[_Part] = []
         for name, column in self._columns.items():
             if name not in batch.column_names:
                 continue
@@ -150,13 +160,14 @@ class Study:
             if not len(values):
                 continue
             if column.type is ColumnType.JSONB:
-                self._observe_documents(column, values)
+                parts.extend(self._documents(column, values))
                 continue
             words = abbreviated(column.property, self._prefix)
             leaf = self._leaf(name, "", words, column.type)
             # What is no text is looked at by its name; the user's recognizers need no name.
             if looked_at(leaf) or (column.type in NUMBERS and self._finder.theirs is not None):
-                self._observe_leaf(name, "", leaf, values)
+                parts.append(_Part(name, "", leaf, values))
+        self._observe_parts(parts)
 
     def _leaf(self, column: str, path: str, words: tuple[str, ...], of: ColumnType) -> Leaf:
         leaf = self._leaves.get((column, path))
@@ -169,7 +180,7 @@ class Study:
     def _prior(self, column: str, path: str) -> Evidence:
         return self._first.get((column, path)) or Evidence()
 
-    def _observe_documents(self, column: Column, documents: pa.Array) -> None:
+    def _documents(self, column: Column, documents: pa.Array) -> Iterator[_Part]:
         root = self._roots.get(column.name)
         if root is None:
             root = self._roots[column.name] = Node("$", tokens(column.property))
@@ -183,26 +194,40 @@ class Study:
                 if gathered:
                     path = node.path if kind is ColumnType.TEXT else f"{node.path}#"
                     leaf = self._leaf(column.name, path, node.words, kind)
-                    self._observe_leaf(column.name, path, leaf, pa.array(gathered, pa.string()))
+                    yield _Part(column.name, path, leaf, pa.array(gathered, pa.string()))
                     gathered.clear()
 
-    def _observe_leaf(self, column: str, path: str, leaf: Leaf, values: pa.Array) -> None:
-        evidence, prior = leaf.evidence, self._prior(column, path)
-        evidence.values += len(values)
-        distinct = values.unique()
-        evidence.distinct += len(distinct)
-        whole = column not in self._searched
-        if whole and (evidence.settled or prior.settled):
-            return
-        picked = self._pick(distinct, prior.sampled + evidence.sampled)
-        self._observe_sample(leaf, picked)
-        if whole:
-            evidence.settled |= settled(leaf, self._threshold) - self._kept
-        if leaf.type is not ColumnType.TEXT:
-            return
-        evidence.read_all |= evidence.trait("prose") >= _READ_ALL
-        # A settled column is masked whole: what the sample showed stands for the rest.
-        self._search(leaf, picked if evidence.settled else distinct, read=not evidence.settled)
+    def _observe_parts(self, parts: Sequence[_Part]) -> None:
+        """A sample of each first, then all of those that it did not show to be one thing."""
+        sampled: list[tuple[_Part, pa.Array, Part]] = []
+        for part in parts:
+            evidence, prior = part.leaf.evidence, self._prior(part.column, part.path)
+            evidence.values += len(part.values)
+            distinct = part.values.unique()
+            evidence.distinct += len(distinct)
+            whole = part.column not in self._searched
+            if not (whole and (evidence.settled or prior.settled)):
+                picked = self._pick(distinct, prior.sampled + evidence.sampled)
+                asked = Part(picked, _claimed(part.leaf), theirs=self._finder.theirs)
+                sampled.append((part, distinct, asked))
+        left: list[tuple[Leaf, Part]] = []
+        seen = screen([picked for *_, picked in sampled])
+        for (part, distinct, picked), looked in zip(sampled, seen, strict=True):
+            leaf, evidence = part.leaf, part.leaf.evidence
+            self._observe_sample(leaf, picked.values, looked)
+            if part.column not in self._searched:
+                evidence.settled |= settled(leaf, self._threshold) - self._kept
+            if leaf.type is not ColumnType.TEXT:
+                continue
+            evidence.read_all |= evidence.trait("prose") >= _READ_ALL
+            if evidence.settled:
+                # It is masked whole: what the sample showed stands for the rest.
+                self._search(leaf, len(picked.values), looked)
+            else:
+                every = picked._replace(values=distinct, read=True, read_all=evidence.read_all)
+                left.append((leaf, every))
+        for (leaf, asked), looked in zip(left, screen([asked for _, asked in left]), strict=True):
+            self._search(leaf, len(asked.values), looked)
 
     def _pick(self, distinct: pa.Array, sampled: int) -> pa.Array:
         """The sample's share of this batch; later batches add a twentieth each.
@@ -214,7 +239,7 @@ class Study:
         places = random.Random(sampled).sample(range(len(distinct)), quota)  # noqa: S311
         return distinct.take(pa.array(sorted(places), pa.int64()))
 
-    def _observe_sample(self, leaf: Leaf, picked: pa.Array) -> None:
+    def _observe_sample(self, leaf: Leaf, picked: pa.Array, seen: Screened) -> None:
         evidence, claimed = leaf.evidence, _claimed(leaf)
         texts = picked.to_pylist()
         evidence.sampled += len(texts)
@@ -223,9 +248,10 @@ class Study:
         evidence.show("", [example("", text) for text in texts[:LOOKED_AT]])
         evidence.traits.update(dates(texts))
         evidence.traits.update(self._finder.identifiers.count(texts))
-        seen = screen(picked, claimed, self._finder.theirs, read=False, read_all=False)
         found = self._finder.find(seen.texts, seen.prose, claimed, seen.own)
         for text, spans in zip(seen.texts, found, strict=True):
+            if not spans:
+                continue
             evidence.sample_found.update({span.entity for span in spans})
             whole = _whole(text, spans)
             if whole is not None:
@@ -239,13 +265,14 @@ class Study:
                 any(span.entity == "PERSON" for span in spans) for spans in read
             )
 
-    def _search(self, leaf: Leaf, distinct: pa.Array, *, read: bool) -> None:
+    def _search(self, leaf: Leaf, scanned: int, seen: Screened) -> None:
         evidence, claimed = leaf.evidence, _claimed(leaf)
-        evidence.scanned += len(distinct)
-        seen = screen(distinct, claimed, self._finder.theirs, read=read, read_all=evidence.read_all)
+        evidence.scanned += scanned
         shown: dict[str, list[str]] = {}
         found = self._finder.find(seen.texts, seen.prose, claimed, seen.own)
         for text, spans in zip(seen.texts, found, strict=True):
+            if not spans:
+                continue
             evidence.found.update({span.entity for span in spans})
             evidence.kinds.update({f"{span.entity} {span.kind}" for span in spans})
             for span in spans:

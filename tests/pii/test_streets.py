@@ -40,7 +40,7 @@ def test_an_address_is_found_to_its_end(text: str, address: str) -> None:
     ],
 )
 def test_what_is_no_address(text: str) -> None:
-    assert streets(text) == []
+    assert list(streets(text)) == []
 
 
 def test_a_value_that_begins_with_a_street_is_like_one() -> None:
