@@ -15,7 +15,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from itertools import takewhile
 
 from atlas.pii.vocabulary import (
@@ -114,7 +114,7 @@ def plain(text: str) -> str:
     return "".join(char for char in decomposed if not unicodedata.combining(char))
 
 
-@cache
+@lru_cache(10_000)
 def _english(word: str) -> tuple[str, ...]:
     """A lower-case word as English tokens: translated, or cut where a compound is two words, or
     made singular."""
@@ -140,7 +140,7 @@ def _singular(word: str) -> str:
     return word
 
 
-@cache
+@lru_cache(10_000)
 def tokens(name: str) -> tuple[str, ...]:
     """The lower-case words of ``name``: camelCase, snake_case, digits and compounds split, accents
     gone, plurals made singular, words of other languages in English."""
@@ -202,7 +202,7 @@ def _name(words: tuple[str, ...]) -> Claim | None:
     return Claim("PERSON", "name", strong=modifier in _PEOPLE)
 
 
-@cache
+@lru_cache(10_000)
 def claim(words: tuple[str, ...]) -> Claim | None:
     """What the name made of ``words`` (see :func:`tokens`) claims, or None."""
     while words:

@@ -15,7 +15,7 @@ from atlas.model.stream import Column, ColumnType
 from atlas.pii.claims import claim, tokens
 from atlas.pii.generalising import Kind, generalised, kind_of, tenth, year_start
 from atlas.pii.operators import TEXTUAL, Operators, fixed
-from atlas.pii.paths import Plan, Whole, decode, encode, is_data
+from atlas.pii.paths import UNSEARCHED, Plan, Whole, decode, encode, is_data
 from atlas.pii.places import around, covers, steps
 from atlas.pii.policy import MERGING
 from atlas.pii.scanner import Scanner
@@ -110,7 +110,7 @@ class Masker:
             batch: texts, those of ``as_typed`` as their types write them.
 
         Raises:
-            TerminalError: a recognizer raised, or JSON could not be read.
+            TerminalError: a recognizer raised.
         """
         out = {ID: batch.column(ID)}
         for name, twin in self._twins.items():
@@ -161,11 +161,12 @@ class Masker:
         return lambda values: pc.if_else(pc.is_valid(values), same, pa.scalar(None, pa.string()))
 
     def _whole_document(self, entity: str, operator: Operator) -> _Twin:
-        def one(text: str) -> str | None:
-            masked = self._operators.value(operator, entity, text)
-            return None if masked is None else encode(masked)
+        return lambda values: _distinct(values, lambda text: self._document(entity, operator, text))
 
-        return lambda values: _distinct(values, one)
+    def _document(self, entity: str, operator: Operator, text: str) -> str | None:
+        """The masked form of a whole document, which is JSON as well."""
+        masked = self._operators.value(operator, entity, text)
+        return None if masked is None else encode(masked)
 
     def _spans(self, column: Column, work: Iterable[tuple[Verdict, Operator]]) -> _Twin:
         by_entity = {verdict.entity_type: operator for verdict, operator in work}
@@ -219,9 +220,13 @@ class Masker:
 
     def _documents(self, column: Column, work: Sequence[tuple[Verdict, Operator]]) -> _Twin:
         whole = [(v, op) for v, op in work if v.scope is Scope.VALUE]
+        # Where a person denied the verdict, what is in them is no less unknown.
+        unsearched = next(
+            ((v.entity_type, op) for v, op in work if not v.path), ("PERSONAL", Operator.MASK)
+        )
         by_path: dict[str, list[tuple[Verdict, Operator]]] = {}
         for verdict, operator in work:
-            if verdict.scope is Scope.SPAN:
+            if verdict.scope is Scope.SPAN and verdict.path:
                 by_path.setdefault(verdict.path, []).append((verdict, operator))
         for verdict, _ in whole:
             by_path.pop(verdict.path, None)
@@ -240,7 +245,7 @@ class Masker:
         def twin(values: pa.Array) -> pa.Array:
             encoded = values.dictionary_encode()
             texts = encoded.dictionary.to_pylist()
-            documents = [decode(text, column.name) for text in texts]
+            documents = [decode(text) for text in texts]
             plan = Plan()
             for verdict, operator in whole:
                 plan.at(verdict.path).whole = self._whole_leaf(column, verdict, operator)
@@ -250,6 +255,10 @@ class Masker:
                 self._plan_spans(plan, column, by_path, documents)
             plan.spread()
             for index, document in enumerate(documents):
+                if document is UNSEARCHED:
+                    if "" not in self._kept.get(column.name, ()):
+                        texts[index] = self._document(*unsearched, texts[index])
+                    continue
                 masked, changed = plan.apply(document)
                 if changed:
                     texts[index] = encode(masked)

@@ -15,32 +15,52 @@ from typing import Any
 
 import msgspec
 
-from atlas.errors import TerminalError
 from atlas.pii.claims import IN_NUMBERS, claim, tokens
 from atlas.pii.places import PLAIN, steps
 
 _DATA_KEY = re.compile(r"@|(?:\d\D{0,2}){5}")
-_CHILDREN = 200
+_MEMBERS = 200
+_PLACES = 2_000
+_DEEPEST = 200
 _LONGEST_KEY = 64
 
 _decoder = msgspec.json.Decoder(float_hook=Decimal)
 _encoder = msgspec.json.Encoder(decimal_format="number")
 
 
-def decode(text: str, column: str) -> Any:
-    """The document ``text``, numbers exact.
+UNSEARCHED: Any = object()
+"""What :func:`decode` gives for a document that cannot be searched."""
 
-    Raises:
-        TerminalError: it is no JSON, or nested too deeply to be searched; names ``column``.
+
+def decode(text: str) -> Any:
+    """The document ``text``, numbers exact; :data:`UNSEARCHED` if it is nested deeper than
+    ``_DEEPEST``, has a number too long to be read, or is no JSON.
+
+    It is the same whoever asks: the bound is far below the one that a process's stack would set.
     """
     try:
-        return _decoder.decode(text)
-    except (msgspec.DecodeError, RecursionError) as error:
-        # The cause may quote the document.
-        raise TerminalError(
-            f"column {column} holds JSON that cannot be searched ({type(error).__name__}): "
-            "leave the stream out or mend it at the source"
-        ) from None
+        document = _decoder.decode(text)
+    except (msgspec.DecodeError, RecursionError, ArithmeticError):
+        return UNSEARCHED
+    # Few brackets are not many levels, and most documents have few.
+    if text.count("{") + text.count("[") > _DEEPEST and _deep(document):
+        return UNSEARCHED
+    return document
+
+
+def _deep(document: Any) -> bool:
+    """Whether there are more than ``_DEEPEST`` levels of objects and arrays."""
+    level = [document]
+    for _ in range(_DEEPEST):
+        level = [
+            below
+            for each in level
+            for below in (each.values() if type(each) is dict else each)
+            if type(below) in (dict, list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def encode(document: Any) -> str:
@@ -48,18 +68,40 @@ def encode(document: Any) -> str:
     return _encoder.encode(document).decode()
 
 
+class _Shared:
+    """What the nodes of one column have in common.
+
+    Attributes:
+        nodes: how many they are.
+        members: how many members without a claim an object may have.
+    """
+
+    __slots__ = ("members", "nodes")
+
+    def __init__(self) -> None:
+        self.nodes = 0
+        self.members = _MEMBERS
+
+
 class Node:
     """A place in the documents of one column, with everything below it.
+
+    A member whose name claims something has a node of its own. So have the others while they are
+    few; where an object has more than ``_MEMBERS`` of them it is a map, whose keys are data, and
+    all of them share one node, ``.*``. It makes no difference in which order they come.
 
     Attributes:
         path: its JSON path.
         words: tokens of the column's name and of the member names on the way, outermost first.
         texts: strings gathered there and not yet taken.
-        numbers: numbers gathered there, as text, where the name claims what numbers can be.
+        numbers: numbers gathered there and not yet taken.
+        wants_numbers: whether the name claims what numbers can be.
     """
 
     __slots__ = (
-        "_wants_numbers",
+        "_map",
+        "_plain",
+        "_shared",
         "children",
         "item",
         "names",
@@ -67,10 +109,13 @@ class Node:
         "path",
         "star",
         "texts",
+        "wants_numbers",
         "words",
     )
 
-    def __init__(self, path: str, words: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, path: str, words: tuple[str, ...] = (), shared: _Shared | None = None
+    ) -> None:
         self.path = path
         self.words = words
         self.children: dict[str, Node] = {}
@@ -78,9 +123,13 @@ class Node:
         self.item: Node | None = None
         self.names: Node | None = None
         self.texts: list[str] = []
-        self.numbers: list[str] = []
+        self.numbers: list[int | Decimal] = []
         asked = claim(words)
-        self._wants_numbers = asked is not None and asked.entity_type in IN_NUMBERS
+        self.wants_numbers = asked is not None and asked.entity_type in IN_NUMBERS
+        self._shared = shared if shared is not None else _Shared()
+        self._shared.nodes += 1
+        self._plain = 0
+        self._map = False
 
     def child(self, key: str) -> Node:
         """The node of member ``key``. Members that look like data, or are too many, share one
@@ -88,23 +137,38 @@ class Node:
         node = self.children.get(key)
         if node is not None:
             return node
-        if (
-            len(self.children) >= _CHILDREN
-            or len(key) > _LONGEST_KEY
-            or _DATA_KEY.search(key) is not None
-        ):
-            if self.star is None:
-                self.star = Node(self.path + ".*", self.words)
-            return self.star
+        if len(key) > _LONGEST_KEY or is_data(key):
+            return self.others()
+        claims = _claims(key) and len(self.children) < _PLACES
+        if self._map and not claims:
+            return self.others()
         step = f".{key}" if PLAIN.fullmatch(key) else f"[{encode(key)}]"
-        node = self.children[key] = Node(self.path + step, (*self.words, *tokens(key)))
+        words = (*self.words, *tokens(key))
+        node = self.children[key] = Node(self.path + step, words, self._shared)
+        if not claims:
+            self._plain += 1
+            if self._plain > self._shared.members:
+                self._becomes_map()
+                return self.others()
         return node
+
+    def others(self) -> Node:
+        """The node that members without one of their own share."""
+        if self.star is None:
+            self.star = Node(self.path + ".*", self.words, self._shared)
+        return self.star
 
     def elements(self) -> Node:
         """The node of the elements of an array."""
         if self.item is None:
-            self.item = Node(self.path + "[*]", self.words)
+            self.item = Node(self.path + "[*]", self.words, self._shared)
         return self.item
+
+    def keys(self) -> Node:
+        """The node of the names of members that look like data."""
+        if self.names is None:
+            self.names = Node(self.path + ".~", self.words, self._shared)
+        return self.names
 
     def walk(self) -> Iterator[Node]:
         """This node and all below it."""
@@ -113,18 +177,71 @@ class Node:
             if below is not None:
                 yield from below.walk()
 
+    def place(self, path: str, *, make: bool = False) -> Node | None:
+        """The node where what is at ``path`` is gathered; None if there is none.
+
+        Args:
+            make: make those that are missing, as if a document had come with them.
+        """
+        node: Node | None = self
+        for kind, name in steps(path):
+            if node is None:
+                return None
+            if kind == "member":
+                node = node.child(name) if make else node.children.get(name, node.star)
+            elif kind == "star":
+                node = node.others() if make else node.star
+            elif kind == "names":
+                node = node.keys() if make else node.names
+            else:
+                node = node.elements() if make else node.item
+        return node
+
+    def narrow(self) -> None:
+        """Hold the nodes of the column to a bounded number: while they are more, ever smaller
+        objects are maps. Called between documents.
+
+        Which those are depends on the rows so far, for the nodes of all rows together may be too
+        many to have. A map's members are searched and masked like all else.
+        """
+        shared = self._shared
+        while shared.nodes > _PLACES and shared.members:
+            shared.members //= 2
+            for node in list(self.walk()):
+                if node._plain > shared.members:
+                    node._becomes_map()
+
+    def _becomes_map(self) -> None:
+        """From now on members that claim nothing share a node, with what they have so far."""
+        self._map, self._plain = True, 0
+        for key in [key for key in self.children if not _claims(key)]:
+            gone = self.children.pop(key)
+            self._shared.nodes -= sum(1 for _ in gone.walk())
+            self.others()._absorb(gone)
+
+    def _absorb(self, other: Node) -> None:
+        self.texts += other.texts
+        self.numbers += other.numbers
+        for key, below in other.children.items():
+            self.child(key)._absorb(below)
+        if other.star is not None:
+            self.others()._absorb(other.star)
+        if other.item is not None:
+            self.elements()._absorb(other.item)
+        if other.names is not None:
+            self.keys()._absorb(other.names)
+        if other._map and not self._map:
+            self._becomes_map()
+
     def gather(self, value: Any) -> None:
-        """Append every string of ``value`` to the texts of the node where it stands."""
+        """Append every string and number of ``value`` to the node where it stands."""
         if type(value) is str:
             self.texts.append(value)
         elif type(value) is dict:
-            children = self.children
             for key, member in value.items():
-                below = children.get(key) or self.child(key)
+                below = self.children.get(key) or self.child(key)
                 if below is self.star and is_data(key):
-                    if self.names is None:
-                        self.names = Node(self.path + ".~", self.words)
-                    self.names.texts.append(key)
+                    self.keys().texts.append(key)
                 if type(member) is str:
                     below.texts.append(member)
                 else:
@@ -133,8 +250,13 @@ class Node:
             below = self.elements()
             for element in value:
                 below.gather(element)
-        elif self._wants_numbers and type(value) in (int, Decimal):
-            self.numbers.append(str(value))
+        elif type(value) in (int, Decimal):
+            # Kept wherever they are: they may come to share a node that wants them.
+            self.numbers.append(value)
+
+
+def _claims(key: str) -> bool:
+    return claim(tokens(key)) is not None
 
 
 def is_data(key: str) -> bool:

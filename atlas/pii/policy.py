@@ -65,7 +65,8 @@ ENTITIES: dict[str, str] = {
     "NATIONAL_ID": "passport, driver's licence, tax or national identifier, by the column's name",
     "AGE": "age in years, where a person says so",
     "COORDINATE": "latitude, longitude or both, where a person says so",
-    "PERSONAL": "a column that the policy names although nothing was found in it",
+    "PERSONAL": "a column that the policy names although nothing was found in it, or documents "
+    "that cannot be searched",
 }
 """The entity types of findings, by Presidio's names where it has one, and what they mean."""
 

@@ -17,7 +17,7 @@ from atlas.pii.claims import abbreviated, prefix, tokens
 from atlas.pii.decide import NUMBERS, Company, Finding, Leaf, company, decide, looked_at, settled
 from atlas.pii.evidence import Evidence
 from atlas.pii.examples import LOOKED_AT, example
-from atlas.pii.paths import Node, decode
+from atlas.pii.paths import UNSEARCHED, Node, decode
 from atlas.pii.patterns import (
     CARD_LIKE,
     ORGANIZATION,
@@ -150,7 +150,7 @@ class Study:
         """Count one batch in: a text column for each of the stream's columns, JSON as text.
 
         Raises:
-            TerminalError: a recognizer raised, or JSON could not be read.
+            TerminalError: a recognizer raised.
         """
         parts: list[_Part] = []
         for name, column in self._columns.items():
@@ -181,21 +181,58 @@ class Study:
         return self._first.get((column, path)) or Evidence()
 
     def _documents(self, column: Column, documents: pa.Array) -> Iterator[_Part]:
-        root = self._roots.get(column.name)
-        if root is None:
-            root = self._roots[column.name] = Node("$", tokens(column.property))
-        for text in documents.unique().to_pylist():
-            root.gather(decode(text, column.name))
+        root = self._root(column.name)
+        distinct = documents.unique().to_pylist()
+        unsearched = set()
+        for text in distinct:
+            document = decode(text)
+            if document is UNSEARCHED:
+                unsearched.add(text)
+                continue
+            root.gather(document)
+            root.narrow()
+        whole = self._leaf(column.name, "", root.words, column.type).evidence
+        whole.scanned += len(distinct)
+        if unsearched:
+            whole.values += sum(text in unsearched for text in documents.to_pylist())
+            whole.distinct += len(unsearched)
+        self._gathered_together(column.name)
         for node in root.walk():
-            for kind, gathered in (
-                (ColumnType.TEXT, node.texts),
-                (ColumnType.NUMERIC, node.numbers),
-            ):
-                if gathered:
-                    path = node.path if kind is ColumnType.TEXT else f"{node.path}#"
-                    leaf = self._leaf(column.name, path, node.words, kind)
-                    yield _Part(column.name, path, leaf, pa.array(gathered, pa.string()))
-                    gathered.clear()
+            if node.texts:
+                yield self._place(column.name, node.path, node, ColumnType.TEXT, node.texts)
+            if node.numbers and node.wants_numbers:
+                numbers = [str(number) for number in node.numbers]
+                path = f"{node.path}#"
+                yield self._place(column.name, path, node, ColumnType.NUMERIC, numbers)
+            node.texts.clear()
+            node.numbers.clear()
+
+    def _place(
+        self, column: str, path: str, node: Node, of: ColumnType, gathered: list[str]
+    ) -> _Part:
+        leaf = self._leaf(column, path, node.words, of)
+        return _Part(column, path, leaf, pa.array(gathered, pa.string()))
+
+    def _root(self, column: str) -> Node:
+        root = self._roots.get(column)
+        if root is None:
+            root = self._roots[column] = Node("$", tokens(self._columns[column].property))
+        return root
+
+    def _gathered_together(self, column: str) -> None:
+        """Where members have come to share a node, so does what is known of them."""
+        root = self._root(column)
+        for (name, path), leaf in list(self._leaves.items()):
+            if name != column or not path:
+                continue
+            number = "#" if path.endswith("#") else ""
+            node = root.place(path.removesuffix("#"))
+            if node is None or node.path + number == path:
+                continue
+            del self._leaves[name, path]
+            if not number or node.wants_numbers:
+                shared = self._leaf(name, node.path + number, node.words, leaf.type)
+                shared.evidence.add(leaf.evidence)
 
     def _observe_parts(self, parts: Sequence[_Part]) -> None:
         """A sample of each first, then all of those that it did not show to be one thing."""
@@ -313,6 +350,12 @@ class Study:
                 each["column"], each["path"], tuple(each["words"]), ColumnType(each["type"])
             )
             leaf.evidence.add(Evidence.from_json(each["evidence"]))
+            if each["path"]:
+                root = self._root(each["column"])
+                root.place(each["path"].removesuffix("#"), make=True)
+                root.narrow()
+        for column in self._roots:
+            self._gathered_together(column)
 
     def verdicts(self, policy: Policy, denied: Denied = _nothing_denied) -> list[Verdict]:
         """What each column and leaf is, and what ``policy`` does to it; in order of the columns.
@@ -347,6 +390,7 @@ class Study:
                 if column == name:
                     not_it = denied(name, path.removesuffix("#"))
                     verdicts.extend(self._of_leaf(name, path, leaf, around, policy, not_it))
+            verdicts.extend(self._unsearched(name, around, policy))
             verdicts.extend(self._imposed_inside(name, verdicts, policy, around))
         return verdicts
 
@@ -412,6 +456,25 @@ class Study:
             if not kept or explicit is Operator.KEEP:
                 return list(found.values())
             denied |= kept
+
+    def _unsearched(self, column: str, around: Company, policy: Policy) -> list[Verdict]:
+        """The verdict on the documents of a column that nobody can search: what is in them is not
+        known, so they are masked whole."""
+        leaf = self._leaves.get((column, ""))
+        if leaf is None or leaf.type is not ColumnType.JSONB or not leaf.evidence.distinct:
+            return []
+        evidence = leaf.evidence
+        operator = policy.operator("PERSONAL", column)
+        if column in self._keys and operator in MERGING:
+            operator = Operator.TOKENIZE
+        found = Finding(
+            "PERSONAL",
+            Scope.SPAN,
+            1.0,
+            round(evidence.distinct / evidence.scanned, 6),
+            "documents that cannot be searched: nested too deeply, or with a number too long",
+        )
+        return [_verdict(column, "", leaf, found, operator, around)]
 
     def _imposed(self, column: str, path: str, operator: Operator, around: Company) -> Verdict:
         """The verdict on a column or leaf that the policy names: all of it, whatever it holds."""

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from atlas.errors import TerminalError
 from atlas.model.stream import ColumnType
 from atlas.pii import parse
 from atlas.pii.masker import Masker
@@ -121,17 +120,6 @@ def test_a_policy_names_one_leaf(scanner: Scanner) -> None:
     assert (out["city"], out["state"], out["street_name"]) == ("Upper Slaughter", "", "***")
 
 
-def test_documents_that_cannot_be_searched_end_the_scan_without_their_text(
-    scanner: Scanner,
-) -> None:
-    deep = "[" * 100_000 + '"jane@mail.example.org"' + "]" * 100_000
-    for text in (deep, '{"email": "jane@mail.example.org"'):
-        with pytest.raises(TerminalError) as caught:
-            verdicts(scanner, {"doc": [text]}, JSONB)
-        assert "column doc" in str(caught.value)
-        assert "jane" not in str(caught.value)
-
-
 def test_a_leaf_that_turns_up_as_another_type_is_still_masked(scanner: Scanner) -> None:
     columns = [column("doc", ColumnType.JSONB)]
     study = [{"email": f"u{i}@mail.example.org"} for i in range(60)]
@@ -159,7 +147,7 @@ def test_a_path_leads_back_to_its_place(key: str) -> None:
     plan.at(path).spans = lambda _: "x"
     document, changed = plan.apply({"outer": [{key: "y"}, {"z": "z"}]})
     assert changed
-    assert decode(encode(document), "c") == {"outer": [{key: "x"}, {"z": "z"}]}
+    assert decode(encode(document)) == {"outer": [{key: "x"}, {"z": "z"}]}
 
 
 def test_an_address_as_the_name_of_a_member_becomes_a_token(scanner: Scanner) -> None:
