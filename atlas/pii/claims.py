@@ -170,7 +170,7 @@ def prefix(names: Sequence[str]) -> str:
     return found if len(found) > 1 and found.isalpha() else ""
 
 
-@cache
+@lru_cache(10_000)
 def abbreviated(name: str, before: str) -> tuple[str, ...]:
     """:func:`tokens` of ``name`` without the letters ``before`` (see :func:`prefix`), the rest read
     as it is cut short."""

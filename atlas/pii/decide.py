@@ -529,7 +529,10 @@ def _unnamed_place(leaf: Leaf, company: Company) -> Finding | None:
 def _spans(leaf: Leaf) -> list[Finding]:
     evidence = leaf.evidence
     found: list[Finding] = []
-    for entity, count in sorted(evidence.found.items()):
+    for entity in sorted(evidence.found):
+        count = evidence.held(entity)
+        if not count:
+            continue
         against: dict[str, Any] = {}
         cards = evidence.traits["card_like"]
         if (entity == "IP_ADDRESS" and _of_versions(leaf)) or _only_alike(leaf, entity):

@@ -1,7 +1,8 @@
 """What a scan has counted in one column, or one leaf of a nested column.
 
 Evidence is counts by kind, and a few examples without a letter or digit: it adds up over batches
-and processes, goes to JSON and back, and holds no value of a row.
+and processes, goes to JSON and back, and holds no value of a row. (Of words that may recur it holds
+keyed digests.)
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from atlas.pii.examples import first
+from atlas.pii.recurring import explained, recurring
 
 
 @dataclass(slots=True)
@@ -34,6 +36,8 @@ class Evidence:
         whole: scanned values that are one, wholly.
         sample_found, sample_whole: the same of the sample.
         kinds: spans by "ENTITY kind".
+        words: scanned values by the digest of a single word that may be a name in them.
+        only: scanned values by all there is of an entity type in them, where that is such words.
         scores: best score of an entity type.
         settled: entity types that the sample showed the whole column to be.
         examples: how values of an entity type look (:mod:`atlas.pii.examples`); under "" those of
@@ -51,6 +55,8 @@ class Evidence:
     sample_found: Counter[str] = field(default_factory=Counter)
     sample_whole: Counter[str] = field(default_factory=Counter)
     kinds: Counter[str] = field(default_factory=Counter)
+    words: Counter[str] = field(default_factory=Counter)
+    only: Counter[str] = field(default_factory=Counter)
     scores: dict[str, float] = field(default_factory=dict)
     settled: frozenset[str] = frozenset()
     examples: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -97,12 +103,22 @@ class Evidence:
         for name in _NUMBERS:
             setattr(evidence, name, int(document[name]))
         for name in _COUNTERS:
-            setattr(evidence, name, Counter(document[name]))
+            # A part that was studied by an earlier release counted no words.
+            setattr(evidence, name, Counter(document.get(name, {})))
         return evidence
 
     def trait(self, name: str) -> float:
         """Share of the sample with a trait, 0 to 1."""
         return self.traits[name] / self.sampled if self.sampled else 0.0
+
+    @property
+    def recurring(self) -> frozenset[str]:
+        """The digests of the words that stand all over the column, and so are nobody's name."""
+        return recurring(self.words, self.scanned)
+
+    def held(self, entity: str) -> int:
+        """Scanned values with a span of ``entity`` that is no recurring word."""
+        return self.found[entity] - explained(self.only, entity, self.recurring)
 
     @property
     def named(self) -> float:
@@ -112,4 +128,4 @@ class Evidence:
 
 
 _NUMBERS = ("values", "distinct", "scanned", "sampled")
-_COUNTERS = ("traits", "found", "whole", "sample_found", "sample_whole", "kinds")
+_COUNTERS = ("traits", "found", "whole", "sample_found", "sample_whole", "kinds", "words", "only")

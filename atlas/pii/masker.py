@@ -18,6 +18,7 @@ from atlas.pii.operators import TEXTUAL, Operators, fixed
 from atlas.pii.paths import UNSEARCHED, Plan, Whole, decode, encode, is_data
 from atlas.pii.places import around, covers, steps
 from atlas.pii.policy import MERGING
+from atlas.pii.recurring import Digests
 from atlas.pii.scanner import Scanner
 from atlas.pii.screen import Part, screen
 from atlas.pii.sealing import Sealing
@@ -78,6 +79,7 @@ class Masker:
         alike([it.evidence for it in verdicts if it.scope is Scope.SPAN], scanner.fingerprint)
         self._finder = scanner.finder
         self._operators = Operators(secret, sealing, again=again)
+        self._digests = Digests(secret)
         self.columns: dict[str, ColumnType] = {}
         self.as_typed: set[str] = set()
         self._twins: dict[str, _Twin] = {}
@@ -171,12 +173,15 @@ class Masker:
     def _spans(self, column: Column, work: Iterable[tuple[Verdict, Operator]]) -> _Twin:
         by_entity = {verdict.entity_type: operator for verdict, operator in work}
         read_all = any(verdict.evidence.get("read_all", True) for verdict, _ in work)
+        recurring = _recurring(work)
         asked = claim(tokens(column.property))
         claimed = None if asked is None else asked.entity_type
 
         def twin(values: pa.Array) -> pa.Array:
             encoded = values.dictionary_encode()
-            masked = self._replaced(encoded.dictionary, claimed, by_entity, read_all=read_all)
+            masked = self._replaced(
+                encoded.dictionary, claimed, by_entity, recurring, read_all=read_all
+            )
             if not masked:
                 return values
             texts = encoded.dictionary.to_pylist()
@@ -191,6 +196,7 @@ class Masker:
         distinct: pa.Array,
         claimed: str | None,
         by_entity: dict[str, Operator],
+        recurring: frozenset[str],
         *,
         read_all: bool,
     ) -> dict[int, str | None]:
@@ -201,6 +207,7 @@ class Masker:
         masked: dict[int, str | None] = {}
         for index, text, spans in zip(seen.indices, seen.texts, found, strict=True):
             wanted = tuple(span for span in spans if span.entity in by_entity)
+            wanted = self._digests.without(text, wanted, recurring)
             if wanted:
                 masked[index] = self._splice(text, wanted, by_entity)
         return masked
@@ -224,12 +231,7 @@ class Masker:
         unsearched = next(
             ((v.entity_type, op) for v, op in work if not v.path), ("PERSONAL", Operator.MASK)
         )
-        by_path: dict[str, list[tuple[Verdict, Operator]]] = {}
-        for verdict, operator in work:
-            if verdict.scope is Scope.SPAN and verdict.path:
-                by_path.setdefault(verdict.path, []).append((verdict, operator))
-        for verdict, _ in whole:
-            by_path.pop(verdict.path, None)
+        by_path = _on_spans(work)
         replaced = {verdict.path for verdict, _ in whole}
         # What the policy keeps of a place all else of which is replaced.
         spared = [
@@ -237,10 +239,6 @@ class Masker:
             for path in self._kept.get(column.name, ())
             if replaced.intersection([*around(path)][1:])
         ]
-        for path, found in by_path.items():
-            for star in [each for each in by_path if each != path and covers(each, path)]:
-                known = {verdict.entity_type for verdict, _ in found}
-                found += [each for each in by_path[star] if each[0].entity_type not in known]
 
         def twin(values: pa.Array) -> pa.Array:
             encoded = values.dictionary_encode()
@@ -301,6 +299,7 @@ class Masker:
                 distinct,
                 None if asked is None else asked.entity_type,
                 {verdict.entity_type: operator for verdict, operator in work},
+                _recurring(work),
                 read_all=any(verdict.evidence.get("read_all", True) for verdict, _ in work),
             )
             ordered = list(texts)
@@ -309,6 +308,30 @@ class Masker:
 
 
 _AS_IT_IS = Whole(lambda value: value, lambda name: name)
+
+
+def _on_spans(
+    work: Sequence[tuple[Verdict, Operator]],
+) -> dict[str, list[tuple[Verdict, Operator]]]:
+    """The verdicts on spans by their places in a document, but where all of a place is replaced;
+    with those on any member of an object for each of its members."""
+    by_path: dict[str, list[tuple[Verdict, Operator]]] = {}
+    for verdict, operator in work:
+        if verdict.scope is Scope.SPAN and verdict.path:
+            by_path.setdefault(verdict.path, []).append((verdict, operator))
+    for verdict, _ in work:
+        if verdict.scope is Scope.VALUE:
+            by_path.pop(verdict.path, None)
+    for path, found in by_path.items():
+        for star in [each for each in by_path if each != path and covers(each, path)]:
+            known = {verdict.entity_type for verdict, _ in found}
+            found += [each for each in by_path[star] if each[0].entity_type not in known]
+    return by_path
+
+
+def _recurring(work: Iterable[tuple[Verdict, Operator]]) -> frozenset[str]:
+    """The digests of the words that the verdicts on one place hold for its vocabulary."""
+    return frozenset().union(*(verdict.evidence.get("recurring", ()) for verdict, _ in work))
 
 
 def _less_exact(operator: Operator, entity: str, column: Column, path: str = "") -> Kind | None:

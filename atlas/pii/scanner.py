@@ -9,6 +9,7 @@ from typing import Any
 from atlas.model.stream import Column
 from atlas.pii.engine import engine
 from atlas.pii.national import Identifiers
+from atlas.pii.recurring import Digests
 from atlas.pii.spans import Finder
 from atlas.pii.study import Study
 from atlas.settings import Settings
@@ -49,6 +50,7 @@ class Scanner:
         first: Sequence[Mapping[str, Any]] = (),
         searched: frozenset[str] = frozenset(),
         kept: frozenset[str] = frozenset(),
+        secret: bytes | None = None,
     ) -> Study:
         """A study of a stream with ``columns``, or of a part of one.
 
@@ -59,6 +61,8 @@ class Scanner:
                 are.
             kept: entity types that the policy leaves as they are: a column of one is searched for
                 what else is in it.
+            secret: the masker's, to count words by keyed digest. None: no words are counted, and
+                one that recurs all over a column is as much a name as any.
         """
         return Study(
             self.finder,
@@ -70,4 +74,5 @@ class Scanner:
             searched,
             self.fingerprint,
             kept,
+            None if secret is None else Digests(secret),
         )

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from operator import attrgetter
@@ -31,6 +30,7 @@ from atlas.pii.recognizers import ANNOUNCED
 _WHOLE = 600
 _AROUND = 80
 _LONGEST = 2_000
+_BETWEEN = 2
 _CACHED = 300_000
 _SAMPLED = 20_000
 _CHUNK = 1_000
@@ -76,14 +76,14 @@ Spans = tuple[Span, ...]
 
 class _Asked(NamedTuple):
     """What the model may have to read: a piece of the text at a place, the piece's offset in it,
-    its words and language, and those of them that could be names."""
+    its words and language, and those of them that ask for it."""
 
     place: int
     offset: int
     text: str
     words: list[people.Word]
     tongue: int
-    unknown: list[people.Word]
+    telling: list[people.Word]
 
 
 _SENTENCE = re.compile(r"(?<=[.!?:])\s+(?=[A-Z\u00c0-\u00de])|\n+")
@@ -97,6 +97,30 @@ def _sentences(text: str, words: Sequence[people.Word]) -> Iterator[tuple[int, i
     for start, end in pairwise(cuts):
         if any(start <= word.start < end for word in words):
             yield start, end
+
+
+def _telling(
+    text: str, words: Sequence[people.Word], persons: Sequence[people.Person], found: Sequence[Span]
+) -> list[people.Word]:
+    """The words for which the model is asked: those of which it can make something that stands.
+
+    That is a name that people bear, or two strange words side by side. Of a strange word alone it
+    can only make a place, which needs somebody beside it; without that the word, frequent or not,
+    belongs to what the text is about (a product, a system).
+    """
+    unknown = people.unexplained(words, persons)
+    if all(word.kinds for word in unknown):
+        return unknown
+    if any(span.entity in _ABOUT_SOMEBODY for span in found) or _DWELLS.search(text):
+        return unknown
+    starts = {word.start for word in unknown}
+    paired = {
+        start
+        for one, other in pairwise(words)
+        if other.start - one.end <= _BETWEEN and {one.start, other.start} <= starts
+        for start in (one.start, other.start)
+    }
+    return [word for word in unknown if word.kinds or word.start in paired]
 
 
 class Finder:
@@ -117,7 +141,7 @@ class Finder:
         self.identifiers = identifiers
         # Which values of a column they have to see; None: there are no recognizers of the user.
         self.theirs = engine.theirs.screen if engine.theirs else None
-        self._known: dict[tuple[int, int, str | None, bool], Spans] = {}
+        self._known: dict[tuple[int, int, str | None, bool, bool], Spans] = {}
         self._shapes: dict[tuple[int, int, str | None, bool], Spans] = {}
 
     def find(
@@ -129,6 +153,9 @@ class Finder:
     ) -> list[Spans]:
         """The spans of each of ``texts``; NER reads those that are ``prose``.
 
+        What is found in a text depends on nothing but the text: the same in every batch and every
+        process, in study and in mask.
+
         Args:
             claimed: the entity type that the column's name claims, or None.
             own: whether Atlas's patterns look at each of them (see
@@ -138,8 +165,8 @@ class Finder:
             TerminalError: a recognizer raised.
         """
         keys = [
-            (hash(text), len(text), claimed, reads)
-            for text, reads in zip(texts, prose, strict=True)
+            (hash(text), len(text), claimed, reads, own is None or own[index])
+            for index, (text, reads) in enumerate(zip(texts, prose, strict=True))
         ]
         missing = [index for index, key in enumerate(keys) if key not in self._known]
         fresh: dict[int, Spans] = {}
@@ -151,7 +178,7 @@ class Finder:
             fresh[index] if index in fresh else self._known[key] for index, key in enumerate(keys)
         ]
         self._remember({keys[index]: spans for index, spans in fresh.items()})
-        return _without_vocabulary(texts, found)
+        return found
 
     def _search(
         self,
@@ -183,8 +210,8 @@ class Finder:
                 ]
                 # A model that does not know the language takes its nouns for names.
                 if tongue & self._engine.tongue:
-                    unknown = people.unexplained(words, persons)
-                    asked.append(_Asked(index, offset, text, words, tongue, unknown))
+                    telling = _telling(text, words, persons, found[index])
+                    asked.append(_Asked(index, offset, text, words, tongue, telling))
         for each, results in self._read(asked):
             found[each.place] += [
                 span._replace(start=span.start + each.offset, end=span.end + each.offset)
@@ -193,19 +220,10 @@ class Finder:
         return {index: _settle(spans, texts[index]) for index, spans in found.items()}
 
     def _read(self, asked: Sequence[_Asked]) -> Iterator[tuple[_Asked, list[RecognizerResult]]]:
-        """What the model says of the sentences with words that could be names.
-
-        A word that stands in many of the texts, and that nobody is called, is no reason to read:
-        it belongs to what they are about.
-        """
-        counts = Counter(
-            folded for each in asked for folded in {word.folded for word in each.unknown}
-        )
-        most = max(_OFTEN, _OFTEN_SHARE * len(asked))
+        """What the model says of the sentences with words that ask for it."""
         jobs: dict[str, list[tuple[_Asked, int]]] = {}
         for each in asked:
-            telling = [w for w in each.unknown if w.kinds or counts[w.folded] < most]
-            for start, end in _sentences(each.text, telling):
+            for start, end in _sentences(each.text, each.telling):
                 jobs.setdefault(each.text[start:end], []).append((each, start))
         for places, results in zip(
             jobs.values(), self._engine.read(list(jobs)) if jobs else [], strict=True
@@ -227,7 +245,7 @@ class Finder:
             known = self._shapes[key] = tuple(self._patterns(text, claimed, own=own))
         return list(known)
 
-    def _remember(self, fresh: dict[tuple[int, int, str | None, bool], Spans]) -> None:
+    def _remember(self, fresh: dict[tuple[int, int, str | None, bool, bool], Spans]) -> None:
         if len(self._known) + len(fresh) > _CACHED:
             for key in list(self._known)[: _CACHED // 2]:
                 del self._known[key]
@@ -450,44 +468,6 @@ def _named(
         if vouched is not None:
             spans.append(Span(*vouched, result.entity_type, float(result.score), "ner"))
     return spans
-
-
-_OFTEN = 8
-_OFTEN_SHARE = 0.002
-
-
-def _without_vocabulary(texts: Sequence[str], found: list[Spans]) -> list[Spans]:
-    """The spans without the single words, taken for names, that stand in many of the texts.
-
-    Jenkins builds, Stella is a lamp and Florence a warehouse: a word that recurs all over a column
-    is of its vocabulary. Nothing is lost of those who are named in full, or addressed.
-    """
-    counts = Counter(
-        text[span.start : span.end]
-        for text, spans in zip(texts, found, strict=True)
-        for span in spans
-        if _unsure(text, span)
-    )
-    most = max(_OFTEN, _OFTEN_SHARE * len(texts))
-    often = {word for word, count in counts.items() if count >= most}
-    if not often:
-        return found
-    return [
-        tuple(
-            span
-            for span in spans
-            if not (text[span.start : span.end] in often and _unsure(text, span))
-        )
-        for text, spans in zip(texts, found, strict=True)
-    ]
-
-
-def _unsure(text: str, span: Span) -> bool:
-    return (
-        (span.kind == "ner" or (span.kind == "words" and span.score < 0.7))
-        and " " not in text[span.start : span.end]
-        and span.entity in ("PERSON", "LOCATION")
-    )
 
 
 _DWELLS = re.compile(

@@ -41,6 +41,7 @@ from atlas.pii.patterns import (
     wide_quad,
 )
 from atlas.pii.policy import MERGING, Policy
+from atlas.pii.recurring import Digests, trim
 from atlas.pii.screen import Part, Screened, screen
 from atlas.pii.spans import Finder, Span, Spans
 from atlas.pii.streets import street_like
@@ -129,6 +130,7 @@ class Study:
         searched: frozenset[str] = frozenset(),
         fingerprint: str = "",
         kept: frozenset[str] = frozenset(),
+        digests: Digests | None = None,
     ) -> None:
         self._fingerprint = fingerprint
         self._finder = finder
@@ -139,6 +141,7 @@ class Study:
         self._searched = searched
         self._kept = kept
         self._prefix = prefix([column.property for column in columns])
+        self._digests = digests
         self._leaves: dict[tuple[str, str], Leaf] = {}
         self._roots: dict[str, Node] = {}
         alike(first, fingerprint)
@@ -321,6 +324,10 @@ class Study:
             whole = _whole(text, spans)
             if whole is not None:
                 evidence.whole[whole.entity] += 1
+            if self._digests is not None:
+                self._digests.count(text, spans, evidence.words, evidence.only)
+        trim(evidence.words)
+        trim(evidence.only)
         for entity, examples in shown.items():
             evidence.show(entity, examples)
 
@@ -517,7 +524,7 @@ def _verdict(
         "distinct": evidence.distinct,
         "scanned": evidence.scanned,
         "sampled": evidence.sampled,
-        "found": evidence.found[entity],
+        "found": evidence.held(entity),
         "whole": evidence.whole[entity],
         "kinds": {
             name.partition(" ")[2]: count
@@ -535,6 +542,8 @@ def _verdict(
         "examples": list(evidence.examples.get(entity) or evidence.examples.get("", ())),
         "beside": [each for each in ("people", "contact", "street") if getattr(around, each)],
     }
+    if found.scope is Scope.SPAN and evidence.recurring and entity in ("PERSON", "LOCATION"):
+        told["recurring"] = sorted(evidence.recurring)
     if found.against:
         told["against"] = found.against
     return Verdict(column, path, entity, found.score, found.scope, operator, found.share, told)

@@ -328,6 +328,7 @@ def _study(work: Held, context: Context, first: Sequence[Mapping[str, Any]] = ()
         first,
         searched(context.overrides),
         policy.kept,
+        context.tokens,
     )
 
 

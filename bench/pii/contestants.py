@@ -97,15 +97,16 @@ class Atlas:
         keys = frozenset({_columns(table)[table.key].name})
         parts = _parts(batch, current.batch_rows)
         if len(parts) == 1:
-            study = scanner.study(columns, keys)
+            study = scanner.study(columns, keys, secret=_SECRET)
             study.observe(batch)
         else:
             evidence: list[list[dict[str, Any]]] = []
             for part in parts:
-                one = scanner.study(columns, keys, evidence[0] if evidence else ())
+                first = evidence[0] if evidence else ()
+                one = scanner.study(columns, keys, first, secret=_SECRET)
                 one.observe(part)
                 evidence.append(one.evidence())
-            study = scanner.study(columns, keys)
+            study = scanner.study(columns, keys, secret=_SECRET)
             for found in evidence:
                 study.merge(found)
         verdicts = study.verdicts(parse(None))

@@ -108,7 +108,7 @@ def verdicts(
     """The verdicts on a table of one batch."""
     columns = [column(name, (types or {}).get(name, ColumnType.TEXT)) for name in data]
     how = how or policy("default")
-    study = scanner.study(columns, keys, kept=how.kept)
+    study = scanner.study(columns, keys, kept=how.kept, secret=SECRET)
     study.observe(table(columns, data))
     return study.verdicts(how)
 

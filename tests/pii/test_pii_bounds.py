@@ -55,10 +55,10 @@ def test_neither_the_order_of_rows_nor_their_parts_change_the_verdicts(
     random.Random(size).shuffle(documents)
     studies = []
     for start in range(0, len(documents), size):
-        part = scanner.study(COLUMNS, frozenset())
+        part = scanner.study(COLUMNS, frozenset(), secret=SECRET)
         part.observe(table(COLUMNS, {"doc": documents[start : start + size]}))
         studies.append(part.evidence())
-    whole = scanner.study(COLUMNS, frozenset())
+    whole = scanner.study(COLUMNS, frozenset(), secret=SECRET)
     for each in studies:
         whole.merge(each)
     assert _found(whole.verdicts(policy("default"))) == [
@@ -129,9 +129,9 @@ def test_a_document_that_cannot_be_searched_is_masked_whole_and_counted(
 
 
 def test_documents_that_cannot_be_searched_add_up_over_parts(scanner: Scanner) -> None:
-    whole = scanner.study(COLUMNS, frozenset())
+    whole = scanner.study(COLUMNS, frozenset(), secret=SECRET)
     for text in ('{"a": "fine"}', DEEP, LONG):
-        part = scanner.study(COLUMNS, frozenset())
+        part = scanner.study(COLUMNS, frozenset(), secret=SECRET)
         part.observe(table(COLUMNS, {"doc": [text]}))
         whole.merge(part.evidence())
     (found,) = whole.verdicts(policy("default"))
