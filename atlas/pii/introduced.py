@@ -155,7 +155,11 @@ def _in_role(text: str, found: Sequence[Word], at: int, tongue: int) -> list[Per
     if not first.capital or _plain_start(first, tongue):
         return []
     if bare in _CALLED and between == " " and first.kinds & _GIVEN:
+        behind = found[at + 2 : at + 3]
+        goes_on = bool(behind) and behind[0].capital
+        goes_on = goes_on and text[first.end : behind[0].start] in (" ", " & ")
         alone = not _plain(first, tongue) and not text[first.start : first.end].isupper()
+        alone = alone and not goes_on
         return _person([first]) if alone else []
     if not role or between not in (" ", ": ", " : ", ":\n"):
         return []

@@ -75,7 +75,7 @@ ALIKE = "|".join(
 )
 """RE2: the whole value is a UUID, a date, a timestamp or a hash."""
 
-PROSE = r"\S\s+\S+\s+\S+\s+\S+\s+\S"
+PROSE = r"\S\s+\S+\s+\S+\s+\S+\s+\S|(?:[^\s%]+%20){4}"
 """RE2: five words or more."""
 
 LETTERS = r"\pL{2}"
@@ -105,8 +105,8 @@ _PHONE_CONTEXT = re.compile(
 )
 # A number of a country's own behind words that lead up to one.
 _LED_UP_TO = re.compile(
-    r"(?i)\b(?:on|at|is|unter|auf|au|al|op|på|nummer|n[úu]mero|num[ée]ro|number|text|ring|dial)"
-    r"[ :.]{1,3}[06-9]\d{8}"
+    r"(?i)\b(?:on|at|is|unter|auf|au|al|op|på|nummer|n[úu]mero|num[ée]ro|number|text|ring|dial|"
+    r"contact|its|call)[ :.]{1,3}[02-9]\d{8}"
 )
 _DATE = re.compile(
     r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}(?:[ T]\d{1,2})?|\d{1,2}[-/.]\d{1,2}[-/.](?:19|20)\d{2}"
@@ -337,8 +337,8 @@ def version(text: str) -> bool:
 _WORD = re.compile(r"[^\W\d_]+")
 # Behind any of these the recognizer of numbers as they are written takes two groups of digits.
 _LEADING = re.compile(
-    r"(?:on|at|is|unter|auf|au|al|op|på|nummer|n[úu]mero|num[ée]ro|number|text|ring|dial|m[óo]vil|"
-    r"llam\w{1,6}|tel[ée]fono)[ :.]{1,3}[\d(]"
+    r"(?:on|at|is|unter|auf|au|al|op|på|nummer|n[úu]mero|num[ée]ro|number|text|ring|dial|contact|its|"
+    r"call|m[óo]vil|llam\w{1,6}|tel[ée]fono)[ :.]{1,3}[\d(]"
 )
 # IP addresses and dates.
 _NO_PHONE = re.compile(

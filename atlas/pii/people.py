@@ -43,6 +43,7 @@ _DETERMINERS = {
 _DESIGNATORS = frozenset(AROUND["designators"].split())
 _REGIONS = frozenset(AROUND["regions"].split())
 _MONTHS = frozenset(AROUND["months"].split())
+_ACTS = frozenset(AROUND["acts"].split())
 _WITHIN = frozenset(("in", "across", "near", "throughout", "nach", "en", "em", "w"))
 _SAINTS = frozenset(AROUND["saints"].split())
 _FIRMS = frozenset(AROUND["firms"].split())
@@ -417,14 +418,22 @@ def _alone(text: str, found: Sequence[Word], at: int, length: int, tongue: int) 
         return False
     if text[word.start : word.end].isupper() or _among_digits(text, word):
         return False
+    if _placed(text, found, at):
+        return False
     before = found[at - 1] if at else None
-    if before is not None and text[before.end : word.start] == " ":
-        of_place = before.folded in ("of", "von") and at > 1 and found[at - 2].folded in _REGIONS
-        if of_place or before.folded in _WITHIN:
-            return False
     if before is not None and before.capital and _joined(text, before, word):
         return before.folded in _TITLES or _plain(before, tongue)
     return True
+
+
+def _placed(text: str, found: Sequence[Word], at: int) -> bool:
+    """Whether what stands before the word makes a place of it: in Georgia, coast of Brittany."""
+    if at == 0 or text[found[at - 1].end : found[at].start] != " ":
+        return False
+    before = found[at - 1].folded
+    if before in _WITHIN:
+        return True
+    return before in ("of", "von") and at > 1 and found[at - 2].folded in _REGIONS
 
 
 def _among_digits(text: str, word: Word) -> bool:
@@ -502,14 +511,29 @@ def vouched(
     )
     if not borne and not strange:
         return None
-    if len(found) == 1 and (found[0].folded in _SOFTWARE or _among_digits(text, found[0])):
-        return None
-    if len(found) == 1 and found[0].kinds & _PLACE and not found[0].kinds & _GIVEN:
+    if len(found) == 1 and not _alone_by_model(text, whole, found[0]):
         return None
     at = whole.index(found[0])
-    if _thing(text, whole, at, at + len(found), tongue):
+    thing = _designated(text, whole, at) or _placed(text, whole, at)
+    if thing or _thing(text, whole, at, at + len(found), tongue):
         return None
     return found[0].start, found[-1].end
+
+
+def _alone_by_model(text: str, whole: Sequence[Word], word: Word) -> bool:
+    """Whether a single word that a model takes for a person is somebody: it is a given name, or
+    does what people do. Surnames alone are called tests, systems and signs."""
+    if word.folded in _SOFTWARE or _among_digits(text, word):
+        return False
+    if word.kinds & _PLACE and not word.kinds & _GIVEN:
+        return False
+    at = whole.index(word)
+    if word.kinds & _GIVEN or _titled(text, whole, at):
+        return True
+    following = whole[at + 1] if at + 1 < len(whole) else None
+    if following is None or text[word.end : following.start] != " ":
+        return False
+    return following.folded in _ACTS
 
 
 def _idle(word: Word, tongue: int) -> bool:

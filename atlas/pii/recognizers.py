@@ -82,9 +82,11 @@ class AddressedEmailRecognizer(EmailRecognizer):
 ANNOUNCED = "announced"
 """Name of the patterns of telephone numbers that hold the words before them."""
 _LEADING = (
-    r"(?<=\b(?:on|at|is|unter|auf|au|al|op|på|nummer|n[úu]mero|num[ée]ro|number|text|ring|dial)"
+    r"(?<=\b(?:on|at|is|unter|auf|au|al|op|på|nummer|n[úu]mero|num[ée]ro|number|text|ring|dial|"
+    r"contact|its|call)"
     r"[ :.]{1,3})"
 )
+_LEADING_US = r"(?<=\b(?:contact|its|call|text|ring|dial)[ :.]{1,3})"
 _LEADING_ES = r"(?<=\b(?:n[úu]mero|m[óo]vil|al|llam\w{1,6}|tel[ée]fono)[ :.]{1,3})"
 
 
@@ -115,6 +117,8 @@ class WrittenPhoneRecognizer(PatternRecognizer):
         # As they are dialled within a country, behind what leads up to a number and to little else.
         Pattern(ANNOUNCED, _LEADING + r"\(?0\d{1,5}\)?(?:[ ./\-]{0,3}\d{2,8}){1,5}(?![\w\-])", 0.5),
         Pattern(ANNOUNCED, _LEADING_ES + r"[6789]\d{2}(?:[ .\-]?\d{2,3}){2,3}(?![\w\-])", 0.5),
+        Pattern(ANNOUNCED, _LEADING + r"3\d{2}[ ./\-]?\d{6,7}(?![\w\-])", 0.5),
+        Pattern(ANNOUNCED, _LEADING_US + r"[2-9]\d{2}[2-9]\d{6}(?![\w\-])", 0.5),
         # Digits in groups, or in a row: a telephone number only where the words before say so.
         Pattern("grouped", r"(?<![\w.+\-/])\d{2,6}(?:[ .\-/]\d{2,6}){1,5}(?![\w\-])", 0.2),
         Pattern("bare", r"(?<![\w.+\-/])\d{7,15}(?![\w\-])", 0.2),

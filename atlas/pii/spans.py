@@ -20,7 +20,7 @@ from presidio_analyzer import RecognizerResult
 
 from atlas.pii import people
 from atlas.pii.engine import Engine, pieces
-from atlas.pii.folding import fold
+from atlas.pii.folding import Folded, fold
 from atlas.pii.introduced import introduced, written
 from atlas.pii.links import parameters
 from atlas.pii.national import ENTITIES, Identifiers
@@ -194,15 +194,20 @@ class Finder:
             for index in indices
         }
         asked: list[_Asked] = []
+        folds: dict[int, Folded] = {}
+        said: dict[int, list[Span]] = {index: [] for index in indices}
         for index in indices:
             if not prose[index]:
                 continue
             # In pieces: what is done with the words of one grows with their number squared.
-            for offset, text in pieces(texts[index]):
+            # As the text reads: a name may stand between escapes.
+            if (reads := fold(texts[index])) is not None:
+                folds[index] = reads
+            for offset, text in pieces(texts[index] if reads is None else reads.text):
                 words = people.words(text)
                 tongue = people.languages(words)
                 persons = people.people(text, words, tongue) + introduced(text, words, tongue)
-                found[index] += [
+                said[index] += [
                     Span(
                         person.start + offset, person.end + offset, "PERSON", person.score, "words"
                     )
@@ -213,10 +218,12 @@ class Finder:
                     telling = _telling(text, words, persons, found[index])
                     asked.append(_Asked(index, offset, text, words, tongue, telling))
         for each, results in self._read(asked):
-            found[each.place] += [
+            said[each.place] += [
                 span._replace(start=span.start + each.offset, end=span.end + each.offset)
                 for span in _named(each.text, each.words, results, each.tongue)
             ]
+        for index, spans in said.items():
+            found[index] += spans if index not in folds else _unfolded(spans, folds[index])
         return {index: _settle(spans, texts[index]) for index, spans in found.items()}
 
     def _read(self, asked: Sequence[_Asked]) -> Iterator[tuple[_Asked, list[RecognizerResult]]]:
@@ -326,6 +333,14 @@ class Finder:
         return spans
 
 
+def _unfolded(spans: Sequence[Span], folded: Folded) -> list[Span]:
+    """Spans of a text as it reads, where they are written."""
+    return [
+        Span(*folded.original(span.start, span.end), span.entity, span.score, span.kind)
+        for span in spans
+    ]
+
+
 def _window(text: str, start: int, end: int) -> tuple[int, int]:
     """The surroundings of a place in a long text, cut at white space so that no word is halved."""
     low = max(0, start - _AROUND)
@@ -426,6 +441,7 @@ _DATE_OR_IP = re.compile(
 
 
 _ZIP_PLUS_4 = re.compile(r"\d{5}-\d{4}")
+_PARAMETER = re.compile(r"(?i)(?:phone|tel|telefon\w{0,2}|mobile?|cell|msisdn|fax|handy)=\Z")
 _STATE = re.compile(r"\b[A-Z]{2} \Z")
 
 
@@ -438,6 +454,7 @@ def _phone_stands(found: str, before: str, after: str, *, supported: bool) -> bo
     attached = re.search(r"[\w./#:@=-]\Z", before) is not None and not before.endswith(
         ("Tel:", "tel:", "Phone:", "phone:", ". ")
     )
+    attached = attached and _PARAMETER.search(before) is None
     if attached or re.match(r"[\w@]|[-./:]\d", after):
         return False
     if found.startswith(("+", "00")) or "(" in found or supported:

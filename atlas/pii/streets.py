@@ -140,6 +140,9 @@ def _hinted(text: str) -> bool:
     if not _WORDS.isdisjoint(found):
         return True
     bare = [word.rstrip(",;:)!?") for word in found]
+    if not _WORDS.isdisjoint(bare):
+        return True
+    bare = [word.rstrip(".") for word in bare]  # a sentence may end with the street
     return not _WORDS.isdisjoint(bare) or any(word.endswith(_ENDS) for word in bare)
 
 

@@ -8,6 +8,7 @@ from atlas.pii import people
 from atlas.pii.claims import abbreviated, claim, prefix
 from atlas.pii.introduced import introduced, written
 from atlas.pii.patterns import date_like, day, ip_personal, name_like, postcode_like, user_like
+from atlas.pii.scanner import Scanner
 from atlas.pii.streets import street_like
 
 
@@ -171,3 +172,34 @@ def test_signs_around_other_words_tell_nothing(text: str) -> None:
 def test_the_kind_of_a_thing_before_its_name(text: str) -> None:
     words = people.words(text)
     assert people.people(text, words, people.languages(words)) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "entity", "piece"),
+    [
+        ("Please contact me, contact 5127559038", "PHONE_NUMBER", "5127559038"),
+        ("chiede di essere richiamato al 333.5618736", "PHONE_NUMBER", "333.5618736"),
+        ("DEBUG form phone=303-818-6302 step=2", "PHONE_NUMBER", "303-818-6302"),
+        ("The van stood before 24 Juniper Court.", "LOCATION", "24 Juniper Court."),
+        ("Rimborso%20per%20Anna%20Meyer%20in%20corso", "PERSON", "Anna%20Meyer"),
+        ("Jemand rief an, Pr&uuml;fung durch Anna Meyer l&auml;uft", "PERSON", "Anna Meyer"),
+    ],
+)
+def test_spans_as_systems_write_them(text: str, entity: str, piece: str, scanner: Scanner) -> None:
+    (spans,) = scanner.finder.find([text], [True], None)
+    assert (entity, piece) in [(each.entity, text[each.start : each.end]) for each in spans]
+
+
+@pytest.mark.parametrize(
+    "text", ["Deploy is stuck again, Doppler says disk full", "Hold it, then Kowalski of left leg"]
+)
+def test_a_surname_alone_needs_more_than_a_model(text: str) -> None:
+    words = people.words(text)
+    at = next(word for word in words if word.folded in ("doppler", "kowalski"))
+    assert people.vouched(text, words, at.start, at.end, people.languages(words)) is None
+
+
+def test_a_surname_that_acts_is_somebody() -> None:
+    text = "Then Kowalski called about it"
+    words = people.words(text)
+    assert people.vouched(text, words, 5, 13, people.languages(words)) == (5, 13)
