@@ -199,10 +199,10 @@ class Finder:
         for index in indices:
             if not prose[index]:
                 continue
-            # In pieces: what is done with the words of one grows with their number squared.
             # As the text reads: a name may stand between escapes.
             if (reads := fold(texts[index])) is not None:
                 folds[index] = reads
+            # In pieces: what is done with the words of one grows with their number squared.
             for offset, text in pieces(texts[index] if reads is None else reads.text):
                 words = people.words(text)
                 tongue = people.languages(words)
@@ -215,7 +215,8 @@ class Finder:
                 ]
                 # A model that does not know the language takes its nouns for names.
                 if tongue & self._engine.tongue:
-                    telling = _telling(text, words, persons, found[index])
+                    near = [*found[index], *said[index]]
+                    telling = _telling(text, words, persons, near)
                     asked.append(_Asked(index, offset, text, words, tongue, telling))
         for each, results in self._read(asked):
             said[each.place] += [

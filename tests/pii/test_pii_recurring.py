@@ -18,7 +18,7 @@ FRAMES = [
     "I spoke with %s about the broken screen %d this morning",
 ]
 STRANGE = [FRAMES[i % 3] % ("Zephyrine Quillonde", i) for i in range(12)]
-BUILDS = [f"The nightly run of Jenkins stopped at step {i} again today" for i in range(60)]
+BUILDS = [f"The nightly run of Bettina stopped at step {i} again today" for i in range(60)]
 COLUMNS = [column("note")]
 
 
@@ -43,7 +43,7 @@ def test_somebody_of_a_strange_name_is_found_however_often_the_name_recurs(
 def test_a_word_that_recurs_all_over_a_column_is_nobody_in_any_worker_and_any_batch(
     seen: int,
 ) -> None:
-    texts = [*BUILDS, "Then Jenkins asked whether Olivia Whitfield could look at it"]
+    texts = [*BUILDS, "Then Bettina asked whether Olivia Whitfield could look at it"]
     (found,) = verdicts(Scanner(Settings()), {"note": texts})
     assert (found.entity_type, found.scope, found.evidence["found"]) == ("PERSON", Scope.SPAN, 1)
     other = Scanner(Settings())
@@ -55,7 +55,7 @@ def test_a_word_that_recurs_all_over_a_column_is_nobody_in_any_worker_and_any_ba
             for text in _masked(other, [found], texts[start : start + size])
         ]
         assert out[:-1] == BUILDS
-        assert out[-1] == "Then Jenkins asked whether <PERSON> could look at it"
+        assert out[-1] == "Then Bettina asked whether <PERSON> could look at it"
 
 
 def test_a_column_of_nothing_but_recurring_words_has_no_verdict(scanner: Scanner) -> None:
@@ -75,7 +75,7 @@ def test_parts_recur_together(scanner: Scanner) -> None:
     for each in evidence:
         whole.merge(each)
     assert whole.verdicts(policy("default")) == []
-    assert "Jenkins" not in repr(evidence)
+    assert "Bettina" not in repr(evidence)
 
 
 def test_without_the_key_a_recurring_word_is_masked(scanner: Scanner) -> None:
