@@ -381,6 +381,7 @@ _TRAIT = {
     "MAC_ADDRESS": ("mac_like", 0.8),
     "CRYPTO": ("wallet_like", 0.8),
 }
+_NUMBERED = frozenset({"PHONE_NUMBER", "US_SSN", "IBAN_CODE", "CREDIT_CARD"})
 
 
 def _claimed(leaf: Leaf, _: Company) -> Finding | None:
@@ -392,9 +393,14 @@ def _claimed(leaf: Leaf, _: Company) -> Finding | None:
         return _birth(leaf, leaf.evidence.trait("date_like"))
     trait, least = _TRAIT.get(asked.entity_type, ("", 2.0))
     share = leaf.evidence.trait(trait)
-    if share < least:
-        return None
-    return _value(asked.entity_type, 0.5 + share / 4, share, "the name says so, the form allows it")
+    if share >= least:
+        why = "the name says so, the form allows it"
+        return _value(asked.entity_type, 0.5 + share / 4, share, why)
+    # In a form that nobody reads here, it is still what the name says, unless it is not a number.
+    share = leaf.evidence.trait("digits")
+    if asked.strong and asked.entity_type in _NUMBERED and share >= 0.5:
+        return _value(asked.entity_type, 0.5, share, "the name says so, and they are numbers")
+    return None
 
 
 def _birth(leaf: Leaf, share: float) -> Finding | None:
@@ -448,6 +454,20 @@ def _theirs(leaf: Leaf) -> Finding | None:
     return None
 
 
+def _named(leaf: Leaf, asked: Claim) -> Finding | None:
+    """A person by the column's name, which is unmistakable. Names are written in more ways than
+    are known: what speaks against them must be seen."""
+    evidence = leaf.evidence
+    like, other = evidence.trait("name_like"), evidence.trait("no_name")
+    if evidence.trait("organization") >= _SOME_FIRMS and evidence.trait("full") < CLAIMED:
+        return None
+    if like >= 0.5:
+        return _value("PERSON", 0.9, like, "the name says so, the values can be names")
+    if other < 0.5 and asked.part != "user name":
+        return _value("PERSON", 0.6, 1 - other, "the name says so, nothing speaks against it")
+    return None
+
+
 def _person(leaf: Leaf, company: Company) -> Finding | None:
     evidence, asked = leaf.evidence, leaf.claim
     like = evidence.trait("name_like")
@@ -455,9 +475,7 @@ def _person(leaf: Leaf, company: Company) -> Finding | None:
     firms = evidence.trait("organization")
     claimed = asked is not None and asked.entity_type == "PERSON"
     if claimed and asked is not None and asked.strong:
-        if like >= 0.5 and not (firms >= _SOME_FIRMS and evidence.trait("full") < CLAIMED):
-            return _value("PERSON", 0.9, like, "the name says so, the values can be names")
-        return None
+        return _named(leaf, asked)
     if claimed and firms < 0.2 and like >= 0.5:
         if known >= 0.5:
             return _value("PERSON", 0.85, known, "called a name, and most are names of people")

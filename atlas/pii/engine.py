@@ -33,6 +33,7 @@ from atlas.pii.recognizers import PlannedPhoneRecognizer, recognizers
 from atlas.pii.theirs import Theirs, checked
 
 _NER_CHARS = 2_000
+_OVERLAP = 100
 _BATCH = 128
 _WORD = re.compile(r"\w+")
 
@@ -240,13 +241,18 @@ def _name(recognizer: Any) -> str:
 
 
 def pieces(text: str) -> Iterable[tuple[int, str]]:
-    """``text`` in pieces of bounded length, cut where a word ends, each with its offset."""
+    """``text`` in pieces of bounded length, cut where a word ends, each with its offset.
+
+    The next begins some words before the end of the last, so that a name across the cut stands
+    whole in one of them.
+    """
     start = 0
     while len(text) - start > _NER_CHARS:
-        cut = max(text.rfind(mark, start + 1, start + _NER_CHARS) for mark in ("\n", ". ", " "))
+        cut = max(text.rfind(mark, start + 1, start + _NER_CHARS) for mark in ("\n", " "))
         end = cut + 1 if cut > start else start + _NER_CHARS
         yield start, text[start:end]
-        start = end
+        word = text.find(" ", end - _OVERLAP, end - 1) if end - start > 2 * _OVERLAP else -1
+        start = end if word < 0 else word + 1
     yield start, text[start:]
 
 

@@ -1,7 +1,9 @@
 """Texts as they read, where they are written otherwise: escapes of HTML and of URLs, full-width
-letters, characters that nobody sees, an e-mail address broken over two lines.
+letters, spaces, hyphens and digits of other scripts, letters apart from their accents, characters
+that nobody sees, an e-mail address broken over two lines.
 
-The patterns search the folded text; what they find there is masked in the original.
+The patterns search the folded text, and people are sought in it; what is found there is masked in
+the original.
 """
 
 from __future__ import annotations
@@ -12,16 +14,26 @@ import unicodedata
 from collections.abc import Iterator
 from typing import NamedTuple
 
-_MAYBE = re.compile("[&%\\n\uff01-\uff5e\ufe6b\ufe52\u200b-\u200d\u2060\ufeff\u00ad]")
+from atlas.pii.characters import DASHES, MARKS, OTHERS, READ
+
+_WIDE = "\uff01-\uff5e\ufe6b\ufe52"
+# "@" in quoted-printable, and not the value of a parameter: a domain follows.
+_QUOTED_AT = r"(?<=[\w.+\-])=40(?=[A-Za-z][\w\-]*\.[A-Za-z]{2})"
+_MAYBE = re.compile(f"[&%\\n{_WIDE}{OTHERS}{MARKS}{DASHES}]|=40[A-Za-z]")
 _PIECE = re.compile(
     r"(?P<entity>&(?:#\d{2,5}|#[xX][0-9A-Fa-f]{2,4}|[A-Za-z]{2,8});)"
     r"|(?P<percent>(?:%[0-9A-Fa-f]{2})+)"
-    r"|(?P<wide>[\uff01-\uff5e\ufe6b\ufe52])"
-    r"|(?P<unseen>[\u200b-\u200d\u2060\ufeff\u00ad])"
+    rf"|(?P<at>{_QUOTED_AT})"
+    rf"|(?P<other>[{OTHERS}])"
+    rf"|(?P<dash>(?<=[\d)])[{DASHES}](?=[\d(]))"
+    rf"|(?P<wide>[{_WIDE}])"
+    rf"|(?P<marked>[^\W\d_][{MARKS}]+)"
     # An address goes on in the next line: after its "@", before it, or within its domain.
     r"|(?P<broken>(?<=@)=?\r?\n[ \t>]*(?=\w)|(?<=[\w.+])=?\r?\n[ \t>]*(?=@\w)"
     r"|(?<=[\w.\-])=?\r?\n[ \t>]*(?=[\w\-]*\.[A-Za-z]{2,}))"
 )
+FOLDABLE = f"[{_WIDE}{OTHERS}{MARKS}{DASHES}]|%[0-9A-Fa-f]{{2}}|&[#A-Za-z]|=40[A-Za-z]"
+"""RE2: the value may read otherwise than it is written."""
 _CUT_DOMAIN = re.compile(r"\w@[\w.\-]*\Z")
 _WHOLE_DOMAIN = re.compile(r"\w@[\w\-]+(?:\.[\w\-]+)*\.[A-Za-z]{2,}\Z")
 _LINE = 80
@@ -40,7 +52,29 @@ class Folded(NamedTuple):
 
 
 def fold(text: str) -> Folded | None:
-    """``text`` as it reads, or None if it reads as it is written."""
+    """``text`` as it reads, or None if it reads as it is written.
+
+    It is folded twice, for what was escaped is escaped again where a link stands in a link, or a
+    page in a page.
+    """
+    once = _fold(text)
+    twice = None if once is None else _fold(once.text)
+    if once is None or twice is None:
+        return once
+    return Folded(
+        twice.text,
+        [once.starts[start] for start in twice.starts],
+        [once.ends[end - 1] for end in twice.ends],
+    )
+
+
+def as_read(text: str) -> str:
+    """``text`` as it reads."""
+    folded = fold(text)
+    return text if folded is None else folded.text
+
+
+def _fold(text: str) -> Folded | None:
     if _MAYBE.search(text) is None:
         return None
     chars: list[str] = []
@@ -74,17 +108,17 @@ def _read(piece: re.Match[str], text: str) -> Iterator[tuple[str, int, int]]:
             char = html.unescape(written)
             yield (char if len(char) == 1 else written), start, end
         case "percent":
-            try:
-                decoded = bytes.fromhex(written.replace("%", "")).decode()
-            except UnicodeDecodeError:
-                yield written, start, end
-                return
-            for char in decoded:
-                width = 3 * len(char.encode())
-                yield char, start, start + width
-                start += width
+            for char, width in _decoded(bytes.fromhex(written.replace("%", ""))):
+                yield char, start, start + 3 * width
+                start += 3 * width
+        case "at" | "dash":
+            yield "@" if written == "=40" else "-", start, end
+        case "other" if READ[written]:
+            yield READ[written], start, end
         case "wide":
             yield unicodedata.normalize("NFKC", written), start, end
+        case "marked":
+            yield from _composed(written, start, end)
         case "broken":
             line = text[max(0, start - _LINE) : start]
             within = "@" not in line[-1:] and not text.startswith("@", end)
@@ -92,3 +126,28 @@ def _read(piece: re.Match[str], text: str) -> Iterator[tuple[str, int, int]]:
                 yield written, start, end
         case _:
             return
+
+
+def _composed(written: str, start: int, end: int) -> Iterator[tuple[str, int, int]]:
+    """A letter and its marks in as few characters as they can be."""
+    composed = unicodedata.normalize("NFC", written)
+    if composed == written:
+        yield written, start, end
+        return
+    for char in composed:
+        yield char, start, end
+
+
+def _decoded(escaped: bytes) -> Iterator[tuple[str, int]]:
+    """The characters of a run of escaped bytes, each with how many it takes: UTF-8, and Latin-1
+    where it is none."""
+    at = 0
+    while at < len(escaped):
+        first = escaped[at]
+        width = 1 if first < 0xC2 else 2 if first < 0xE0 else 3 if first < 0xF0 else 4
+        try:
+            char = escaped[at : at + width].decode()
+        except UnicodeDecodeError:
+            char, width = chr(first), 1
+        yield char, width
+        at += width

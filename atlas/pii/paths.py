@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from atlas.pii.claims import IN_NUMBERS, claim, tokens
+from atlas.pii.folding import as_read
 from atlas.pii.places import PLAIN, steps
 
 _DATA_KEY = re.compile(r"@|(?:\d\D{0,2}){5}")
@@ -260,8 +261,8 @@ def _claims(key: str) -> bool:
 
 
 def is_data(key: str) -> bool:
-    """Whether a member's name looks like data."""
-    return _DATA_KEY.search(key) is not None
+    """Whether a member's name looks like data, as it is written or as it reads."""
+    return _DATA_KEY.search(key) is not None or _DATA_KEY.search(as_read(key)) is not None
 
 
 Replace = Callable[[Any], Any]

@@ -15,6 +15,7 @@ from datetime import UTC, date, datetime
 from itertools import islice
 
 from atlas.pii import people
+from atlas.pii.characters import WITHIN
 from atlas.pii.streets import streets
 from atlas.pii.vocabulary import word_set
 
@@ -41,9 +42,8 @@ CANDIDATE = "|".join(
         r"::[0-9A-Fa-f]",
         r"[0-9A-Fa-f]{2}(?:[:\-][0-9A-Fa-f]{2}){5}",
         r"[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}",
-        # "@" as HTML and URLs escape it, full-width, or at the end or the beginning of a line
-        r"&#0*64;|&#[xX]0*40;|&commat;|%40|[\x{FF20}\x{FE6B}]|@=?\r?\n|\n[ \t>]*@",
-        r"[\x{FF10}-\x{FF19}][^\pL]*[\x{FF10}-\x{FF19}]",
+        # "@" at the end or the beginning of a line
+        r"@=?\r?\n|\n[ \t>]*@",
         PARAMETER,
         r"\b0x[0-9A-Fa-f]{40}\b",
         r"\b[LMDXAT9][1-9A-HJ-NP-Za-km-z]{25}",
@@ -148,11 +148,14 @@ _CLAIMED: dict[str, tuple[re.Pattern[str], re.Pattern[str]]] = {
 _PHONE_LIKE = re.compile(
     r"\+?[\d(][\d\s().\-/+]{5,}(?:\s*(?:x|ext\.?|#)\s*\d{1,6})?", re.IGNORECASE
 )
-_WORD_OF_A_NAME = r"[^\W\d_](?:[^\W\d_]|['\u2019`.\-])*"
+_WORD_OF_A_NAME = rf"[^\W\d_](?:[^\W\d_]|[{WITHIN}'\u2019`.\-])*+"
 # Tickets and lists of passengers have SURNAME/GIVEN NAME, in capitals.
 _NAME_LIKE = re.compile(
-    rf"{_WORD_OF_A_NAME}(?:(?:[ ,]+|(?<=[A-Z])/(?=[A-Z])){_WORD_OF_A_NAME}){{0,5}}"
+    rf"{_WORD_OF_A_NAME}(?:(?:[ ,]++|(?<=[A-Z])/(?=[A-Z])){_WORD_OF_A_NAME}){{0,5}}"
 )
+_LONGEST_NAME = 128
+_WORDS_OF_A_NAME = 8
+_OF_NO_NAME = re.compile(r"[@/\\_=<>{}\[\]:;|#%]")
 _DATE_LIKE = re.compile(r"\d{4}-\d{2}-\d{2}|\d{1,2}[./-]\d{1,2}[./-]\d{2,4}")
 _DAY = re.compile(r"(\d{4}|\d{1,2})[-/. ](\d{1,2})[-/. ](\d{4}|\d{1,2})(?: ?00:00(?::00)?)?")
 _COMPACT_DAY = re.compile(r"((?:19|20)\d\d)(\d\d)(\d\d)")
@@ -182,16 +185,48 @@ ORGANIZATION = re.compile(
 )
 
 
+_LONGEST = 64
+"""How long a telephone number, an identifier or a date can be, as it is written."""
+
+
+def _is(pattern: re.Pattern[str], text: str, longest: int = _LONGEST) -> bool:
+    """Whether all of ``text`` is of ``pattern``. A long text is of none, and is not looked at: the
+    time that some expressions take grows with its length squared."""
+    bare = text.strip()
+    return len(bare) <= longest and pattern.fullmatch(bare) is not None
+
+
 def phone_like(text: str) -> bool:
     """Whether all of ``text`` is written like a telephone number of 7 to 15 digits."""
-    found = _PHONE_LIKE.fullmatch(text.strip())
-    return found is not None and 7 <= sum(map(str.isdigit, text)) <= 21
+    return _is(_PHONE_LIKE, text) and 7 <= sum(map(str.isdigit, text)) <= 21
 
 
 def name_like(text: str) -> bool:
     """Whether all of ``text`` is one to six words of letters, with the marks that names
     have in them (O'Brien, Jean-Luc, J. R.) or between them (DOE/JANE MRS)."""
-    return _NAME_LIKE.fullmatch(text.strip()) is not None
+    return _is(_NAME_LIKE, text, _LONGEST_NAME)
+
+
+def no_name(text: str) -> bool:
+    """Whether ``text`` is something else than a person's name, in whatever script: without a
+    letter, mostly digits, a sentence, an address or a code."""
+    bare = text.strip()
+    letters = sum(map(str.isalpha, bare))
+    return (
+        letters == 0
+        or len(bare) > _LONGEST_NAME
+        or len(bare.split()) > _WORDS_OF_A_NAME
+        or 2 * sum(map(str.isdigit, bare)) >= letters
+        or _OF_NO_NAME.search(bare) is not None
+    )
+
+
+def many_digits(text: str) -> bool:
+    """Whether ``text`` is short and has as many digits as a telephone number, and more of them
+    than letters."""
+    bare = text.strip()
+    digits = sum(map(str.isdigit, bare))
+    return len(bare) <= _LONGEST and digits >= 7 and digits >= sum(map(str.isalpha, bare))
 
 
 def date_like(text: str) -> bool:
@@ -233,12 +268,12 @@ def day(text: str) -> date | None:
 
 def id_like(text: str) -> bool:
     """Whether ``text`` is a short code with a digit."""
-    return _ID_LIKE.fullmatch(text.strip()) is not None
+    return _is(_ID_LIKE, text)
 
 
 def handle_like(text: str) -> bool:
     """Whether ``text`` is a user name that is made of a person's name: "jane.doe", "mjensen7"."""
-    if _HANDLE_LIKE.fullmatch(text.strip()) is None:
+    if not _is(_HANDLE_LIKE, text):
         return False
     parts = [part.lower() for part in re.findall(r"[^\W\d_]+", text)]
     if any(len(part) > 2 and people.single(part) for part in parts):
@@ -265,7 +300,7 @@ def _two_names(word: str) -> bool:
 
 def token_like(text: str) -> bool:
     """Whether ``text`` is one word such as user names are."""
-    return _HANDLE_LIKE.fullmatch(text.strip()) is not None
+    return _is(_HANDLE_LIKE, text)
 
 
 def dates(texts: Iterable[str]) -> Counter[str]:
@@ -304,12 +339,12 @@ def postcode_like(text: str) -> bool:
 
 def wallet_like(text: str) -> bool:
     """Whether ``text`` is written like an address of a cryptocurrency."""
-    return _WALLET_LIKE.fullmatch(text.strip()) is not None
+    return _is(_WALLET_LIKE, text, 128)
 
 
 def mac_like(text: str) -> bool:
     """Whether ``text`` is twelve hexadecimal digits, with or without signs between them."""
-    return _MAC_LIKE.fullmatch(text.strip()) is not None
+    return _is(_MAC_LIKE, text)
 
 
 def coordinate(text: str) -> bool:
@@ -320,7 +355,7 @@ def coordinate(text: str) -> bool:
 
 def quad(text: str) -> bool:
     """Whether ``text`` is four small numbers with dots: an IPv4 address, or a version."""
-    return _QUAD.fullmatch(text.strip()) is not None
+    return _is(_QUAD, text)
 
 
 def wide_quad(text: str) -> bool:
@@ -331,7 +366,7 @@ def wide_quad(text: str) -> bool:
 
 def version(text: str) -> bool:
     """Whether ``text`` is written like a version of two to four parts."""
-    return _VERSION.fullmatch(text.strip()) is not None and not wide_quad(text)
+    return _is(_VERSION, text) and not wide_quad(text)
 
 
 _WORD = re.compile(r"[^\W\d_]+")

@@ -16,10 +16,11 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from atlas.pii.characters import WITHIN
 from atlas.pii.lexicon import LANGUAGES, fold, listed, ordinary, stopwords
 
 _LONGEST = 40
-_WORD = re.compile(r"[^\W\d_](?:[^\W\d_]|['\u2019\-](?=[^\W\d_]))*")
+_WORD = re.compile(rf"[^\W\d_](?:[^\W\d_]++|[{WITHIN}]|['\u2019\-](?=[^\W\d_]))*+")
 _ENGLISH, _GERMAN, _NOUN = 1, 2, 1 << len(LANGUAGES)
 _ALL = (1 << len(LANGUAGES)) - 1
 

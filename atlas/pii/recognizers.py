@@ -64,15 +64,29 @@ IBAN_LENGTHS = {each[:2]: int(each[3:]) for each in _IBANS.split()}
 """How long the IBANs of a country are."""
 
 
+def public(host: str) -> bool:
+    """Whether the name of a host is under a public suffix."""
+    return bool(_SUFFIXES(host).fqdn)
+
+
 class AddressedEmailRecognizer(EmailRecognizer):
     """Presidio's e-mail recognizer, off the network, and not only for public suffixes.
 
     An address under a private or unknown suffix (``@corp.internal``) is an address all the same;
-    it keeps the pattern's score, where a public suffix makes it certain.
+    it keeps the pattern's score, where a public suffix makes it certain. So are those whose local
+    part is quoted, or whose domain is an IP address.
     """
+
+    PATTERNS = [  # noqa: RUF012 - as the class declares it
+        *EmailRecognizer.PATTERNS,
+        Pattern("quoted", r'"[^"\s@][^"\n@]{0,63}"@[\w\-]+(?:\.[\w\-]+)+\b', 0.5),
+        Pattern("at a number", r"[\w.+\-]{1,64}@\[(?:IPv6:)?[0-9A-Fa-f.:]{7,45}\]", 0.5),
+    ]
 
     def validate_result(self, pattern_text: str) -> bool | None:
         """True for a public suffix, None (undecided) for another word, False otherwise."""
+        if pattern_text.endswith("]"):
+            return True
         if _SUFFIXES(pattern_text).fqdn:
             return True
         last = pattern_text.rpartition(".")[2]

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from atlas.pii.claims import IN_NUMBERS
+from atlas.pii.folding import FOLDABLE, as_read
 from atlas.pii.patterns import (
     ALIKE,
     CANDIDATE,
@@ -88,6 +89,10 @@ def _screen(parts: Sequence[Part]) -> list[Screened]:
     look = _matches(values, CANDIDATE, some)
     for hint in (STREET_HINT, CODE_HINT):
         look = pc.or_(look, _matches(values, hint, pc.and_not(digits, look)))
+    other = pc.and_not(_matches(values, FOLDABLE, None), pc.or_(look, alike))
+    if other.true_count:
+        folded = pa.array(map(as_read, values.filter(other).to_pylist()), pa.string())
+        look = pc.replace_with_mask(look, other, _candidates(folded))
     every = _each(parts, [part.read and part.read_all for part in parts])
     prose = _each(parts, [part.read for part in parts])
     prose = pc.or_(every, _matches(values, PROSE, pc.and_not(prose, every)))
@@ -100,6 +105,15 @@ def _screen(parts: Sequence[Part]) -> list[Screened]:
         found.append(_screened(part, keep.slice(at, length), prose.slice(at, length)))
         at += length
     return found
+
+
+def _candidates(values: pa.Array) -> pa.Array:
+    """Which of ``values``, as they read, a pattern could match."""
+    look = _matches(values, CANDIDATE, None)
+    digits = _matches(values, r"\d", None)
+    for hint in (STREET_HINT, CODE_HINT):
+        look = pc.or_(look, _matches(values, hint, pc.and_not(digits, look)))
+    return look
 
 
 def _screened(part: Part, own: pa.Array, prose: pa.Array) -> Screened:

@@ -25,7 +25,7 @@ from atlas.pii.introduced import introduced, written
 from atlas.pii.links import parameters
 from atlas.pii.national import ENTITIES, Identifiers
 from atlas.pii.patterns import births, ip_personal, of_a_thing, triggers
-from atlas.pii.recognizers import ANNOUNCED
+from atlas.pii.recognizers import ANNOUNCED, public
 
 _WHOLE = 600
 _AROUND = 80
@@ -75,8 +75,8 @@ Spans = tuple[Span, ...]
 
 
 class _Asked(NamedTuple):
-    """What the model may have to read: a piece of the text at a place, the piece's offset in it,
-    its words and language, and those of them that ask for it."""
+    """What the model may have to read: a piece of the text at a place, the piece's offset in it as
+    it reads, its words and language, and those of them that ask for it."""
 
     place: int
     offset: int
@@ -269,14 +269,11 @@ class Finder:
             ]
         folded = fold(text)
         if folded is None:
-            return direct + self._written(text, claimed) if own else direct
-        found = self._written(folded.text, claimed) if own else []
+            return direct + self._shaped(text, claimed) if own else direct
+        found = self._shaped(folded.text, claimed) if own else []
         if self.theirs is not None:
             found += self._asked(folded.text)
-        return direct + [
-            Span(*folded.original(span.start, span.end), span.entity, span.score, span.kind)
-            for span in found
-        ]
+        return direct + _unfolded(found, folded)
 
     def _asked(self, text: str) -> list[Span]:
         """What the user's recognizers find in ``text``, if its score and the words around it are
@@ -289,7 +286,7 @@ class Finder:
             spans += [_theirs(it, start) for it in raised if it.score >= self._threshold]
         return spans
 
-    def _written(self, text: str, claimed: str | None) -> list[Span]:
+    def _shaped(self, text: str, claimed: str | None) -> list[Span]:
         windows: dict[str, list[tuple[int, int]]] = {}
         whole = len(text) <= _WHOLE
         for entity, match in triggers(text, claimed, most=1 if whole else None):
@@ -297,12 +294,7 @@ class Finder:
                 windows[entity] = [(0, len(text))]
                 continue
             around = _window(text, match.start(), match.end())
-            known = windows.setdefault(entity, [])
-            # Up to a length: what is done with the findings of one grows with their number squared.
-            if known and around[0] <= known[-1][1] and around[1] - known[-1][0] <= _LONGEST:
-                known[-1] = (known[-1][0], max(known[-1][1], around[1]))
-            else:
-                known.append(around)
+            windows.setdefault(entity, []).append(around)
         found = [
             Span(start, end, entity, 0.8, "checksum" if checked else "pattern")
             for start, end, entity, checked in self.identifiers.find(text, claimed)
@@ -310,7 +302,7 @@ class Finder:
         found += [Span(*place, "DATE_OF_BIRTH", 0.7, "pattern") for place in births(text)]
         found += [Span(*place, "PERSON", 0.7, "pattern") for place in written(text)]
         for entity, places in windows.items():
-            for start, end in places:
+            for start, end in _merged(places):
                 found.extend(self._window_spans(entity, text[start:end], start, claimed))
         return found
 
@@ -320,7 +312,7 @@ class Finder:
         unsure: list[RecognizerResult] = []
         for result in proposed:
             if result.entity_type == "EMAIL_ADDRESS":
-                result.start += _in_url(text[result.start : result.end])
+                result.start += _in_url(text[result.start : result.end], text[: result.start])
             if _stands(result, text, supported=entity == claimed):
                 spans.append(_span(result, offset))
             else:
@@ -379,19 +371,39 @@ def _theirs(result: RecognizerResult, offset: int) -> Span:
     )
 
 
+def _merged(places: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """``places`` in order, those that touch as one: several expressions of an entity type look for
+    it, one after the other. Up to a length: what is done with the findings of one grows with their
+    number squared."""
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(places):
+        if merged and start <= merged[-1][1] and end - merged[-1][0] <= _LONGEST:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], end))
+        else:
+            merged.append((start, end))
+    return merged
+
+
 def _span(result: RecognizerResult, offset: int) -> Span:
     kind = "checksum" if result.entity_type in _CHECKED else "pattern"
     score = min(max(result.score, _STANDING), 1.0)
     return Span(result.start + offset, result.end + offset, result.entity_type, score, kind)
 
 
-_URL = re.compile(r".*[/?&](?:[\w.\-\[\]]*=)?(?=[^/?&@]+@)")
+_URL = re.compile(
+    r"(?:.*[?&](?=[\w.\-\[\]]+=)|/(?:.*[/?&])?|(?P<first>[\w.\-]+)[/?](?:.*[/?&])?)"
+    r"(?:[\w.\-\[\]]*=)?(?=[^/?&@]+@)"
+)
 
 
-def _in_url(address: str) -> int:
-    """How much before an e-mail address is of a URL that it stands in."""
+def _in_url(address: str, before: str) -> int:
+    """How much before an e-mail address is of a URL that it stands in: a path, with its host or
+    without, or a parameter's name. ("/" and "&" can also be of the address.)"""
     found = _URL.match(address)
-    return found.end() if found is not None else 0
+    if found is None:
+        return 0
+    first = found["first"]
+    return found.end() if first is None or before.endswith("/") or public(first) else 0
 
 
 def _stands(result: RecognizerResult, text: str, *, supported: bool) -> bool:

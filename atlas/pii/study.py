@@ -17,6 +17,7 @@ from atlas.pii.claims import abbreviated, prefix, tokens
 from atlas.pii.decide import NUMBERS, Company, Finding, Leaf, company, decide, looked_at, settled
 from atlas.pii.evidence import Evidence
 from atlas.pii.examples import LOOKED_AT, example
+from atlas.pii.folding import as_read
 from atlas.pii.paths import UNSEARCHED, Node, decode
 from atlas.pii.patterns import (
     CARD_LIKE,
@@ -30,7 +31,9 @@ from atlas.pii.patterns import (
     id_like,
     international,
     mac_like,
+    many_digits,
     name_like,
+    no_name,
     phone_like,
     postcode_like,
     quad,
@@ -59,6 +62,8 @@ _TRAITS: dict[str, Callable[[str], bool]] = {
     "phone_like": phone_like,
     "date_like": date_like,
     "id_like": id_like,
+    "digits": many_digits,
+    "no_name": no_name,
     "card_like": lambda text: CARD_LIKE.fullmatch(text.strip()) is not None,
     "ssn_like": lambda text: text.isdigit() and 7 <= len(text) <= 9,
     "number": lambda text: text.strip().isdigit(),
@@ -281,11 +286,11 @@ class Study:
 
     def _observe_sample(self, leaf: Leaf, picked: pa.Array, seen: Screened) -> None:
         evidence, claimed = leaf.evidence, _claimed(leaf)
-        texts = picked.to_pylist()
+        texts = [as_read(text) for text in picked.to_pylist()]
         evidence.sampled += len(texts)
         for trait, holds in _TRAITS.items():
             evidence.traits[trait] += sum(map(holds, texts))
-        evidence.show("", [example("", text) for text in texts[:LOOKED_AT]])
+        evidence.show("", [example("", text) for text in picked[:LOOKED_AT].to_pylist()])
         evidence.traits.update(dates(texts))
         evidence.traits.update(self._finder.identifiers.count(texts))
         found = self._finder.find(seen.texts, seen.prose, claimed, seen.own)

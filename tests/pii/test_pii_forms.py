@@ -42,6 +42,28 @@ def test_an_address_is_masked_however_it_is_written(scanner: Scanner, written: s
     assert _masked(scanner, f"ask {written} ok") == "ask <EMAIL_ADDRESS> ok"
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "jane/roe@example.com",
+        "tom&jerry@example.com",
+        '"jane roe"@example.com',
+        "jane@[192.168.5.44]",
+        "jane.doe/sales@example.com",
+    ],
+)
+def test_an_address_is_masked_with_all_of_its_local_part(scanner: Scanner, address: str) -> None:
+    assert _masked(scanner, f"write to {address} today") == "write to <EMAIL_ADDRESS> today"
+
+
+@pytest.mark.parametrize(
+    "before", ["https://x.io/u/", "https://x.io/?a=b&to=", "x.io/", "/unsubscribe/", "a=1&to="]
+)
+def test_what_is_of_a_url_before_an_address_stays(scanner: Scanner, before: str) -> None:
+    text = f"see {before}jane@example.com today"
+    assert _masked(scanner, text) == f"see {before}<EMAIL_ADDRESS> today"
+
+
 def test_the_next_line_is_no_part_of_an_address(scanner: Scanner) -> None:
     text = "mail tove@kirk.example\nsee.you there, @tove\nkirk.example"
     assert _masked(scanner, text) == "mail <EMAIL_ADDRESS>\nsee.you there, @tove\nkirk.example"
