@@ -104,9 +104,9 @@ def _telling(
 ) -> list[people.Word]:
     """The words for which the model is asked: those of which it can make something that stands.
 
-    That is a name that people bear, or two strange words side by side. Of a strange word alone it
-    can only make a place, which needs somebody beside it; without that the word, frequent or not,
-    belongs to what the text is about (a product, a system).
+    That is a name that people bear, or a strange word beside such a name or another. Of a strange
+    word alone it can only make a place, which needs somebody beside it; without that the word,
+    frequent or not, belongs to what the text is about (a product, a system).
     """
     unknown = people.unexplained(words, persons)
     if all(word.kinds for word in unknown):
@@ -114,10 +114,11 @@ def _telling(
     if any(span.entity in _ABOUT_SOMEBODY for span in found) or _DWELLS.search(text):
         return unknown
     starts = {word.start for word in unknown}
+    names = starts | {word.start for word in words if word.capital and word.kinds}
     paired = {
         start
         for one, other in pairwise(words)
-        if other.start - one.end <= _BETWEEN and {one.start, other.start} <= starts
+        if other.start - one.end <= _BETWEEN and {one.start, other.start} <= names
         for start in (one.start, other.start)
     }
     return [word for word in unknown if word.kinds or word.start in paired]
