@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 
 from alembic import op
+from atlas.errors import UsageError
 
 revision = "0010"
 down_revision = "0009"
@@ -51,6 +52,21 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    # Before this revision all tokens came from the first key: another's would no longer equal
+    # those that are made from then on, and nobody would notice.
+    other = op.get_bind().scalar(
+        sa.text(
+            "SELECT EXISTS (SELECT FROM pipeline.stream_table WHERE token_key <> 1)"
+            " OR EXISTS (SELECT FROM pipeline.run_stream WHERE token_key <> 1)"
+            " OR EXISTS (SELECT FROM pipeline.key_mark"
+            " WHERE name LIKE 'tokens-%' AND name <> 'tokens-1')"
+        )
+    )
+    if other:
+        raise UsageError(
+            "the key of tokens was replaced (`atlas keys rotate-tokens`): the schema of before "
+            "knows only the first one; stay at revision 0010 or later"
+        )
     op.drop_column("stream_table", "token_key", schema="pipeline")
     op.drop_column("run_stream", "token_key", schema="pipeline")
     op.drop_column("run_stream", "remasked", schema="pipeline")

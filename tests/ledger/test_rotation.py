@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import BYTEA
 
 from atlas.errors import TransientError, UsageError
-from atlas.ledger import connections, rotation, secrets
+from atlas.ledger import connections, migrations, rotation, secrets
 from atlas.ledger.secrets import Keys
 from atlas.ledger.tables import connection, key_mark, metadata, secret_slot
 from atlas.local import secret_file
@@ -114,6 +114,22 @@ def test_whoever_reads_meanwhile_reads_all_of_one_key(engine: sa.Engine) -> None
         assert decrypt(content) == SHOP.config
     thread.join()
     assert done.is_set()
+
+
+def test_the_schema_of_one_key_of_tokens_is_refused_once_there_is_another(
+    engine: sa.Engine,
+) -> None:
+    with engine.begin() as conn:
+        assert rotation.add_token_key(conn, OLD) == 2
+    with pytest.raises(UsageError, match="key of tokens was replaced"):
+        migrations.downgrade(engine, "0009")
+    assert migrations.current(engine) == migrations.head()
+    # Also where the newer one alone is left.
+    with engine.begin() as conn:
+        assert rotation.forget_token_keys(conn, OLD) == ([2], [1])
+    with pytest.raises(UsageError, match="key of tokens was replaced"):
+        migrations.downgrade(engine, "0009")
+    assert _opened(engine, OLD).newest == 2
 
 
 def test_a_database_from_before_keeps_its_identity(engine: sa.Engine) -> None:
