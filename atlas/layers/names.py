@@ -99,6 +99,8 @@ def tables(cur: extensions.cursor, connection: str, key: StreamKey) -> Tables:
         if name != table and not _taken(cur, name)
     )
     made = Tables(key, table, raw, quarantine)
+    # Waits here for whoever forgets keys of tokens, to see in the next statement which are left.
+    cur.execute("LOCK TABLE pipeline.stream_table IN ROW EXCLUSIVE MODE")
     cur.execute(
         "INSERT INTO pipeline.stream_table"
         " (connection, namespace, stream, table_name, raw_name, quarantine_name, token_key)"

@@ -9,7 +9,15 @@ from psycopg2 import sql
 
 from atlas.errors import NotFound
 from atlas.ledger.database import cursor
-from atlas.ledger.tables import finding, run, run_stream, stream_column, stream_table
+from atlas.ledger.tables import (
+    finding,
+    run,
+    run_stream,
+    stage_run,
+    stream_column,
+    stream_table,
+)
+from atlas.model.stage import Stage, Status
 from atlas.model.stream import StreamKey
 
 
@@ -77,7 +85,14 @@ def counts(
             run.c.connection == connection,
             run_stream.c.stream == stream,
             run_stream.c.namespace == (namespace or ""),
-            run_stream.c.rows_explore > 0,
+            # What brought no rows says nothing of them; what masked all anew did.
+            sa.or_(run_stream.c.rows_explore > 0, run_stream.c.remasked.is_not(None)),
+            # One that broke off has decided nothing.
+            sa.exists().where(
+                stage_run.c.run_stream_id == run_stream.c.id,
+                stage_run.c.stage == Stage.PII.value,
+                stage_run.c.status == Status.SUCCEEDED.value,
+            ),
         )
         .scalar_subquery()
     )

@@ -16,6 +16,7 @@ import secrets
 import sqlalchemy as sa
 
 from atlas.errors import UsageError
+from atlas.ledger import connections
 from atlas.ledger.secrets import (
     Keys,
     encrypt,
@@ -103,8 +104,11 @@ def behind(conn: sa.Connection, secret: bytes) -> list[str]:
 
     Raises:
         WrongSecretKey: ``secret`` does not open the keys at work.
+        UsageError: the secret key is being replaced.
     """
+    hold(conn)
     newest = keys(conn, secret).newest
+    _alone(conn)
     return list(
         conn.execute(
             sa.select(stream_table.c.connection)
@@ -113,6 +117,24 @@ def behind(conn: sa.Connection, secret: bytes) -> list[str]:
             .order_by(stream_table.c.connection)
         ).scalars()
     )
+
+
+def skip_unused(conn: sa.Connection, secret: bytes, connection: str) -> None:
+    """Have the streams of a connection that never came to chart begin with the newest key, unless
+    a run of it is at work or may be retried: that one has masked by the key of before.
+
+    Raises:
+        NotFound: there is no such connection (any more).
+    """
+    connection_id = connections.lock(conn, connection)  # from here on no run begins or goes on
+    last = conn.execute(
+        sa.select(run.c.status)
+        .where(run.c.connection_id == connection_id)
+        .order_by(run.c.seq.desc())
+        .limit(1)
+    ).scalar()
+    if last in (None, Status.SUCCEEDED.value):
+        skip_empty(conn, connection, keys(conn, secret).newest)
 
 
 def skip_empty(conn: sa.Connection, connection: str, number: int) -> None:
@@ -128,8 +150,9 @@ def skip_empty(conn: sa.Connection, connection: str, number: int) -> None:
     )
 
 
-def forget_token_keys(conn: sa.Connection, secret: bytes) -> int:
-    """Forget the keys of which no table can hold a token; returns how many there are left.
+def forget_token_keys(conn: sa.Connection, secret: bytes) -> tuple[list[int], list[int]]:
+    """Forget the keys of which no table can hold a token; returns the numbers of those that are
+    left, and of those that were forgotten.
 
     Raises:
         WrongSecretKey: ``secret`` does not open the keys at work.
@@ -138,26 +161,27 @@ def forget_token_keys(conn: sa.Connection, secret: bytes) -> int:
     hold(conn, alone=True)
     opened = keys(conn, secret)
     _alone(conn)
-    used = set(conn.execute(sa.select(stream_table.c.token_key)).scalars())
+    # Whoever is about to give a stream its key is waited for, and no stream gets one meanwhile.
+    conn.execute(sa.text("LOCK TABLE pipeline.stream_table IN SHARE MODE"))
     # A run that masks anew has its own before its tables do, also if it is retried.
     newer = run.alias("newer")
-    used |= set(
-        conn.execute(
-            sa.select(run_stream.c.token_key)
-            .join(run, run.c.id == run_stream.c.run_id)
-            .where(
-                run_stream.c.token_key.is_not(None),
-                run.c.status != Status.SUCCEEDED.value,
-                ~sa.exists().where(
-                    newer.c.connection_id == run.c.connection_id, newer.c.seq > run.c.seq
-                ),
-            )
-        ).scalars()
+    of_runs = (
+        sa.select(run_stream.c.token_key)
+        .join(run, run.c.id == run_stream.c.run_id)
+        .where(
+            run_stream.c.token_key.is_not(None),
+            run.c.connection_id.is_not(None),
+            run.c.status != Status.SUCCEEDED.value,
+            ~sa.exists().where(
+                newer.c.connection_id == run.c.connection_id, newer.c.seq > run.c.seq
+            ),
+        )
     )
+    used = set(conn.execute(sa.select(stream_table.c.token_key).union(of_runs)).scalars())
     left = {n: key for n, key in opened.tokens.items() if n in used or n == opened.newest}
     if left != opened.tokens:
         _put_tokens(conn, secret, opened, left)
-    return len(left)
+    return sorted(left), sorted(opened.tokens.keys() - left.keys())
 
 
 def _alone(conn: sa.Connection) -> None:

@@ -19,7 +19,7 @@ from atlas.layers.remask import remask
 from atlas.ledger import backlog, outbox, rotation, runs
 from atlas.ledger.database import cursor
 from atlas.ledger.runs import Run
-from atlas.ledger.secrets import keys
+from atlas.ledger.secrets import hold, keys
 from atlas.model.personal import Scope, Verdict
 from atlas.settings import secret_key
 from atlas.stages import ORDER
@@ -46,6 +46,8 @@ def plan(work: Work, this: Run) -> None:
         if not found:
             raise TerminalError(f"connection {this.connection}: none of its streams is in chart")
         runs.add_streams(conn, this.id, [(item, False) for item in found], ORDER)
+        # That key is not forgotten before it stands in the run.
+        hold(conn)
         newest = keys(conn, secret_key(work.settings)).newest
         # Earlier runs are not retried any more, now that there is this one.
         rotation.skip_empty(conn, this.connection, newest)

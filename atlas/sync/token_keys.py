@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from atlas.errors import ActiveRun, UsageError
+from atlas.errors import ActiveRun, NotFound, UsageError
 from atlas.ledger import audit, rotation
 from atlas.ledger.database import classified
 from atlas.settings import Settings, secret_key
@@ -48,9 +48,24 @@ def finish(engine: sa.Engine, settings: Settings, *, actor: str) -> dict[str, An
         names = rotation.behind(conn, secret)
     for name in names:
         try:
+            with classified(url), engine.begin() as conn:
+                rotation.skip_unused(conn, secret, name)
+        except NotFound:
+            left[name] = (
+                "it was deleted, and its tables were kept: apply it again, then ask for this "
+                "again, or delete it with --drop-data"
+            )
+    with classified(url), engine.begin() as conn:
+        names = rotation.behind(conn, secret)
+    for name in names:
+        if name in left:
+            continue
+        try:
             started[name] = request_remask(engine, name, actor=actor)
         except (ActiveRun, UsageError) as error:
             left[name] = str(error)
     with classified(url), engine.begin() as conn:
-        keys = rotation.forget_token_keys(conn, secret)
-    return {"keys": keys, "runs": started, "left": left}
+        keys, forgotten = rotation.forget_token_keys(conn, secret)
+        for number in forgotten:
+            audit.put(conn, actor, "pii.tokens.forget", f"key {number}")
+    return {"keys": len(keys), "runs": started, "left": left}
