@@ -193,18 +193,20 @@ def forget(conn: sa.Connection, run_stream_id: int) -> None:
 
 _CLAIM = sa.text(
     """
-    -- The next part of a parked stage, or one to study ahead of a stage that has yet to begin (the
-    -- first, and with its evidence the others): of the stream that the fewest work on now, so that
-    -- a huge one does not starve the others; of its parts one that this holder has studied, whose
-    -- findings it remembers; else the first. A part that somebody else has studied is left to them
-    -- for a while: to mask it anew takes as long as to study it.
+    -- The next part of a parked stage; where there is none, one to study ahead of a stage that has
+    -- yet to begin (the first, and with its evidence the others), for that can wait: of the stream
+    -- that the fewest work on now, so that a huge one does not starve the others; of its parts one
+    -- that this holder has studied, whose findings it remembers. Streams that are equal so far take
+    -- turns: the one whose parts were claimed the fewest times goes first. A part that somebody
+    -- else has studied is left to them for a while: to mask it anew takes as long as to study it.
     WITH next AS (
       SELECT p.id
         FROM pipeline.scan_part AS p
         JOIN pipeline.stage_run AS s ON s.run_stream_id = p.run_stream_id AND s.stage = 'pii'
-        LEFT JOIN (SELECT o.run_stream_id, count(*) AS holders FROM pipeline.scan_part AS o
-                    WHERE o.lease_until > clock_timestamp() GROUP BY o.run_stream_id) AS busy
-               ON busy.run_stream_id = p.run_stream_id
+        JOIN (SELECT o.run_stream_id, sum(o.fence) AS claimed,
+                     count(*) FILTER (WHERE o.lease_until > clock_timestamp()) AS holders
+                FROM pipeline.scan_part AS o GROUP BY o.run_stream_id) AS busy
+          ON busy.run_stream_id = p.run_stream_id
        WHERE p.status IN ('to_study', 'to_mask')
          AND coalesce(p.lease_until, '-infinity') < clock_timestamp()
          AND coalesce(p.next_attempt_at, '-infinity') <= clock_timestamp()
@@ -218,8 +220,8 @@ _CLAIM = sa.text(
          AND (coalesce(p.reserved_until, '-infinity') <= clock_timestamp()
               OR p.studied_by = :holder)
          AND (NOT :own OR p.status = 'to_mask' AND p.studied_by = :holder)
-       ORDER BY coalesce(busy.holders, 0),
-                p.studied_by IS NOT DISTINCT FROM :holder DESC, p.run_stream_id, p.position
+       ORDER BY s.parked DESC, busy.holders, p.studied_by IS NOT DISTINCT FROM :holder DESC,
+                busy.claimed, p.run_stream_id, p.position
        LIMIT 1
          FOR UPDATE OF p SKIP LOCKED)
     UPDATE pipeline.scan_part AS p

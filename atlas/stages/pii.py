@@ -82,6 +82,8 @@ def run(work: Work) -> None:
         study = _study(work, context)
         study.observe(_read(work, context, first.run_id, first.segment))
         with work.transaction() as conn:
+            # The stage's row first, as whoever ends the part ahead of it.
+            claims.guard(conn, work.claim)
             parts.own(conn, first, study.evidence(), work.claim.holder)
             claims.progress(conn, work.claim)
     if _parked(work, stream.id, PartStatus.TO_STUDY):
@@ -150,6 +152,7 @@ def _planned(work: Work, context: Context) -> bool:
         _at_once(work, context, carried, whole)
         return False
     with work.transaction() as conn:
+        claims.guard(conn, work.claim)  # see run: the stage's row before its parts'
         if whole != planned + more:  # the source took back so much that few are left
             parts.plan(conn, stream.id, whole)
         else:

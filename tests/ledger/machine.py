@@ -314,7 +314,16 @@ class Driven(RuleBasedStateMachine):
             and (part.reserved <= self.now or part.studied_by == holder)
             and part.tried(self.now) < MAX_ATTEMPTS
         ]
-        free.sort(key=lambda p: (busy(p), p.studied_by != holder, p.stream.id, p.position))
+        free.sort(
+            key=lambda p: (
+                p.stream.stages[0].left is None,
+                busy(p),
+                p.studied_by != holder,
+                sum(each.claimed for each in p.stream.parts),
+                p.stream.id,
+                p.position,
+            )
+        )
         found = parts.claim(self.engine, holder=holder, lease=lease, max_attempts=MAX_ATTEMPTS)
         assert (None if found is None else found.id) == (free[0].id if free else None)
         if found is not None:

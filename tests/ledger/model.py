@@ -18,7 +18,7 @@ _NEXT = {"to_study": "studied", "to_mask": "masked"}
 
 @dataclass(eq=False)
 class PartModel:
-    """A part of a stream."""
+    """A part of a stream; ``claimed``: how often it was claimed, or given back."""
 
     id: int
     stream: StreamModel
@@ -30,6 +30,7 @@ class PartModel:
     failures: int = 0
     studied_by: str | None = None
     reserved: float = 0.0
+    claimed: int = 0
 
     @property
     def waiting(self) -> bool:
@@ -57,6 +58,7 @@ class PartModel:
         """It is done for, and so is its stage when that begins."""
         self.holder = self.lease = None
         self.failures, self.due = MAX_ATTEMPTS, float("inf")
+        self.claimed += 1
 
     def tried(self, now: float) -> int:
         """Attempts that failed, one whose holder died among them."""
@@ -68,6 +70,7 @@ class PartModel:
     def take(self, holder: object, now: float, lease: float) -> None:
         self.failures = self.tried(now)
         self.holder, self.lease, self.due = holder, now + lease, 0.0
+        self.claimed += 1
 
     def done(self, by: str) -> bool:
         """Whether it was the last that its stage waited for; or, before that begins, the first."""
@@ -87,6 +90,7 @@ class PartModel:
         self.holder = self.lease = None
         self.due = due
         self.failures += failed
+        self.claimed += 1
 
 
 @dataclass(eq=False)

@@ -163,6 +163,18 @@ def test_a_small_stream_does_not_wait_for_a_huge_one(engine: sa.Engine, streams:
     assert get(engine, "b:1").run_stream_id == small
 
 
+def test_streams_take_turns(engine: sa.Engine, streams: Streams) -> None:
+    run_id, made = streams("one", "two", "three")
+    for stream in made:
+        cut(engine, run_id, stream, 9)
+    taken = []
+    for _ in range(9):  # nobody works on any of them
+        part = get(engine)
+        taken.append(part.run_stream_id)
+        done(engine, part)
+    assert taken == made * 3
+
+
 def test_who_studied_a_part_masks_it(engine: sa.Engine, streams: Streams) -> None:
     run_id, (stream,) = streams("big")
     cut(engine, run_id, stream, 3)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -22,6 +23,7 @@ from atlas.stages import explore, pieces, pii
 from atlas.stages.pieces import Ahead
 from atlas.stages.work import PartWork, Work
 from atlas.sync import cancel, dispatch, perform, recovery
+from tests.ledger.conftest import at_once, wait_until_blocked
 from tests.stages.conftest import Source, row
 
 ROWS = 60
@@ -437,3 +439,50 @@ def test_a_part_that_cannot_be_studied_fails_its_stream_when_that_is_read(
     error = "SELECT error FROM pipeline.stage_run WHERE stage = 'pii'"
     assert "a recognizer failed" in shop.value(error)
     assert look(shop, run_id) is claims.Found.STOPPED
+
+
+def test_what_is_studied_ahead_waits_for_a_stage_that_has_begun(
+    shop: Source, meanwhile: Meanwhile
+) -> None:
+    """However many streams are being read, and though none of them is worked on."""
+    shop.rows["zoo"] = shop.rows["zzz"] = shop.rows["people"]
+    run_id = shop.begin()
+    assert shop.attempt(run_id) is None
+    ids = shop.column("SELECT id FROM pipeline.run_stream ORDER BY id")
+    for _ in ids:
+        perform.perform_part(shop.engine, shop.settings)
+    found = perform.perform(shop.engine, shop.settings, Stage.PII, run_stream_id=ids[-1])
+    assert found is claims.Found.HELD
+    parked = shop.value("SELECT parts_left FROM pipeline.stage_run WHERE parked")
+    taken = [take(shop) for _ in range(parked + 4)]
+    assert [part.run_stream_id for part in taken[:parked]] == [ids[-1]] * parked
+    # Then those that are being read, in turn.
+    assert {part.run_stream_id for part in taken[parked:]} == set(ids[:-1])
+
+
+def test_the_stage_and_whoever_ends_its_first_part_do_not_lock_each_other_out(
+    shop: Source, meanwhile: Meanwhile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[Part] = []
+    meanwhile(lambda: None if held else held.append(take(shop)))
+    run_id = shop.begin()
+    assert shop.attempt(run_id) is None
+    stream = stream_of(shop, run_id)
+    own, writing = parts.own, threading.Event()
+
+    def slowly(*args: Any) -> None:
+        own(*args)
+        writing.set()
+        wait_until_blocked(shop.engine)  # whoever ends the part waits for the stage's row
+
+    def end_it() -> object:
+        writing.wait()
+        with shop.engine.begin() as conn:
+            return parts.done(conn, held[0], evidence=[], holder="slow:1")
+
+    monkeypatch.setattr(parts, "own", slowly)
+    found, lost = at_once(lambda: look(shop, run_id), end_it)
+    assert isinstance(lost, LostClaim), lost
+    assert found is claims.Found.HELD
+    query = "SELECT parked FROM pipeline.stage_run WHERE stage = 'pii' AND run_stream_id = :s"
+    assert shop.value(query, s=stream)
