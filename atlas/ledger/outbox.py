@@ -74,6 +74,25 @@ def put(conn: sa.Connection, kind: str, ref: str, *, delay: float = 0.0) -> int:
     return message
 
 
+def offer(conn: sa.Connection, kind: str, ref: str) -> list[int]:
+    """Have a message sent, but wait for nobody: one that waits already, or that somebody is just
+    sending to a broker that does not answer, is left as it is.
+
+    Returns:
+        Its id, or that of the one that is there; nothing if somebody else has just written one.
+    """
+    mine = sa.and_(outbox.c.kind == kind, outbox.c.ref == ref)
+    there = conn.execute(sa.select(outbox.c.id).where(mine)).scalar()
+    if there is None:
+        there = conn.execute(
+            insert(outbox)
+            .values(kind=kind, ref=ref, due_at=sa.func.clock_timestamp())
+            .on_conflict_do_nothing(index_elements=[outbox.c.kind, outbox.c.ref])
+            .returning(outbox.c.id)
+        ).scalar()
+    return [] if there is None else [there]
+
+
 def due(
     conn: sa.Connection, *, limit: int = 100, ids: list[int] | None = None
 ) -> Iterator[Message]:

@@ -315,8 +315,8 @@ def done(
     stage_run_id, parked = stage
     if not parked:
         # Whoever parks the stage counts, under its lock, what is left then.
-        first = part.position == 0
-        return [outbox.put(conn, "scan", str(part.run_stream_id))] if first else []
+        # A message that is being sent may have been counted too early; recovery puts another.
+        return outbox.offer(conn, "scan", str(part.run_stream_id)) if part.position == 0 else []
     left = conn.execute(
         stage_run.update()
         .where(stage_run.c.id == stage_run_id)
@@ -408,6 +408,8 @@ def waiting(conn: sa.Connection) -> list[int]:
             .join(stage_run, stage_run.c.run_stream_id == scan_part.c.run_stream_id)
             .where(_FREE)
             .distinct()
+            # Their messages are written in one transaction: in the order of everybody.
+            .order_by(scan_part.c.run_stream_id)
         ).scalars()
     )
 

@@ -10,9 +10,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 
+import psycopg2
 import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
 
-from atlas.errors import TerminalError
+from atlas.errors import AtlasError, LostClaim
 from atlas.layers import explore as raw
 from atlas.layers.names import Tables
 from atlas.ledger import backlog, outbox, parts, runs
@@ -125,21 +127,32 @@ class Ahead:
     def plan(self, run_stream_ids: Iterable[int]) -> None:
         """Cut what these streams have committed, as far as it can be cut already.
 
-        The relay sends the message: explore does not wait for the broker.
+        That is not owed to anyone: what cannot be cut now is cut at a later checkpoint, or by the
+        stage itself. So explore neither fails for it nor waits for anybody, the broker included:
+        the relay sends the message.
+
+        Raises:
+            LostClaim: explore is no longer this worker's.
         """
+        for run_stream_id in sorted(run_stream_ids):
+            try:
+                self._plan(run_stream_id)
+            except LostClaim:
+                raise
+            except (AtlasError, SQLAlchemyError, psycopg2.Error) as error:
+                # If PostgreSQL is gone, explore's own next statement says so.
+                log.warning("stream %d not studied ahead: %s", run_stream_id, type(error).__name__)
+
+    def _plan(self, run_stream_id: int) -> None:
         most = self._work.settings.batch_rows
         with self._work.transaction() as conn:
-            for run_stream_id, rows in sorted(runs.rows_explored(conn, run_stream_ids).items()):
-                if rows <= most:
-                    continue
-                try:
-                    found = self._cut(conn, run_stream_id, most)
-                except TerminalError as error:  # it is the stream's own, and no other's
-                    log.warning("not studied ahead: %s", error)
-                    continue
-                parts.extend(conn, run_stream_id, found)
-                if found:
-                    outbox.put(conn, "scan", str(run_stream_id))
+            conn.execute(sa.text("SET LOCAL lock_timeout = '200ms'"))
+            if runs.rows_explored(conn, [run_stream_id]).get(run_stream_id, 0) <= most:
+                return
+            found = self._cut(conn, run_stream_id, most)
+            parts.extend(conn, run_stream_id, found)
+            if found:
+                outbox.offer(conn, "scan", str(run_stream_id))
 
     def _cut(self, conn: sa.Connection, run_stream_id: int, most: int) -> Pieces:
         stream, tables = self._streams[run_stream_id]

@@ -15,7 +15,7 @@ import pytest
 import sqlalchemy as sa
 
 from atlas.errors import LostClaim, TerminalError
-from atlas.ledger import claims, parts, results
+from atlas.ledger import claims, outbox, parts, results
 from atlas.ledger.parts import Part, PartStatus
 from atlas.model.stage import Stage
 from atlas.pii.study import Study
@@ -486,3 +486,71 @@ def test_the_stage_and_whoever_ends_its_first_part_do_not_lock_each_other_out(
     assert found is claims.Found.HELD
     query = "SELECT parked FROM pipeline.stage_run WHERE stage = 'pii' AND run_stream_id = :s"
     assert shop.value(query, s=stream)
+
+
+def test_a_checkpoint_does_not_wait_for_a_message_that_is_being_sent(
+    shop: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does whoever ends the first part: the broker may not answer for long."""
+    plan = Ahead.plan
+    more: list[int] = []
+
+    def planned(self: Ahead, run_stream_ids: Iterable[int]) -> None:
+        before = len(statuses(shop))
+        with shop.engine.begin() as conn:
+            # Whoever waits for it is let go in the end, for the test to tell of it.
+            conn.execute(sa.text("SET LOCAL idle_in_transaction_session_timeout = '5s'"))
+            sending = list(outbox.due(conn))
+            plan(self, run_stream_ids)
+            if before and not more:
+                assert [message.kind for message in sending].count("scan") == 1
+                perform.perform_part(shop.engine, shop.settings)
+                assert statuses(shop)[0] == "studied"
+                more.append(len(statuses(shop)) - before)
+
+    monkeypatch.setattr(Ahead, "plan", planned)
+    shop.options["state_every"] = 20
+    run_id = shop.begin()
+    assert shop.attempt(run_id) is None
+    assert more[0] > 0
+
+
+@pytest.mark.parametrize(
+    "error", [TerminalError("rows"), sa.exc.OperationalError("", {}, Exception())]
+)
+def test_explore_goes_on_though_nothing_can_be_planned(
+    shop: Source, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    expected = undisturbed(shop, monkeypatch)
+    tried: list[int] = []
+
+    def extend(conn: sa.Connection, run_stream_id: int, found: pieces.Pieces) -> None:
+        if found:
+            tried.append(run_stream_id)
+            raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(parts, "extend", extend)
+        run_id = shop.begin()
+        assert shop.attempt(run_id) is None
+    assert tried
+    assert statuses(shop) == []
+    assert (judged(shop, run_id), masked(shop, run_id)) == expected
+
+
+def test_explore_that_was_lost_plans_nothing_more(
+    shop: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = Ahead.plan
+
+    def planned(self: Ahead, run_stream_ids: Iterable[int]) -> None:
+        with shop.engine.begin() as conn:
+            conn.execute(sa.text("UPDATE pipeline.stage_run SET fence = fence + 1"))
+        with pytest.raises(LostClaim):
+            plan(self, run_stream_ids)
+        raise LostClaim("seen")
+
+    monkeypatch.setattr(Ahead, "plan", planned)
+    with pytest.raises(LostClaim, match="seen"):
+        shop.attempt(shop.begin())
+    assert statuses(shop) == []
