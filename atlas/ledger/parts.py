@@ -18,6 +18,7 @@ from enum import StrEnum
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONPATH
 
 from atlas.errors import LostClaim
 from atlas.ledger import claims, outbox
@@ -159,6 +160,47 @@ def first_evidence(conn: sa.Connection, run_stream_id: int) -> list[dict[str, An
         )
     ).scalar()
     return list(found or ())
+
+
+def begin(conn: sa.Connection, run_stream_id: int, scanner: str) -> None:
+    """An attempt of the stage begins, which holds its row: what went wrong ahead of it is not
+    held against it. Parts that failed, and those studied by another scanner, are studied anew.
+
+    Nothing is lost but their evidence: as long as parts are to study, or studied, there are no
+    verdicts.
+
+    Args:
+        scanner: the fingerprint of this process's.
+    """
+    lease = sa.func.coalesce(scan_part.c.lease_until, sa.text("'-infinity'"))
+    failed = sa.and_(
+        scan_part.c.status == PartStatus.TO_STUDY.value,
+        scan_part.c.failures + sa.case((scan_part.c.lease_until.is_not(None), 1), else_=0) > 0,
+        lease < sa.func.clock_timestamp(),  # and nobody tries it again just now
+    )
+    others = sa.and_(
+        scan_part.c.status == PartStatus.STUDIED.value,
+        sa.func.jsonb_path_exists(
+            scan_part.c.evidence,
+            sa.cast("$[*].scanner ? (@ != $this)", JSONPATH),
+            sa.func.jsonb_build_object("this", scanner),
+        ),
+    )
+    conn.execute(
+        scan_part.update()
+        .where(scan_part.c.run_stream_id == run_stream_id, sa.or_(failed, others))
+        .values(
+            status=PartStatus.TO_STUDY.value,
+            fence=scan_part.c.fence + 1,
+            evidence=None,
+            studied_by=None,
+            holder=None,
+            lease_until=None,
+            next_attempt_at=None,
+            failures=0,
+            error=None,
+        )
+    )
 
 
 def count(conn: sa.Connection, run_stream_id: int, status: PartStatus) -> int:
@@ -368,7 +410,7 @@ def give_back(
 
 
 def spoil(conn: sa.Connection, part: Part, *, error: str, max_attempts: int) -> None:
-    """Nobody is to try the part again before its stage has begun, which then fails for it."""
+    """Nobody is to try the part again before its stage begins anew (:func:`begin`)."""
     conn.execute(
         scan_part.update()
         .where(_held(part))
@@ -436,7 +478,11 @@ def poisoned(conn: sa.Connection, max_attempts: int) -> list[Poisoned]:
             stage_run.c.stage == Stage.PII.value,
             stage_run.c.parked,
             scan_part.c.status.in_(_WAITING),
-            scan_part.c.failures + died >= max_attempts,
+            sa.or_(
+                scan_part.c.failures + died >= max_attempts,
+                # Spoiled, by whoever allowed other numbers of attempts.
+                scan_part.c.next_attempt_at == sa.text("'infinity'"),
+            ),
         )
         .order_by(scan_part.c.run_stream_id, scan_part.c.position)
         .distinct(scan_part.c.run_stream_id)

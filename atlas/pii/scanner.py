@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from atlas import __version__
 from atlas.model.stream import Column
 from atlas.pii.engine import engine
 from atlas.pii.national import Identifiers
@@ -40,7 +41,7 @@ class Scanner:
             settings.pii_recognizers,
         )
         self.finder = Finder(loaded, Identifiers(settings.pii_locales), settings.pii_threshold)
-        told = (loaded.fingerprint, settings.pii_locales, settings.pii_threshold)
+        told = (__version__, loaded.fingerprint, settings.pii_locales, settings.pii_threshold)
         self.fingerprint = hashlib.sha256(repr(told).encode()).hexdigest()
 
     def study(

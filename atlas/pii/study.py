@@ -107,9 +107,9 @@ def alike(evidence: Sequence[Mapping[str, Any]], fingerprint: str) -> None:
     """
     if any(each.get("scanner", fingerprint) != fingerprint for each in evidence):
         raise TerminalError(
-            "this worker scans with other recognizers, another model or other ATLAS_PII_ settings "
-            "than the one that scanned before it in this run: nothing was promoted; start all scan "
-            "workers anew with the same, then retry the run"
+            "this worker scans with another Atlas, other recognizers, another model or other "
+            "ATLAS_PII_ settings than the one that scanned before it in this run: nothing was "
+            "promoted; start all scan workers anew with the same, then retry the run"
         )
 
 

@@ -153,6 +153,7 @@ def _planned(work: Work, context: Context) -> bool:
         return False
     with work.transaction() as conn:
         claims.guard(conn, work.claim)  # see run: the stage's row before its parts'
+        parts.begin(conn, stream.id, _scanner(work.settings).fingerprint)
         if whole != planned + more:  # the source took back so much that few are left
             parts.plan(conn, stream.id, whole)
         else:

@@ -256,7 +256,7 @@ def _work_part(
 
 
 def _part_failed(engine: sa.Engine, settings: Settings, part: Part, error: AtlasError) -> None:
-    """A part that cannot be done fails its stage; one that has yet to begin, when it does."""
+    """A part that cannot be done fails its stage; one that has yet to begin tries it again."""
     log.error("part %d of stream %d failed: %s", part.position, part.run_stream_id, error)
     with engine.begin() as conn:
         # Its row is locked before it is seen whether the part is still ours.

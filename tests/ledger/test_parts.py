@@ -260,6 +260,24 @@ def test_a_part_that_kills_its_workers_fails_its_stream(
     assert statuses(engine, stream) == []
 
 
+def test_a_part_is_spoiled_for_whoever_allows_more_attempts_too(
+    engine: sa.Engine, streams: Streams, config: Settings
+) -> None:
+    run_id, (stream,) = streams("big")
+    with engine.begin() as conn:
+        parts.plan(conn, stream, [(run_id, Segment(0, 0, 1)), (run_id, Segment(1, 1, 1))])
+    part = get(engine)
+    claim = take(engine, Stage.PII, run_stream_id=stream)
+    with engine.begin() as conn:
+        parts.spoil(conn, part, error="broken", max_attempts=config.max_attempts)
+    with claims.transaction(engine, claim) as conn:
+        claims.park(conn, claim, 2)
+    recovery.recover(engine, replace(config, max_attempts=config.max_attempts + 1))
+    with engine.connect() as conn:
+        query = "SELECT status, error FROM pipeline.run_stream"
+        assert [tuple(row) for row in conn.execute(sa.text(query))] == [("failed", "broken")]
+
+
 def test_cancel_meets_the_end_of_a_part(
     engine: sa.Engine, streams: Streams, config: Settings
 ) -> None:

@@ -22,7 +22,7 @@ from atlas.pii.study import Study
 from atlas.stages import explore, pieces, pii
 from atlas.stages.pieces import Ahead
 from atlas.stages.work import PartWork, Work
-from atlas.sync import cancel, dispatch, perform, recovery
+from atlas.sync import cancel, dispatch, perform
 from tests.ledger.conftest import at_once, wait_until_blocked
 from tests.stages.conftest import Source, row
 
@@ -419,11 +419,14 @@ def test_a_scanner_that_dies_costs_its_part(
     assert (judged(shop, run_id), masked(shop, run_id)) == expected
 
 
-def test_a_part_that_cannot_be_studied_fails_its_stream_when_that_is_read(
-    shop: Source, meanwhile: Meanwhile, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: Any) -> None:
-        raise TerminalError("a recognizer failed")
+def refuse(*_: Any) -> None:
+    """A study that fails."""
+    raise TerminalError("a recognizer failed")
+
+
+@pytest.fixture
+def spoiled(shop: Source, meanwhile: Meanwhile, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A run whose source was read, and whose parts but for the first could not be studied."""
 
     def study() -> None:
         perform.perform_part(shop.engine, shop.settings)
@@ -434,11 +437,42 @@ def test_a_part_that_cannot_be_studied_fails_its_stream_when_that_is_read(
     meanwhile(study)
     run_id = shop.begin()
     assert shop.attempt(run_id) is None
-    assert look(shop, run_id) is claims.Found.HELD
-    recovery.recover(shop.engine, shop.settings)
+    assert shop.value("SELECT count(*) FROM pipeline.scan_part WHERE error IS NOT NULL") >= 3
+    return run_id
+
+
+def test_what_failed_ahead_is_not_held_against_the_stage(shop: Source, spoiled: str) -> None:
+    found = judged(shop, spoiled)
+    assert all(evidence for _, evidence in found[0])
+    assert masked(shop, spoiled)
+
+
+def test_a_part_that_cannot_be_studied_fails_its_stream(
+    shop: Source, spoiled: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert look(shop, spoiled) is claims.Found.HELD
+    monkeypatch.setattr(Study, "observe", refuse)
+    work(shop)
     error = "SELECT error FROM pipeline.stage_run WHERE stage = 'pii'"
     assert "a recognizer failed" in shop.value(error)
-    assert look(shop, run_id) is claims.Found.STOPPED
+    assert look(shop, spoiled) is claims.Found.STOPPED
+
+
+def test_what_another_scanner_studied_is_studied_anew(
+    shop: Source, meanwhile: Meanwhile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = undisturbed(shop, monkeypatch)
+
+    def study() -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(pii._scanner(shop.settings), "fingerprint", "of workers long gone")
+            work(shop)
+
+    meanwhile(study)
+    run_id = shop.begin()
+    assert shop.attempt(run_id) is None
+    assert statuses(shop).count("studied") >= 4
+    assert (judged(shop, run_id), masked(shop, run_id)) == expected
 
 
 def test_what_is_studied_ahead_waits_for_a_stage_that_has_begun(
