@@ -1,8 +1,9 @@
 """Into which pieces pii cuts the rows of a stream, for the parts that workers study and mask.
 
-Where a piece begins and ends hangs on the rows before it and on nothing else: not on how many
-follow, nor on where the source's checkpoints fell. So explore can cut rows that it has committed
-while it goes on reading, and what comes of it is what would have come had it read them all before.
+Where a piece begins and ends hangs on the rows before it, and on ``ATLAS_BATCH_ROWS`` of the host
+that cuts: not on how many rows follow, nor on where the source's checkpoints fell. So explore can
+cut rows that it has committed while it goes on reading, and where hosts are set alike, what comes
+of it is what would have come had it read them all before.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ FIRST = 1_000
 """Rows of the first piece: enough to see what the columns are, few enough to wait for."""
 
 _SHARE = 16
-"""A piece is at most this share of what is before it: where the rows come to their end, several
-workers do so at about the same time."""
+"""A piece is at most this share of what is before it, or :data:`FIRST` rows: where the rows of a
+large stream come to their end, several workers do so at about the same time."""
 
 Pieces = list[tuple[str, Segment]]
 """Ranges of rows, each with the id of the run that read them: older ones first, for of two rows
