@@ -43,6 +43,10 @@ _WAITING = tuple(status.value for status in _NEXT)
 RESERVED = 10.0
 """Seconds for which a part is left to whoever has studied it."""
 
+REMEMBERED = 60.0
+"""Seconds after its study within which a part is left to them at all: who studied it long ahead of
+its mask may be gone."""
+
 _first = scan_part.alias("first")
 _AHEAD = sa.and_(
     stage_run.c.status == Status.QUEUED.value,
@@ -194,6 +198,7 @@ def begin(conn: sa.Connection, run_stream_id: int, scanner: str) -> None:
             fence=scan_part.c.fence + 1,
             evidence=None,
             studied_by=None,
+            reserved_until=None,
             holder=None,
             lease_until=None,
             next_attempt_at=None,
@@ -216,6 +221,7 @@ def count(conn: sa.Connection, run_stream_id: int, status: PartStatus) -> int:
 
 def to_mask(conn: sa.Connection, run_stream_id: int) -> None:
     """All parts are studied and the verdicts are made: their rows are to be masked."""
+    now = sa.func.clock_timestamp()
     conn.execute(
         scan_part.update()
         .where(scan_part.c.run_stream_id == run_stream_id)
@@ -223,7 +229,10 @@ def to_mask(conn: sa.Connection, run_stream_id: int) -> None:
             status=PartStatus.TO_MASK.value,
             failures=0,
             next_attempt_at=None,
-            reserved_until=sa.func.clock_timestamp() + timedelta(seconds=RESERVED),
+            # Until now it said how long the study counts as fresh.
+            reserved_until=sa.case(
+                (scan_part.c.reserved_until > now, now + timedelta(seconds=RESERVED)), else_=None
+            ),
         )
     )
 
@@ -295,6 +304,10 @@ def claim(
         return None if row is None else _part(row)
 
 
+def _remembered() -> sa.ColumnElement[Any]:
+    return sa.func.clock_timestamp() + timedelta(seconds=REMEMBERED)
+
+
 def _held(part: Part) -> sa.ColumnElement[bool]:
     return sa.and_(
         scan_part.c.id == part.id,
@@ -348,7 +361,7 @@ def done(
         "error": None,
     }
     if evidence is not None:
-        values |= {"evidence": evidence, "studied_by": holder}
+        values |= {"evidence": evidence, "studied_by": holder, "reserved_until": _remembered()}
     if (
         stage is None
         or not conn.execute(scan_part.update().where(_held(part)).values(values)).rowcount
@@ -377,6 +390,7 @@ def own(conn: sa.Connection, part: Part, evidence: list[dict[str, Any]], holder:
             status=PartStatus.STUDIED.value,
             evidence=evidence,
             studied_by=holder,
+            reserved_until=_remembered(),
             # Of whoever was studying it ahead, and has lost it now.
             holder=None,
             lease_until=None,

@@ -19,7 +19,7 @@ from atlas.layers import staging
 from atlas.ledger import claims, ends, outbox, parts, runs
 from atlas.ledger.claims import Claim, Found
 from atlas.ledger.database import cursor
-from atlas.ledger.parts import RESERVED, Part
+from atlas.ledger.parts import REMEMBERED, RESERVED, Part
 from atlas.model.stage import Stage, Status
 from atlas.model.stream import ConfiguredStream, Segment, StreamKey, SyncMode
 from atlas.settings import Settings
@@ -215,7 +215,7 @@ class Driven(RuleBasedStateMachine):
                 parts.own(conn, parts.of_stream(conn, stream.id)[0], [], claim.holder)
                 claims.progress(conn, claim)
                 if holds:
-                    stream.parts[0].own(claim.holder)
+                    stream.parts[0].own(claim.holder, self.now + REMEMBERED)
                     stage.get_on()
             elif "to_study" in states or "to_mask" in states:
                 left = states.count("to_study") or states.count("to_mask")
@@ -226,7 +226,8 @@ class Driven(RuleBasedStateMachine):
                 if holds:
                     for part in stream.parts:
                         part.status, part.failures, part.due = "to_mask", 0, 0.0
-                        part.reserved = self.now + RESERVED
+                        fresh = part.reserved > self.now
+                        part.reserved = self.now + RESERVED if fresh else 0.0
             else:
                 self._end(conn, claim, stage, Status.SUCCEEDED, holds)
         if holds and left:
@@ -337,7 +338,7 @@ class Driven(RuleBasedStateMachine):
         with self._if(holds), self.engine.begin() as conn:
             messages = parts.done(conn, part, **study)
         if holds:
-            assert bool(messages) == model.done(holder)
+            assert bool(messages) == model.done(holder, self.now + REMEMBERED)
         dispatch.try_deliver(self.engine, messages)
 
     def _recover(self) -> None:

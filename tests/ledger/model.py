@@ -48,9 +48,9 @@ class PartModel:
             and (self is first or first.status == "studied")
         )
 
-    def own(self, by: str) -> None:
+    def own(self, by: str, fresh: float) -> None:
         """Its stage's own holder has studied it, whoever else did."""
-        self.status, self.studied_by = "studied", by
+        self.status, self.studied_by, self.reserved = "studied", by, fresh
         self.holder = self.lease = None
         self.failures, self.due = 0, 0.0
 
@@ -72,10 +72,10 @@ class PartModel:
         self.holder, self.lease, self.due = holder, now + lease, 0.0
         self.claimed += 1
 
-    def done(self, by: str) -> bool:
+    def done(self, by: str, fresh: float) -> bool:
         """Whether it was the last that its stage waited for; or, before that begins, the first."""
         if self.status == "to_study":
-            self.studied_by = by
+            self.studied_by, self.reserved = by, fresh
         self.status = _NEXT[self.status]
         self.holder = self.lease = None
         self.failures = 0

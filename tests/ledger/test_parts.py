@@ -194,6 +194,23 @@ def test_who_studied_a_part_masks_it(engine: sa.Engine, streams: Streams) -> Non
     assert get(engine, "b:1").position == 0
 
 
+def test_a_part_that_was_studied_long_ago_is_masked_by_anybody(
+    engine: sa.Engine, streams: Streams
+) -> None:
+    run_id, (stream,) = streams("big")
+    cut(engine, run_id, stream, 2)
+    for _ in range(2):
+        done(engine, get(engine, "gone:1"), "gone:1")
+    claim = take(engine, Stage.PII, run_stream_id=stream)
+    with claims.transaction(engine, claim) as conn:
+        passed = "reserved_until = reserved_until - interval '1 hour' WHERE position = 0"
+        conn.execute(sa.text(f"UPDATE pipeline.scan_part SET {passed}"))
+        parts.to_mask(conn, stream)
+        claims.park(conn, claim, 2)
+    assert get(engine, "b:1").position == 0
+    assert look(engine, "b:1") is None
+
+
 def test_a_dead_scanner_costs_its_part_and_writes_nothing(
     engine: sa.Engine, streams: Streams
 ) -> None:
