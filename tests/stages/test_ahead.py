@@ -243,8 +243,8 @@ def parts_taken_back(shop: Source) -> Part:
     with shop.engine.begin() as conn:
         conn.execute(
             sa.text(
-                "UPDATE pipeline.scan_part SET status = 'to_study', evidence = NULL"
-                " WHERE position = 1"
+                "UPDATE pipeline.scan_part SET status = 'to_study', evidence = NULL,"
+                " reserved_until = NULL WHERE position = 1"
             )
         )
     part = take(shop)
