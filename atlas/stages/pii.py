@@ -192,7 +192,9 @@ def _orphans(work: Work, context: Context) -> None:
         found = results.findings(conn, context.stream.id)
 
     def agreed(study: Study) -> list[Verdict]:
-        return remask.both(found, _verdicts(work, context, study))
+        verdicts = remask.both(found, _verdicts(work, context, study))
+        remask.refuse_two_keys(found, verdicts, context)
+        return verdicts
 
     def masker(verdicts: list[Verdict]) -> Masker:
         return _masker(work.settings, context, verdicts, again=True)

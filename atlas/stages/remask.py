@@ -20,7 +20,7 @@ from atlas.ledger import backlog, outbox, rotation, runs
 from atlas.ledger.database import cursor
 from atlas.ledger.runs import Run
 from atlas.ledger.secrets import hold, keys
-from atlas.model.personal import Scope, Verdict
+from atlas.model.personal import Operator, Scope, Verdict
 from atlas.settings import secret_key
 from atlas.stages import ORDER
 from atlas.stages.context import Context
@@ -150,6 +150,29 @@ def both(raw: list[Verdict], apart: list[Verdict]) -> list[Verdict]:
         item for item in raw if item.scope is Scope.VALUE or (item.column, item.path) not in whole
     ]
     return kept + more + spans
+
+
+def refuse_two_keys(raw: list[Verdict], agreed: list[Verdict], context: Context) -> None:
+    """See that what is found in rows without a raw row asks for no other masks of a key column:
+    the raw rows are masked already, and the next sync would go by their verdicts.
+
+    Args:
+        raw: the verdicts on raw rows.
+        agreed: those that come of all rows.
+
+    Raises:
+        TerminalError: it does; a word on the column settles it for both.
+    """
+    known = {(item.column, item.path, item.scope, item.operator) for item in raw}
+    for item in agreed:
+        mask = (item.column, item.path, item.scope, item.operator)
+        if item.column in context.key and item.operator is not Operator.KEEP and mask not in known:
+            table, column = context.tables.table, item.column
+            raise TerminalError(
+                f"chart.{table}: column {column} of the key holds {item.entity_type} in rows whose "
+                "raw row is gone, and not in the others: say what it is (`atlas pii override "
+                f"{table} {column} --is {item.entity_type}`, or --operator keep), then mask anew"
+            )
 
 
 def chart(work: Work, context: Context) -> None:
