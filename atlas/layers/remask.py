@@ -8,6 +8,7 @@ they differ. All tables of the stream change in one transaction, the caller's.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 
 import psycopg2
@@ -21,6 +22,9 @@ from atlas.layers.names import Tables
 from atlas.layers.orphans import Layer
 from atlas.layers.values import convert
 from atlas.model.stream import Column, ColumnType, FieldPath
+
+_TRIES, _PAUSE = 100, 0.2
+"""How often all tables are asked for at once, and seconds between; then the stage is retried."""
 
 
 def remask(
@@ -42,7 +46,33 @@ def remask(
     database.settle(cur)
     made = _Made(cur, run_stream_id, columns, primary_key)
     made.find_versions(tables)
-    return {layer.name: made.bring(layer) for layer in orphans.layers(cur, tables)}
+    layers = orphans.layers(cur, tables)
+    if any(made.retypes(layer) for layer in layers):
+        _keep_readers_out(cur, layers)
+    return {layer.name: made.bring(layer) for layer in layers}
+
+
+def _keep_readers_out(cur: extensions.cursor, layers: list[Layer]) -> None:
+    """Have all tables for this transaction alone, before anything is written. A reader that has one
+    of them and waits for another comes first, in whatever order it reads them: each wait is shorter
+    than PostgreSQL's ``deadlock_timeout``, and what was had is given back after it."""
+    patience = database.scalar(cur, "SELECT current_setting('lock_timeout')")
+    table_list = SQL(", ").join(layer.identifier for layer in layers)
+    for left in reversed(range(_TRIES)):
+        cur.execute("SAVEPOINT _atlas_alone")
+        try:
+            cur.execute("SET LOCAL lock_timeout = '300ms'")
+            cur.execute(SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(table_list))
+        except psycopg2.errors.LockNotAvailable:
+            if not left:
+                raise
+            cur.execute("ROLLBACK TO SAVEPOINT _atlas_alone")
+            cur.execute("RELEASE SAVEPOINT _atlas_alone")
+            time.sleep(_PAUSE)
+        else:
+            cur.execute("RELEASE SAVEPOINT _atlas_alone")
+            cur.execute("SELECT set_config('lock_timeout', %s, true)", (patience,))
+            return
 
 
 class _Made:
@@ -93,28 +123,51 @@ class _Made:
         )
         self.cur.execute("ANALYZE pg_temp._atlas_version")
 
+    def retypes(self, layer: Layer) -> bool:
+        """Whether columns must get another type, for which PostgreSQL keeps readers out."""
+        present = database.existing(self.cur, layer.schema, layer.table)
+        wants = chart.wants((c for c in self.columns if c.name in present), self.masked)
+        return any(
+            types.widen(present[want.name].type, want.type) != present[want.name].type
+            for want in wants
+        )
+
     def bring(self, layer: Layer) -> int:
         """Bring a table to what was made; returns how many of its rows differ now."""
         kinds, wanted = self._evolve(layer)
         key = Key(())
         if layer.name != "quarantine":
             key = keys.key(self.primary_key, self.columns, kinds)
-        rekeyed = not set(wanted).isdisjoint(key.columns())
-        if rekeyed:
-            # It is made anew below: the type of its columns may have become another.
-            index = Identifier(layer.schema, key.index(layer.table))
-            self.cur.execute(SQL("DROP INDEX IF EXISTS {}").format(index))
-        rows = self._from_staging(layer, kinds, wanted) + self._from_orphans(layer, kinds)
-        if rekeyed:
-            try:
-                keys.secure(self.cur, layer.schema, layer.table, key)
-            except psycopg2.errors.UniqueViolation:
-                # not "from error": its text quotes the key
-                raise TerminalError(
-                    f"{layer.schema}.{layer.table}: the policy masks different keys alike; "
-                    "tokenize the key's columns, or keep them"
-                ) from None
+        if set(wanted).isdisjoint(key.columns()):
+            return self._write_rows(layer, kinds, wanted)
+        # To drop its index would keep readers out until the commit.
+        self.cur.execute("SAVEPOINT _atlas_key")
+        try:
+            rows = self._write_rows(layer, kinds, wanted)
+            keys.secure(self.cur, layer.schema, layer.table, key)
+        except psycopg2.errors.UniqueViolation:
+            self.cur.execute("ROLLBACK TO SAVEPOINT _atlas_key")
+        else:
+            # Released: the stage's end knows its own transaction, not what is nested in it.
+            self.cur.execute("RELEASE SAVEPOINT _atlas_key")
+            return rows
+        self.cur.execute("RELEASE SAVEPOINT _atlas_key")
+        # Two keys are alike: for good, or only while one is written and the other is not yet.
+        index = Identifier(layer.schema, key.index(layer.table))
+        self.cur.execute(SQL("DROP INDEX IF EXISTS {}").format(index))
+        rows = self._write_rows(layer, kinds, wanted)
+        try:
+            keys.secure(self.cur, layer.schema, layer.table, key)
+        except psycopg2.errors.UniqueViolation:
+            # not "from error": its text quotes the key
+            raise TerminalError(
+                f"{layer.schema}.{layer.table}: the policy masks different keys alike; "
+                "tokenize the key's columns, or keep them"
+            ) from None
         return rows
+
+    def _write_rows(self, layer: Layer, kinds: Mapping[str, ColumnType], wanted: list[str]) -> int:
+        return self._from_staging(layer, kinds, wanted) + self._from_orphans(layer, kinds)
 
     def _evolve(self, layer: Layer) -> tuple[dict[str, ColumnType], list[str]]:
         """Bring the columns to the types of their masks; returns all types, and the columns to be
