@@ -76,6 +76,7 @@ def table(run_stream_id: int) -> Identifier:
 def gather(cur: extensions.cursor, tables: Tables, run_stream_id: int) -> int:
     """List them anew, once the staging table has every row of explore; returns how many there are.
 
+    A row of chart that its source sent again unchanged is known by its hash, if no more by its id.
     A version is known by its row's hash: that of a raw row, or of a row of chart, whose raw row is
     known by its id.
     """
@@ -89,13 +90,16 @@ def gather(cur: extensions.cursor, tables: Tables, run_stream_id: int) -> int:
             " layer text NOT NULL, id bigint NOT NULL, run_id uuid NOT NULL)"
         ).format(listed)
     )
-    gone = SQL("NOT EXISTS (SELECT FROM {} s WHERE s._atlas_id = x._atlas_id)").format(staged)
-    unknown = SQL(
-        "NOT EXISTS (SELECT FROM {staged} s WHERE s._atlas_row_hash = x._atlas_row_hash"
+    unsent = SQL(
+        "NOT EXISTS (SELECT FROM {} s WHERE s._atlas_row_hash = x._atlas_row_hash"
         " AND NOT s._atlas_deleted)"
-        " AND NOT EXISTS (SELECT FROM {chart} c JOIN {staged} s ON s._atlas_id = c._atlas_id"
+    ).format(staged)
+    gone = SQL("NOT EXISTS (SELECT FROM {} s WHERE s._atlas_id = x._atlas_id)").format(staged)
+    unlisted = SQL(
+        "NOT EXISTS (SELECT FROM {} c JOIN {} s ON s._atlas_id = c._atlas_id"
         " WHERE c._atlas_row_hash = x._atlas_row_hash)"
-    ).format(staged=staged, chart=Identifier("chart", tables.table))
+    ).format(Identifier("chart", tables.table), staged)
+    conditions = {"chart": (gone, unsent), "quarantine": (gone,), "navigate": (unsent, unlisted)}
     found = 0
     for layer in layers(cur, tables):
         cur.execute(
@@ -107,7 +111,7 @@ def gather(cur: extensions.cursor, tables: Tables, run_stream_id: int) -> int:
                 Literal(layer.name),
                 Identifier(layer.id),
                 layer.identifier,
-                unknown if layer.name == "navigate" else gone,
+                SQL(" AND ").join(conditions[layer.name]),
             )
         )
         found += cur.rowcount
@@ -140,6 +144,7 @@ def read(
 ) -> pa.Table:
     """What stands in those numbered ``first`` to ``last``, as :func:`atlas.layers.explore.read`
     gives raw rows; ``_atlas_id`` is their number."""
+    database.settle(cur)
     selects = []
     for layer in layers(cur, tables):
         present = database.existing(cur, layer.schema, layer.table)
@@ -172,7 +177,14 @@ def _text(column: Column, now: database.Existing | None) -> Composable:
     if column.type is ColumnType.JSONB:
         return SQL("({})::text").format(convert(value, now.type, ColumnType.JSONB))
     # What is tokenized only now must have the token that it has where its raw row is there.
-    return written(now.type, value)
+    if now.type is not ColumnType.TEXT or column.type is ColumnType.TEXT:
+        return written(now.type, value)
+    # It became text when it was masked, and may be in the clear again.
+    return SQL("CASE WHEN pg_input_is_valid({v}, {name}) THEN {typed} ELSE {v} END").format(
+        v=value,
+        name=Literal(column.type.value),
+        typed=written(column.type, convert(value, ColumnType.TEXT, column.type)),
+    )
 
 
 def write(cur: extensions.cursor, run_stream_id: int, masked: pa.Table) -> None:

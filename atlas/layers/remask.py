@@ -2,8 +2,9 @@
 
 Which raw row a row of chart or of the quarantine came from says its ``_atlas_id``; a version in
 navigate came from one with the same row hash, which is made of the original values and so knows
-nothing of policies. Only columns that are masked now, or ever were, are written, and only where
-they differ. All tables of the stream change in one transaction, the caller's.
+nothing of policies. So did a row of chart that was sent again, if its own raw row is gone. Only
+columns that are masked now, or ever were, are written, and only where they differ. All tables of
+the stream change in one transaction, the caller's.
 """
 
 from __future__ import annotations
@@ -41,12 +42,16 @@ def remask(
         primary_key: by which chart and navigate are kept.
 
     Raises:
-        TerminalError: masking would merge two keys, or a view stands in the way of a wider type.
+        TerminalError: masking would merge two keys; a view stands in the way of a wider type; or
+            a table has rows of which pii saw nothing.
     """
     database.settle(cur)
     made = _Made(cur, run_stream_id, columns, primary_key)
-    made.find_versions(tables)
     layers = orphans.layers(cur, tables)
+    made.find_resent(tables)
+    made.find_versions(tables)
+    for layer in layers:
+        made.all_seen(layer)
     if any(made.retypes(layer) for layer in layers):
         _keep_readers_out(cur, layers)
     return {layer.name: made.bring(layer) for layer in layers}
@@ -96,9 +101,62 @@ class _Made:
         for name, twin in self.apart.items():
             self.masked[name] = types.widen(self.masked.get(name, twin.type), twin.type)
 
+    def find_resent(self, tables: Tables) -> None:
+        """A temporary table of the raw row that a row of chart was sent again in, of those whose
+        own is gone."""
+        self.cur.execute("DROP TABLE IF EXISTS pg_temp._atlas_resent")
+        self.cur.execute(
+            SQL(
+                "CREATE TEMP TABLE _atlas_resent ON COMMIT DROP AS"
+                " SELECT c._atlas_id AS chart_id, max(s._atlas_id) AS id FROM {chart} c"
+                " JOIN {staging} s ON s._atlas_row_hash = c._atlas_row_hash"
+                " WHERE NOT s._atlas_deleted"
+                " AND NOT EXISTS (SELECT FROM {staging} o WHERE o._atlas_id = c._atlas_id)"
+                " GROUP BY 1"
+            ).format(chart=Identifier("chart", tables.table), staging=staging.table(self.id))
+        )
+        self.cur.execute("ANALYZE pg_temp._atlas_resent")
+
+    def all_seen(self, layer: Layer) -> None:
+        """See that pii saw each row of a table: what stands in another may be in the clear.
+
+        Raises:
+            TerminalError: it did not.
+        """
+        known = [
+            SQL("SELECT FROM {} o WHERE o.layer = {} AND {}").format(
+                orphans.table(self.id), Literal(layer.name), layer.same
+            )
+        ]
+        if layer.name == "navigate":
+            known.append(
+                SQL("SELECT FROM pg_temp._atlas_version v WHERE v.surrogate_key = x.surrogate_key")
+            )
+        else:
+            known.append(
+                SQL("SELECT FROM {} s WHERE s._atlas_id = x._atlas_id").format(
+                    staging.table(self.id)
+                )
+            )
+        if layer.name == "chart":
+            known.append(SQL("SELECT FROM pg_temp._atlas_resent v WHERE v.chart_id = x._atlas_id"))
+        unseen = database.scalar(
+            self.cur,
+            SQL("SELECT count(*) FROM {} x WHERE {}").format(
+                layer.identifier,
+                SQL(" AND ").join(SQL("NOT EXISTS ({})").format(each) for each in known),
+            ),
+        )
+        if unseen:
+            raise TerminalError(
+                f"{layer.schema}.{layer.table}: {unseen} rows were changed while the run went on; "
+                "nothing was masked: run `atlas pii remask` again"
+            )
+
     def find_versions(self, tables: Tables) -> None:
         """A temporary table of the raw row that each version came from: of those with its hash one
-        that the version's own run read, if there is one; else the last."""
+        that the version's own run read, if there is one; else the last. A raw row may have gone
+        since pii made its masks, which are good all the same."""
         self.cur.execute("DROP TABLE IF EXISTS pg_temp._atlas_version")
         if not database.exists(self.cur, "navigate", tables.table):
             return
@@ -108,12 +166,13 @@ class _Made:
                 " SELECT DISTINCT ON (n.surrogate_key) n.surrogate_key, h.id FROM {navigate} n"
                 " JOIN (SELECT DISTINCT ON (hash, run) hash, run, id FROM ("
                 "  SELECT s._atlas_row_hash AS hash, r._atlas_run_id AS run, s._atlas_id AS id"
-                "    FROM {staging} s JOIN {raw} r ON r._atlas_id = s._atlas_id"
+                "    FROM {staging} s LEFT JOIN {raw} r ON r._atlas_id = s._atlas_id"
                 "    WHERE NOT s._atlas_deleted"
                 "  UNION ALL SELECT c._atlas_row_hash, c._atlas_run_id, c._atlas_id FROM {chart} c"
                 "    JOIN {staging} s ON s._atlas_id = c._atlas_id) u"
                 "  ORDER BY hash, run, id DESC) h ON h.hash = n._atlas_row_hash"
-                " ORDER BY n.surrogate_key, h.run = n._atlas_run_id DESC, h.id DESC"
+                " ORDER BY n.surrogate_key,"
+                "  h.run IS NOT DISTINCT FROM n._atlas_run_id DESC, h.id DESC"
             ).format(
                 navigate=Identifier("navigate", tables.table),
                 staging=staging.table(self.id),
@@ -190,7 +249,12 @@ class _Made:
             source = SQL("{} JOIN pg_temp._atlas_version v ON v.id = s._atlas_id").format(source)
             same = SQL("v.surrogate_key = x.surrogate_key")
         value = self.staged.value(kinds)
-        return self._write(layer, {name: value(name) for name in wanted}, source, same)
+        values = {name: value(name) for name in wanted}
+        rows = self._write(layer, values, source, same)
+        if layer.name == "chart":
+            source = SQL("{} JOIN pg_temp._atlas_resent v ON v.id = s._atlas_id").format(source)
+            rows += self._write(layer, values, source, SQL("v.chart_id = x._atlas_id"))
+        return rows
 
     def _from_orphans(self, layer: Layer, kinds: Mapping[str, ColumnType]) -> int:
         values = {

@@ -167,6 +167,8 @@ class Masker:
 
     def _document(self, entity: str, operator: Operator, text: str) -> str | None:
         """The masked form of a whole document, which is JSON as well."""
+        if text.startswith('"') and self._operators.made(text.strip('"')):
+            text = text.strip('"')
         masked = self._operators.value(operator, entity, text)
         return None if masked is None else encode(masked)
 

@@ -8,14 +8,16 @@ has one (a telephone number's groups, all digits gone), and of all else not even
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
 
 from presidio_anonymizer.operators import Mask, Redact, Replace
 
-from atlas.errors import TerminalError
+from atlas.errors import TerminalError, UsageError
 from atlas.model.personal import Operator
 from atlas.pii.generalising import Kind, generalised
+from atlas.pii.policy import ENTITIES
 from atlas.pii.sealing import Sealing
 from atlas.pii.tokens import TOKEN, Tokens
 
@@ -23,10 +25,10 @@ MASKED = "***"
 TEXTUAL = frozenset({Operator.TOKENIZE, Operator.ENCRYPT})
 """Operators that make a text of whatever it was."""
 
-_MADE = {
-    Operator.TOKENIZE: TOKEN,
-    Operator.ENCRYPT: re.compile(r"enc_[A-Za-z0-9_-]{22,}"),
-}
+_SEALED = re.compile(r"enc_[A-Za-z0-9_-]{22,}")
+_MADE = re.compile(
+    rf"{TOKEN.pattern}|{_SEALED.pattern}|(?=[^*]*\*)[\W_]+|<(?:{'|'.join(sorted(ENTITIES))})>"
+)
 _NOTHING_LEFT = {
     Operator.MASK: re.compile(r"[\W_]+"),
     Operator.GENERALISE: re.compile(r"[\W_]+|[0-9]0-[0-9]9|90\+"),
@@ -64,9 +66,9 @@ class Operators:
         """Make operators.
 
         Args:
-            again: values may be what operators made before. That is not made less of than it is: a
-                token, what was encrypted, and what has no letter or digit left stay where the
-                operator would make one of the same kind.
+            again: values may be what operators made before. That is not made less of than it is,
+                nor are masks, which many share, made tokens: see :meth:`textual`. What has no
+                letter or digit left is not masked once more.
         """
         self._tokens = Tokens(secret)
         self._sealing = sealing
@@ -77,18 +79,31 @@ class Operators:
         return self._tokens.token(text)
 
     def textual(self, operator: Operator, text: str) -> str:
-        """The text that one of :data:`TEXTUAL` makes of anything.
+        """The text that one of :data:`TEXTUAL` makes of anything. What an operator made before
+        stays what it is; but the token of what was encrypted is that of its value.
 
         Raises:
             TerminalError: it is to be encrypted, and there is no key for that.
         """
-        if self._again and _MADE[operator].fullmatch(text):
-            return text
+        if self.made(text):
+            if operator is Operator.ENCRYPT or not _SEALED.fullmatch(text):
+                return text
+            text = self._opened(text)
         if operator is Operator.TOKENIZE:
             return self.token(text)
         if self._sealing is None:
             raise TerminalError("there is no key to encrypt personal data with")
         return self._sealing.seal(text)
+
+    def made(self, text: str) -> bool:
+        """Whether it is what some operator made before, where values may be such."""
+        return self._again and _MADE.fullmatch(text) is not None
+
+    def _opened(self, text: str) -> str:
+        if self._sealing is not None:
+            with contextlib.suppress(UsageError):  # it only looks as if it were encrypted
+                return self._sealing.open(text)
+        return text
 
     def value(
         self, operator: Operator, entity: str, text: str, kind: Kind | None = None

@@ -130,14 +130,14 @@ def _batches(work: Work, context: Context, rows: int) -> Iterator[pa.Table]:
 
 def both(raw: list[Verdict], apart: list[Verdict]) -> list[Verdict]:
     """The verdicts on raw rows, with those on rows without one that say more: either must be able
-    to be told by itself that a column is personal."""
-    whole = {(item.column, item.path) for item in raw if item.scope is Scope.VALUE}
+    to be told by itself that a column is personal. What is kept as it is hides nothing else."""
+    whole = _replaced(raw)
     more = [
         item
         for item in apart
         if item.scope is Scope.VALUE and (item.column, item.path) not in whole
     ]
-    whole |= {(item.column, item.path) for item in more}
+    whole |= _replaced(more)
     known = {(item.column, item.path, item.entity_type) for item in raw}
     spans = [
         item
@@ -150,6 +150,15 @@ def both(raw: list[Verdict], apart: list[Verdict]) -> list[Verdict]:
         item for item in raw if item.scope is Scope.VALUE or (item.column, item.path) not in whole
     ]
     return kept + more + spans
+
+
+def _replaced(verdicts: list[Verdict]) -> set[tuple[str, str]]:
+    """Where nothing is left of a value that could be searched for spans."""
+    return {
+        (item.column, item.path)
+        for item in verdicts
+        if item.scope is Scope.VALUE and item.operator is not Operator.KEEP
+    }
 
 
 def refuse_two_keys(raw: list[Verdict], agreed: list[Verdict], context: Context) -> None:
