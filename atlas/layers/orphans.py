@@ -15,13 +15,14 @@ the staging table, which goes with that one:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 from psycopg2 import extensions
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
+from atlas.errors import TerminalError
 from atlas.layers import database, explore, filling, staging
 from atlas.layers.names import Tables
 from atlas.layers.typing_step import fit
@@ -185,6 +186,43 @@ def _text(column: Column, now: database.Existing | None) -> Composable:
         name=Literal(column.type.value),
         typed=written(column.type, convert(value, ColumnType.TEXT, column.type)),
     )
+
+
+def keys_hold(
+    cur: extensions.cursor, tables: Tables, run_stream_id: int, lost: Sequence[int]
+) -> None:
+    """See that no present row is among those whose key is not what a sync makes of its value: it
+    would find them no more. In what is history it may be so.
+
+    Args:
+        lost: their numbers.
+
+    Raises:
+        TerminalError: one is.
+    """
+    if not lost:
+        return
+    current = SQL("SELECT FROM {} x WHERE {} AND x.is_current")
+    present = [
+        SQL("o.layer = {}").format(Literal(layer.name))
+        if layer.name == "chart"
+        else SQL("o.layer = {} AND EXISTS ({})").format(
+            Literal(layer.name), current.format(layer.identifier, layer.same)
+        )
+        for layer in layers(cur, tables)
+        if layer.name != "quarantine"
+    ]
+    if database.scalar(
+        cur,
+        SQL("SELECT EXISTS (SELECT FROM {} o WHERE o.n = ANY({}) AND ({}))").format(
+            table(run_stream_id), Literal(list(lost)), SQL(" OR ").join(present)
+        ),
+    ):
+        raise TerminalError(
+            f"chart.{tables.table}: raw rows are gone of rows whose key is masked, and cannot be "
+            "masked otherwise without them: sync the stream with --full-refresh first, under the "
+            "policy as it was; then run `atlas pii remask` again"
+        )
 
 
 def write(cur: extensions.cursor, run_stream_id: int, masked: pa.Table) -> None:

@@ -123,7 +123,7 @@ class _Made:
         Raises:
             TerminalError: it did not.
         """
-        known = [
+        known: list[Composable] = [
             SQL("SELECT FROM {} o WHERE o.layer = {} AND {}").format(
                 orphans.table(self.id), Literal(layer.name), layer.same
             )

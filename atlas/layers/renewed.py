@@ -40,12 +40,15 @@ def put(cur: extensions.cursor, run_stream_id: int, tokens: Mapping[str, str]) -
 
 def index(cur: extensions.cursor, run_stream_id: int) -> None:
     """Make ready for :func:`known`, once all is written."""
-    cur.execute(SQL("CREATE INDEX ON {} (former)").format(_table(run_stream_id)))
+    cur.execute(
+        SQL("CREATE INDEX IF NOT EXISTS {} ON {} (former)").format(
+            Identifier(f"{staging.name(run_stream_id)}{staging.RENEWED}$former"),
+            _table(run_stream_id),
+        )
+    )
 
 
-def known(
-    cur: extensions.cursor, run_stream_id: int, former: Collection[str]
-) -> dict[str, str]:
+def known(cur: extensions.cursor, run_stream_id: int, former: Collection[str]) -> dict[str, str]:
     """The new tokens of those of ``former`` that have one."""
     cur.execute(
         SQL("SELECT DISTINCT former, token FROM {} WHERE former = ANY(%s)").format(

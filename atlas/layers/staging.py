@@ -36,6 +36,9 @@ _TWIN = "_atlas_masked_"
 ORPHANS = "_orphans"
 """How the name of the table of :mod:`atlas.layers.orphans` ends."""
 
+RENEWED = "_tokens"
+"""How the name of the table of :mod:`atlas.layers.renewed` ends."""
+
 _MOST_COLUMNS = 1590  # of a table, beside our own; PostgreSQL's limit is 1,600
 
 
@@ -104,8 +107,8 @@ def add_twins(cur: extensions.cursor, table_name: str, types: Mapping[str, Colum
 
 
 def drop(cur: extensions.cursor, run_stream_id: int) -> None:
-    """Drop the table, if there is one, and that of :mod:`atlas.layers.orphans` with it."""
-    names = [Identifier("pipeline", name(run_stream_id) + end) for end in ("", ORPHANS)]
+    """Drop the table, if there is one, and those that stand beside it."""
+    names = [Identifier("pipeline", name(run_stream_id) + end) for end in ("", ORPHANS, RENEWED)]
     cur.execute(SQL("DROP TABLE IF EXISTS {}").format(SQL(", ").join(names)))
 
 

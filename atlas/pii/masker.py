@@ -46,6 +46,7 @@ class Masker:
         as_typed: names of the columns whose values must come as their type writes them, whatever
             way they were sent in: those that are tokenized or encrypted, unless of texts or JSON.
             ``1`` and ``1.0`` are one key, and must have one token.
+        operators: what is done to each masked column, or in it.
 
     Whole values: text becomes a form without its characters; of dates and timestamps the year's
     first day is left, in their own type; numbers, booleans and times have no masked form and become
@@ -64,6 +65,7 @@ class Masker:
         sealing: Sealing | None = None,
         *,
         again: bool = False,
+        former: bytes | None = None,
     ) -> None:
         """Plan the masks of ``columns``.
 
@@ -71,6 +73,7 @@ class Masker:
             secret: what tokens come from.
             sealing: what encrypts; None: nothing can.
             again: values may have been masked before; see :class:`Operators`.
+            former: what tokens came from before; see :attr:`renewed`.
 
         Raises:
             TerminalError: a verdict is on a column that the stream lacks, or on spans that a
@@ -78,7 +81,7 @@ class Masker:
         """
         alike([it.evidence for it in verdicts if it.scope is Scope.SPAN], scanner.fingerprint)
         self._finder = scanner.finder
-        self._operators = Operators(secret, sealing, again=again)
+        self._operators = Operators(secret, sealing, again=again, former=former)
         self._digests = Digests(secret)
         self.columns: dict[str, ColumnType] = {}
         self.as_typed: set[str] = set()
@@ -101,9 +104,15 @@ class Masker:
                 self._kept.setdefault(verdict.column, set()).add(verdict.path)
             else:
                 of_column.setdefault(verdict.column, []).append((verdict, operator))
+        self.operators = {name: {op for _, op in work} for name, work in of_column.items()}
         for name, work in of_column.items():
             column = by_name[name]
             self.columns[name], self._twins[name] = self._plan(column, work)
+
+    @property
+    def renewed(self) -> dict[str, str]:
+        """The tokens made so far, by what they would have been before."""
+        return self._operators.renewed
 
     def mask(self, batch: pa.Table) -> pa.Table:
         """``_atlas_id`` of ``batch`` and the masked columns, row by row as they stand in it.

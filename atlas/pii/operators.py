@@ -18,16 +18,15 @@ from atlas.errors import TerminalError, UsageError
 from atlas.model.personal import Operator
 from atlas.pii.generalising import Kind, generalised
 from atlas.pii.policy import ENTITIES
-from atlas.pii.sealing import Sealing
+from atlas.pii.sealing import SEALED, Sealing
 from atlas.pii.tokens import TOKEN, Tokens
 
 MASKED = "***"
 TEXTUAL = frozenset({Operator.TOKENIZE, Operator.ENCRYPT})
 """Operators that make a text of whatever it was."""
 
-_SEALED = re.compile(r"enc_[A-Za-z0-9_-]{22,}")
 _MADE = re.compile(
-    rf"{TOKEN.pattern}|{_SEALED.pattern}|(?=[^*]*\*)[\W_]+|<(?:{'|'.join(sorted(ENTITIES))})>"
+    rf"{TOKEN.pattern}|{SEALED.pattern}|(?=[^*]*\*)[\W_]+|<(?:{'|'.join(sorted(ENTITIES))})>"
 )
 _NOTHING_LEFT = {
     Operator.MASK: re.compile(r"[\W_]+"),
@@ -61,22 +60,34 @@ class Operators:
     """
 
     def __init__(
-        self, secret: bytes, sealing: Sealing | None = None, *, again: bool = False
+        self,
+        secret: bytes,
+        sealing: Sealing | None = None,
+        *,
+        again: bool = False,
+        former: bytes | None = None,
     ) -> None:
         """Make operators.
 
         Args:
+            former: what tokens came from before, if they are to be written down.
             again: values may be what operators made before. That is not made less of than it is,
                 nor are masks, which many share, made tokens: see :meth:`textual`. What has no
                 letter or digit left is not masked once more.
         """
         self._tokens = Tokens(secret)
+        self._former = None if former is None else Tokens(former)
+        self.renewed: dict[str, str] = {}
+        """The tokens that were made, by what they would have been before."""
         self._sealing = sealing
         self._again = again
 
     def token(self, text: str) -> str:
         """See :meth:`atlas.pii.tokens.Tokens.token`."""
-        return self._tokens.token(text)
+        made = self._tokens.token(text)
+        if self._former is not None:
+            self.renewed[self._former.token(text)] = made
+        return made
 
     def textual(self, operator: Operator, text: str) -> str:
         """The text that one of :data:`TEXTUAL` makes of anything. What an operator made before
@@ -86,7 +97,7 @@ class Operators:
             TerminalError: it is to be encrypted, and there is no key for that.
         """
         if self.made(text):
-            if operator is Operator.ENCRYPT or not _SEALED.fullmatch(text):
+            if operator is Operator.ENCRYPT or not SEALED.fullmatch(text):
                 return text
             text = self._opened(text)
         if operator is Operator.TOKENIZE:

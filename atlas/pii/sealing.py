@@ -20,7 +20,7 @@ _LABEL = b"atlas/pii/encrypt/v1"
 _PREFIX = "enc_"
 # 16 bytes or more, as base64 without padding.
 _SHORTEST = 22
-_SEALED = re.compile(rf"enc_([A-Za-z0-9_-]{{{_SHORTEST},}})")
+SEALED = re.compile(rf"enc_([A-Za-z0-9_-]{{{_SHORTEST},}})")
 # What an end is looked for in, where the text goes on with what may stand in base64 as well.
 _LONGEST_LOOK = 4096
 
@@ -44,7 +44,7 @@ class Sealing:
         """
         pieces: list[str] = []
         end = 0
-        while (found := _SEALED.search(text, end)) is not None:
+        while (found := SEALED.search(text, end)) is not None:
             opened, length = self._beginning(found[1])
             pieces += (text[end : found.start()], opened)
             end = found.start(1) + length

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hmac
 import re
+from collections.abc import Mapping
 
 TOKEN = re.compile(r"tok_[0-9a-f]{32}")
 _LABEL = b"atlas/pii/tokenize/v1"
@@ -22,7 +23,8 @@ class Tokens:
         """``tok_`` and 128 bits of HMAC-SHA256, as hexadecimal digits."""
         return "tok_" + hmac.digest(self._key, text.encode(), "sha256")[:16].hex()
 
-    def renew(self, text: str) -> str:
-        """``text`` with a token in the place of each that is in it: of another key, say, of which
-        nobody knows any more what value it was. Equal tokens stay equal."""
-        return TOKEN.sub(lambda found: self.token(found[0]), text)
+    def renew(self, text: str, known: Mapping[str, str]) -> str:
+        """``text`` with another token in the place of each that is in it: the one ``known`` for it,
+        else a token of itself, as nobody knows any more what value it was. Equal tokens stay
+        equal."""
+        return TOKEN.sub(lambda found: known.get(found[0]) or self.token(found[0]), text)

@@ -27,7 +27,7 @@ class Context:
         overrides: what people had said of its columns when the run was made.
         identity: what row hashes and the key that encrypts are derived from.
         tokens: what its tokens come from.
-        former_tokens: whether its tables may have tokens of another key than that one.
+        former_tokens: what the tokens in its tables come from, where that is another key; or None.
     """
 
     run: Run
@@ -40,7 +40,7 @@ class Context:
     overrides: tuple[Override, ...]
     identity: bytes = field(repr=False)
     tokens: bytes = field(repr=False)
-    former_tokens: bool
+    former_tokens: bytes | None = field(repr=False)
 
 
 def load(work: Held) -> Context:
@@ -61,6 +61,7 @@ def load(work: Held) -> Context:
         columns = names.columns(cur, connection.name, stream.key, configured.json_schema).all
         opened = keys(conn, secret)
         present = names.token_key(cur, connection.name, stream.key)
+        anew = stream.token_key not in (None, present)
         by_property = {column.property: column.name for column in columns}
         return Context(
             run=run,
@@ -73,5 +74,5 @@ def load(work: Held) -> Context:
             cursor=by_property.get(configured.cursor_field[0]) if configured.cursor_field else None,
             identity=opened.identity,
             tokens=opened.token_key(stream.token_key or present),
-            former_tokens=stream.token_key not in (None, present),
+            former_tokens=opened.token_key(present) if anew else None,
         )

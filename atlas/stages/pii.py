@@ -21,7 +21,7 @@ from typing import Any
 import pyarrow as pa
 import sqlalchemy as sa
 
-from atlas.layers import erased, filling, staging
+from atlas.layers import erased, filling, renewed, staging
 from atlas.layers import explore as raw
 from atlas.ledger import (
     backlog,
@@ -46,7 +46,6 @@ from atlas.pii.policy import MERGING, Policy, asked, named, over, unknown
 from atlas.pii.scanner import Scanner
 from atlas.pii.sealing import Sealing
 from atlas.pii.study import Study
-from atlas.pii.tokens import Tokens
 from atlas.settings import Settings, settings
 from atlas.stages import pieces, remask
 from atlas.stages.context import Context, load
@@ -125,6 +124,7 @@ def run_part(work: PartWork) -> None:
         masked = _masked(work, context, masker, part.run_id, part.segment)
         with work.transaction() as conn:
             _write(conn, context, part.run_id, part.segment, masked)
+            _renew(conn, context, masker)
             messages = parts.done(conn, part)
     work.done = True
     work.wake(messages)
@@ -172,7 +172,8 @@ def _at_once(work: Work, context: Context, carried: Carried, whole: Pieces) -> N
     masker = _masker(work.settings, context, verdicts)
     masked = [_masked(work, context, masker, *each) for each in batches]
     with work.transaction() as conn:
-        staging.create(cursor(conn), context.stream.id, context.columns, masker.columns)
+        _create(conn, context, masker)
+        _renew(conn, context, masker)
         for (run_id, piece, _), twins in zip(batches, masked, strict=True):
             _write(conn, context, run_id, piece, twins)
         _keep(conn, context, verdicts)
@@ -199,14 +200,7 @@ def _orphans(work: Work, context: Context) -> None:
     def masker(verdicts: list[Verdict]) -> Masker:
         return _masker(work.settings, context, verdicts, again=True)
 
-    remask.mask_orphans(
-        work,
-        context,
-        _study(work, context),
-        agreed,
-        masker,
-        Tokens(context.tokens).renew if context.former_tokens else None,
-    )
+    remask.mask_orphans(work, context, _study(work, context), agreed, masker)
 
 
 def _decide(work: Work, context: Context) -> None:
@@ -218,7 +212,7 @@ def _decide(work: Work, context: Context) -> None:
     verdicts = _verdicts(work, context, study)
     masker = _masker(work.settings, context, verdicts)
     with work.transaction() as conn:
-        staging.create(cursor(conn), context.stream.id, context.columns, masker.columns)
+        _create(conn, context, masker)
         _keep(conn, context, verdicts)
         parts.to_mask(conn, context.stream.id)
 
@@ -291,6 +285,19 @@ def _write(
     )
 
 
+def _create(conn: sa.Connection, context: Context, masker: Masker) -> None:
+    cur = cursor(conn)
+    staging.create(cur, context.stream.id, context.columns, masker.columns)
+    if context.former_tokens is not None:
+        renewed.create(cur, context.stream.id)
+
+
+def _renew(conn: sa.Connection, context: Context, masker: Masker) -> None:
+    """Write down which tokens took the place of which."""
+    if context.former_tokens is not None:
+        renewed.put(cursor(conn), context.stream.id, masker.renewed)
+
+
 def _count(conn: sa.Connection, context: Context, carried: Carried) -> None:
     runs.count(conn, context.stream.id, rows_carried=carried.rows, carries_refresh=carried.replaces)
 
@@ -322,6 +329,7 @@ def _masker(
         context.tokens,
         Sealing(derive(context.identity, "encrypt")),
         again=again,
+        former=None if again else context.former_tokens,
     )
 
 

@@ -8,19 +8,23 @@ one transaction: a key that is masked otherwise must not be one thing here and a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from atlas.errors import TerminalError
-from atlas.layers import names, orphans
+from atlas.layers import names, orphans, renewed
 from atlas.layers.remask import remask
 from atlas.ledger import backlog, outbox, rotation, runs
 from atlas.ledger.database import cursor
 from atlas.ledger.runs import Run
 from atlas.ledger.secrets import hold, keys
 from atlas.model.personal import Operator, Scope, Verdict
+from atlas.pii.sealing import SEALED
+from atlas.pii.tokens import TOKEN, Tokens
 from atlas.settings import secret_key
 from atlas.stages import ORDER
 from atlas.stages.context import Context
@@ -67,7 +71,6 @@ def mask_orphans(
     study: Study,
     agreed: Callable[[Study], list[Verdict]],
     masker: Callable[[list[Verdict]], Masker],
-    renew: Callable[[str], str] | None,
 ) -> None:
     """Pii: after the raw rows, what stands in rows whose raw row is gone.
 
@@ -78,7 +81,9 @@ def mask_orphans(
         study: a new one of the stream.
         agreed: the verdicts that come of it, with those on the raw rows.
         masker: one that knows values which were masked before.
-        renew: gives a text other tokens than those in it; None: they may stay.
+
+    Raises:
+        TerminalError: nobody knows what the key of a present row is to be from now on.
     """
     stream = context.stream
     with work.transaction() as conn:
@@ -88,29 +93,86 @@ def mask_orphans(
     for batch in _batches(work, context, rows):
         study.observe(batch)
     made = masker(agreed(study))
+    anew = None if context.former_tokens is None else Tokens(context.tokens)
     with work.transaction() as conn:
         cur = cursor(conn)
-        tokens = {} if renew is None else orphans.with_tokens(cur, context.tables)
-        columns = {**tokens, **made.columns}
+        once = orphans.with_tokens(cur, context.tables)
+        columns = made.columns if anew is None else {**once, **made.columns}
         orphans.add_twins(cur, stream.id, columns)
-    if not columns:
-        return
-    for batch in _batches(work, context, rows):
-        present = batch if renew is None else _renewed(batch, tokens, renew)
+        if anew is not None:
+            renewed.index(cur, stream.id)
+    keys = [name for name in context.key if name in once]
+    for batch in _batches(work, context, rows) if columns or keys else ():
+        known, present = None, batch
+        if anew is not None:
+            with work.reading() as conn:
+                known = renewed.known(cursor(conn), stream.id, _tokens(batch, once))
+            for name in once:
+                present = _replace(present, name, partial(anew.renew, known=known))
+        lost = _lost(batch, keys, made.operators, known)
         masked = made.mask(present)
         for name in columns.keys() - made.columns.keys():
             masked = masked.append_column(name, present.column(name))
         with work.transaction() as conn:
-            orphans.write(cursor(conn), stream.id, masked)
+            orphans.keys_hold(cursor(conn), context.tables, stream.id, lost)
+            if columns:
+                orphans.write(cursor(conn), stream.id, masked)
 
 
-def _renewed(batch: pa.Table, columns: Iterable[str], renew: Callable[[str], str]) -> pa.Table:
-    for name in columns:
-        encoded = batch.column(name).combine_chunks().dictionary_encode()
-        texts = pa.array(map(renew, encoded.dictionary.to_pylist()), pa.string())
-        place = batch.column_names.index(name)
-        batch = batch.set_column(place, name, texts.take(encoded.indices))
-    return batch
+def _tokens(batch: pa.Table, columns: Iterable[str]) -> set[str]:
+    """The tokens in these columns."""
+    return {
+        token
+        for name in columns
+        for text in batch.column(name).unique().to_pylist()
+        for token in TOKEN.findall(text or "")
+    }
+
+
+def _lost(
+    batch: pa.Table,
+    keys: Iterable[str],
+    operators: Mapping[str, Collection[Operator]],
+    known: Mapping[str, str] | None,
+) -> list[int]:
+    """The numbers of the rows whose key is not what a sync would make of its value.
+
+    Args:
+        keys: the key's columns.
+        operators: what is done to each column.
+        known: the tokens that have another now; None: all stay what they are.
+    """
+
+    def is_lost(text: str, does: Collection[Operator]) -> bool:
+        tokens = TOKEN.findall(text)
+        if tokens and Operator.TOKENIZE not in does:
+            return True
+        if known is not None and not known.keys() >= set(tokens):
+            return True
+        if not SEALED.search(text) or Operator.ENCRYPT in does:
+            return False
+        # Encrypted as a whole it is read, and gets its token.
+        return Operator.TOKENIZE not in does or not SEALED.fullmatch(text)
+
+    lost: list[int] = []
+    for name in keys:
+        does = operators.get(name, ())
+        texts = [
+            text
+            for text in batch.column(name).unique().to_pylist()
+            if text is not None and is_lost(text, does)
+        ]
+        where = pc.is_in(batch.column(name), pa.array(texts, pa.string()))
+        lost += batch.column("_atlas_id").filter(where).to_pylist()
+    return lost
+
+
+def _replace(batch: pa.Table, name: str, one: Callable[[str], str]) -> pa.Table:
+    """``batch`` with ``one`` of each value of a column."""
+    encoded = batch.column(name).combine_chunks().dictionary_encode()
+    texts = pa.array(map(one, encoded.dictionary.to_pylist()), pa.string())
+    place = batch.column_names.index(name)
+    return batch.set_column(place, name, texts.take(encoded.indices))
 
 
 def _batches(work: Work, context: Context, rows: int) -> Iterator[pa.Table]:

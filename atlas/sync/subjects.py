@@ -140,7 +140,11 @@ class _Secrets:
 
     def hide(self, text: str) -> tuple[str, ...]:
         """What a value reads as where it is hidden, but stays equal to itself."""
-        return *(each.token(text) for each in self.tokens), self.sealing.seal(text)
+        # Where a raw row is gone, a later key's token may be of an earlier one's.
+        tokens: list[str] = []
+        for each in self.tokens:
+            tokens += [each.token(former) for former in (text, *tokens)]
+        return *tokens, self.sealing.seal(text)
 
     def sought(self, request: Request) -> Sought:
         """What to look for in the layers."""
@@ -165,7 +169,7 @@ def _secrets(conn: sa.Connection, settings: Settings) -> _Secrets:
     return _Secrets(
         derive(identity, "rows"),
         # Of each key of which a token may be left in some table.
-        tuple(map(Tokens, opened.tokens.values())),
+        tuple(Tokens(opened.tokens[number]) for number in sorted(opened.tokens)),
         Sealing(derive(identity, "encrypt")),
         derive(identity, "subjects"),
     )

@@ -404,6 +404,9 @@ def test_until_its_tables_are_masked_anew_a_connection_keeps_its_key(shop: Sourc
     assert set(emails(shop, "chart")).isdisjoint(tokens)
     assert sorted(emails(shop, "chart")) == sorted(emails(shop, "navigate"))
     assert not [t for t in tokens if t in str(shop.column("SELECT remark FROM chart.shop_users"))]
+    # She is found by the token of her token, as long as both keys are there.
+    assert _found(shop)["navigate"] == 1
+    assert token_keys.finish(shop.engine, shop.settings, actor="cli: officer")["keys"] == 1
     assert _found(shop)["navigate"] == 0
 
 
