@@ -19,7 +19,9 @@ from atlas.pii.characters import DASHES, MARKS, OTHERS, READ
 _WIDE = "\uff01-\uff5e\ufe6b\ufe52"
 # "@" in quoted-printable, and not the value of a parameter: a domain follows.
 _QUOTED_AT = r"(?<=[\w.+\-])=40(?=[A-Za-z][\w\-]*\.[A-Za-z]{2})"
-_MAYBE = re.compile(f"[&%\\n{_WIDE}{OTHERS}{MARKS}{DASHES}]|=40[A-Za-z]")
+# One class of characters each: a search for them is quick however long a text is.
+_UNUSUAL = re.compile(f"[{_WIDE}{OTHERS}{MARKS}{DASHES}]")
+_HINT = re.compile(f"[&%=\\r\\n{_WIDE}{OTHERS}{MARKS}{DASHES}]")
 _PIECE = re.compile(
     r"(?P<entity>&(?:#\d{2,5}|#[xX][0-9A-Fa-f]{2,4}|[A-Za-z]{2,8});)"
     r"|(?P<percent>(?:%[0-9A-Fa-f]{2})+)"
@@ -75,13 +77,15 @@ def as_read(text: str) -> str:
 
 
 def _fold(text: str) -> Folded | None:
-    if _MAYBE.search(text) is None:
+    if not any(mark in text for mark in ("&", "%", "\n", "=40")) and (
+        text.isascii() or _UNUSUAL.search(text) is None
+    ):
         return None
     chars: list[str] = []
     starts: list[int] = []
     ends: list[int] = []
     at = 0
-    for piece in _PIECE.finditer(text):
+    for piece in _pieces(text):
         read = list(_read(piece, text))
         if read == [(piece.group(), piece.start(), piece.end())]:
             continue
@@ -99,6 +103,21 @@ def _fold(text: str) -> Folded | None:
     starts.extend(range(at, len(text)))
     ends.extend(range(at + 1, len(text) + 1))
     return Folded("".join(chars), starts, ends)
+
+
+def _pieces(text: str) -> Iterator[re.Match[str]]:
+    """What ``_PIECE`` matches, looked for only where it can begin: at each character of a cell of
+    megabytes its alternatives would take longer than a worker may be silent."""
+    at = 0
+    while (hint := _HINT.search(text, at)) is not None:
+        here = hint.start()
+        # Marks are hinted at, and the letter before them begins what is matched.
+        piece = _PIECE.match(text, here - 1) if here > at else None
+        piece = piece or _PIECE.match(text, here)
+        at = here + 1
+        if piece is not None:
+            yield piece
+            at = max(at, piece.end())
 
 
 def _read(piece: re.Match[str], text: str) -> Iterator[tuple[str, int, int]]:

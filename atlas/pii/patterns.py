@@ -211,10 +211,11 @@ def no_name(text: str) -> bool:
     """Whether ``text`` is something else than a person's name, in whatever script: without a
     letter, mostly digits, a sentence, an address or a code."""
     bare = text.strip()
+    if len(bare) > _LONGEST_NAME:
+        return True
     letters = sum(map(str.isalpha, bare))
     return (
         letters == 0
-        or len(bare) > _LONGEST_NAME
         or len(bare.split()) > _WORDS_OF_A_NAME
         or 2 * sum(map(str.isdigit, bare)) >= letters
         or _OF_NO_NAME.search(bare) is not None

@@ -162,7 +162,9 @@ def test_everything_hostile_in_one_run(atlas: Atlas, tmp_path: Path) -> None:
         for name, (schema, key, _, _) in STREAMS.items()
     }
     rows.write_text(json.dumps({"streams": document}))
-    keep = {"policy": "default", "columns": dict.fromkeys(STREAMS["names"][0], "keep")}
+    # After these a policy takes a place in JSON to be named.
+    plain = [name for name in STREAMS["names"][0] if not {".", "["} & set(name)]
+    keep = {"policy": "default", "columns": dict.fromkeys(plain, "keep")}
     keep["columns"] |= {"t": "keep", "n": "keep", "v": "keep", "u": "keep", "any": "keep"}
     del keep["columns"][""]
     # Their records are printed as they are: no library may have read them before.
