@@ -323,6 +323,8 @@ def batch(cur: extensions.cursor, copy: Composable, kinds: dict[str, pa.DataType
     buffer = io.BytesIO()
     cur.copy_expert(copy, buffer, size=1 << 16)
     size, names = buffer.tell(), list(kinds)
+    if not size:  # no rows, which the reader takes for no CSV
+        return pa.schema(list(kinds.items())).empty_table()
     return csv.read_csv(
         pa.py_buffer(buffer.getbuffer()),
         # one block, for a row must not be longer than a block
