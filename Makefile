@@ -20,6 +20,10 @@ setup: $(READY) ## create .venv from the lock file
 demo: $(READY) ## sync a real source through every stage on this machine, and print what came of it
 	@$(BIN)/atlas demo
 
+# Hundreds of processes start in a run. On virtual machines that give freed memory back to their
+# host a page's first touch costs many times the usual; pages of 2 MB are touched once.
+test: export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
+test: export PYTHONMALLOC ?= malloc
 test: $(READY) ## run the whole test suite, three files at a time
 	@$(BIN)/python -m pytest $(or $(ARGS),--numprocesses 3 --dist loadfile --no-loadscope-reorder)
 

@@ -59,7 +59,7 @@ class Brake:
     def __init__(self, stack: Stack, directory: Path, name: str, stage: str) -> None:
         self._stack = stack
         self._name = name
-        self._stage = stage
+        self.stage = stage
         self._file = hold_file(directory, name)
         self._conn: sa.Connection | None = None
         self._pid = 0
@@ -77,29 +77,29 @@ class Brake:
 
     def set(self) -> None:
         """Before the run is asked for."""
-        if self._stage == "explore":
+        if self.stage == "explore":
             self._file.touch()
             return
         self._conn = conn = self._stack.engine.connect()
         self._pid = conn.execute(sa.text("SELECT pg_backend_pid()")).scalar_one()
-        if self._stage in _WRITTEN:
+        if self.stage in _WRITTEN:
             values: dict[str, Any] = {
                 "c": self._name,
                 "s": STREAM,
-                "t": _WRITTEN[self._stage],
-                "k": zlib.crc32(f"{self._name} {self._stage}".encode()),
+                "t": _WRITTEN[self.stage],
+                "k": zlib.crc32(f"{self._name} {self.stage}".encode()),
             }
             conn.execute(sa.text("INSERT INTO chaos_brakes VALUES (:c, :s, :t, :k)"), values)
             conn.commit()
             conn.execute(sa.text("SELECT pg_advisory_xact_lock(:k)"), values)
         else:
-            layer = "chart" if self._stage == "chart" else "navigate"
+            layer = "chart" if self.stage == "chart" else "navigate"
             conn.execute(sa.text(f"LOCK TABLE {layer}.{self._name}_{STREAM} IN SHARE MODE"))
 
     def held(self, run_id: str) -> bool:
         """Whether the stage of run ``run_id`` is at work and waits; a brake on lineage moves on
         from navigate as a side effect."""
-        if self._stage == "explore":
+        if self.stage == "explore":
             return bool(
                 self._stack.rows(
                     "SELECT 1 FROM pipeline.segment g JOIN pipeline.run_stream p"
@@ -107,11 +107,11 @@ class Brake:
                     r=run_id,
                 )
             )
-        if self._stage == "lineage" and not self._on("lineage", run_id):
+        if self.stage == "lineage" and not self._on("lineage", run_id):
             if self._on("navigate", run_id) and self._waited_for():
                 self._move_on(run_id)
             return False
-        return self._on(self._stage, run_id) and self._waited_for()
+        return self._on(self.stage, run_id) and self._waited_for()
 
     def release(self) -> None:
         """Let the stage go on."""
@@ -162,7 +162,7 @@ class Brake:
         before.close()
 
 
-def hold(brakes: dict[Brake, str], seconds: float = 60.0) -> list[Brake]:
+def hold(brakes: dict[Brake, str], seconds: float = 180.0) -> list[Brake]:
     """Wait until each brake holds its run's stage; returns those that do not."""
     left = list(brakes)
 

@@ -46,6 +46,9 @@ class Fault:
     def prepare(self) -> None:
         """Before the runs that are to be disturbed are asked for."""
 
+    def call_off(self) -> None:
+        """Undo what was prepared, where it comes to nothing more."""
+
     def inject(self) -> None:
         """Let it happen, at once."""
 
@@ -222,9 +225,12 @@ class TwoBeats(Fault):
             )
         time.sleep(3)
 
-    def mend(self) -> None:
+    def call_off(self) -> None:
         self._beat.terminate()
         self._beat.wait(30)
+
+    def mend(self) -> None:
+        self.call_off()
 
 
 class PostgresHole(Fault):
@@ -288,8 +294,11 @@ class _Clock(KilledChild):
         set_clock(self.wires.clock, self.off)
         time.sleep(1.5)
 
-    def mend(self) -> None:
+    def call_off(self) -> None:
         set_clock(self.wires.clock, 0)
+
+    def mend(self) -> None:
+        self.call_off()
 
 
 class ClockAhead(_Clock):

@@ -109,7 +109,8 @@ def test_every_session_has_limits(settings: Settings, database_url: str, admin: 
 def test_nothing_else_connects() -> None:
     """A new place where Atlas connects comes into the list above, and here."""
     root = Path(database.__file__).parents[2]
-    connecting = re.compile(r"(?<!def )\b(?:psycopg2\.connect|create_engine)\(")
+    # Presidio's provider makes engines too, of another kind.
+    connecting = re.compile(r"(?<!def )(?<!\)\.)\b(?:psycopg2\.connect|create_engine)\(")
     found = {
         str(path.relative_to(root)): len(connecting.findall(path.read_text()))
         for room in ("atlas", "workers", "alembic")
