@@ -81,10 +81,11 @@ task_routes = {
 # On SIGTERM (a warm shutdown) our tasks end, or hand themselves back, within this time; SIGQUIT
 # waits as long before it cuts them off, and then what was cut off is taken up from its last commit.
 worker_soft_shutdown_timeout = _current.shutdown_seconds
-# A child of the scan pool loads its models before it says that it is up. With the default of four
-# seconds a busy machine would kill each replacement of a child that died, for ever.
+# With the default of four seconds a busy machine would kill each replacement of a child that died,
+# for ever.
 worker_proc_alive_timeout = 120.0
-# Models and libraries grow a little with every document: a child is renewed now and then.
+# Models and libraries grow a little with every document: a child is renewed now and then. The new
+# one has what is loaded from its parent (workers.lifecycle).
 worker_max_tasks_per_child = 500
 # Our own logging format, without the message's arguments.
 worker_hijack_root_logger = True

@@ -1,15 +1,17 @@
 """What a worker's processes do at their start and their end.
 
-They die with their parent, warm up what is slow, and keep the ticks; and learn from their parent
-that the worker is to stop, so that they end or hand back what they do.
+The parent loads what is slow, so that its children have it by the fork. They die with their parent
+and keep the ticks; and learn from it that the worker is to stop, so that they end or hand back what
+they do.
 """
 
 from __future__ import annotations
 
 import ctypes
+import gc
+import importlib
 import logging
 import mmap
-import os
 import signal
 import sys
 import time
@@ -25,6 +27,7 @@ from celery.signals import (
 from atlas.errors import AtlasError, LostKeys, WrongSecretKey
 from atlas.ledger.database import classified, engine, name_process, shared
 from atlas.ledger.secrets import keys
+from atlas.model.stage import Stage
 from atlas.pii import installed
 from atlas.pii.declared import declared
 from atlas.settings import secret_key, settings
@@ -32,6 +35,12 @@ from atlas.settings import secret_key, settings
 log = logging.getLogger(__name__)
 
 _PR_SET_PDEATHSIG = 1
+_STAGES = {
+    "extract": (Stage.EXPLORE,),
+    "scan": (Stage.PII,),
+    "load": (Stage.QUALITY, Stage.CHART, Stage.NAVIGATE, Stage.LINEAGE),
+}
+"""By queue, the stages that its workers do."""
 _queues: set[str] = set()
 # A byte that parent and children share. An Event's lock could die with the child that holds it.
 _stopping = mmap.mmap(-1, 1)
@@ -92,6 +101,27 @@ def refuse_other_keys(**_: Any) -> None:
             bound.dispose()
 
 
+@celeryd_init.connect
+def load_for_all(**_: Any) -> None:
+    """Before the pool forks: the modules of its stages, and the models, once for all children.
+
+    They share the memory, and one that takes the place of another starts at once.
+    """
+    for queue in _queues & _STAGES.keys():
+        for stage in _STAGES[queue]:
+            importlib.import_module(f"atlas.stages.{stage.value}")
+    if "scan" in _queues:
+        from atlas.stages.pii import warm_up
+
+        try:
+            warm_up()
+        except AtlasError as error:
+            raise SystemExit(f"this worker does not start: {error}") from None
+    # What is there now stays: a collection in a child would only copy its pages.
+    gc.collect()
+    gc.freeze()
+
+
 @worker_process_init.connect
 def start_child(**_: Any) -> None:
     """In each child of the pool."""
@@ -107,15 +137,6 @@ def start_child(**_: Any) -> None:
         from atlas.sync import ticks
 
         ticks.start_keepers(shared(settings()), settings())
-    if "scan" in _queues:
-        from atlas.stages.pii import warm_up
-
-        try:
-            warm_up()
-        except AtlasError as error:
-            # The pool would go on with a child that can do nothing but fail.
-            log.critical("%s", error)
-            os._exit(1)
 
 
 @after_setup_logger.connect

@@ -39,9 +39,7 @@ print(json.dumps([cold, sorted(sys.modules)]))
 
 
 @pytest.fixture(scope="module")
-def modules(
-    checkout: Path, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[set[str], set[str]]:
+def modules(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[set[str], set[str]]:
     """Modules that there are once there is an application, and when it is warm."""
     environ = {
         **{name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},
