@@ -24,7 +24,7 @@ demo: $(READY) ## sync a real source through every stage on this machine, and pr
 # host a page's first touch costs many times the usual; pages of 2 MB are touched once.
 test: export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 test: export PYTHONMALLOC ?= malloc
-test: $(READY) ## run the whole test suite, three files at a time
+test: $(READY) ## run the whole test suite, in three processes
 	@$(BIN)/python -m pytest $(or $(ARGS),--numprocesses 3 --dist loadfile --no-loadscope-reorder)
 
 up: $(READY) ## run the whole stack in the foreground; Ctrl-C stops it

@@ -5,10 +5,43 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator
+from typing import Any
 
 import psycopg2
 import pytest
 from psycopg2 import sql
+from xdist.scheduler import LoadFileScheduling
+
+# These files have stacks of their own.
+_APART = ("test_demo.py", "test_isolation.py", "test_limits.py")
+
+
+def _group(node_id: str) -> str:
+    """The tests that one process runs one after the other: those of a file, or of all files that
+    share a running stack, which costs more than they do."""
+    path = node_id.partition("::")[0]
+    if path.startswith("tests/chaos/"):
+        return "chaos"
+    if path.startswith("tests/e2e/") and not path.endswith(_APART):
+        return "stack"
+    return path
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first."""
+    order = ["stack", "chaos"]
+    items.sort(key=lambda item: order.index(g) if (g := _group(item.nodeid)) in order else 2)
+
+
+class _Groups(LoadFileScheduling):
+    def _split_scope(self, nodeid: str) -> str:
+        return _group(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
+    """Where files stay together, groups do."""
+    return _Groups(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session")

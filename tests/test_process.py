@@ -69,7 +69,7 @@ def _lives(process: psutil.Process) -> bool:
         return False
 
 
-def _until(true: object, seconds: float = 10) -> None:
+def _until(true: object, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not true():  # type: ignore[operator]
         assert time.monotonic() < deadline

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from typing import Any
 
@@ -19,6 +20,9 @@ from workers import lifecycle
 
 log = logging.getLogger(__name__)
 _task = app().task
+# What comes every few seconds would bury what Flower is watched for, and cost each of its processes
+# more than it does itself.
+_tick = functools.partial(_task, send_events=False)
 
 
 def _perform(stage: Stage, **ids: Any) -> None:
@@ -88,31 +92,31 @@ def operation(operation_id: str) -> None:
     )
 
 
-@_task(name="atlas.relay")
+@_tick(name="atlas.relay")
 def relay() -> None:
     """Send what waits in the outbox."""
     _attempt(ticks.do, shared(settings()), settings(), "relay")
 
 
-@_task(name="atlas.recover")
+@_tick(name="atlas.recover")
 def recover() -> None:
     """Take up what lost its worker or its message."""
     _attempt(ticks.do, shared(settings()), settings(), "recover")
 
 
-@_task(name="atlas.deliver")
+@_tick(name="atlas.deliver")
 def deliver() -> None:
     """Deliver lineage events."""
     _attempt(ticks.do, shared(settings()), settings(), "deliver")
 
 
-@_task(name="atlas.fire")
+@_tick(name="atlas.fire")
 def fire() -> None:
     """Request the syncs whose time has come."""
     _attempt(ticks.do, shared(settings()), settings(), "fire")
 
 
-@_task(name=probe.TASK)
+@_tick(name=probe.TASK)
 def answer_probe(question: str, node: str) -> None:
     """Show that this worker works."""
     _attempt(probe.answer, settings(), question, node)

@@ -60,14 +60,18 @@ def do(engine: sa.Engine, settings: Settings, name: str, *, after: float = 0.5) 
 
 def _take(engine: sa.Engine, name: str, age: float) -> bool:
     now = sa.func.clock_timestamp()
+    limit = now - sa.func.make_interval(0, 0, 0, 0, 0, 0, age)
+    # Looked at first: an upsert that changes nothing locks its row all the same, and writes that.
+    with engine.connect() as conn:
+        looking = conn.execution_options(isolation_level="AUTOCOMMIT")
+        if looking.scalar(sa.select(tick.c.at >= limit).where(tick.c.name == name)):
+            return False
     statement = insert(tick).values(name=name, at=now)
     with engine.begin() as conn:
         return bool(
             conn.execute(
                 statement.on_conflict_do_update(
-                    index_elements=[tick.c.name],
-                    set_={"at": now},
-                    where=tick.c.at < now - sa.func.make_interval(0, 0, 0, 0, 0, 0, age),
+                    index_elements=[tick.c.name], set_={"at": now}, where=tick.c.at < limit
                 ).returning(tick.c.name)
             ).scalar()
         )

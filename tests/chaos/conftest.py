@@ -1,4 +1,4 @@
-"""The stacks that are broken, one of each kind for all tests here."""
+"""The stacks that are broken, one at a time."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def equipped() -> None:
         pytest.skip(lack)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def plain(equipped: None) -> Iterator[Room]:
     """A stack with its own servers."""
     with Room("plain") as room:
         yield room
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def wired(equipped: None) -> Iterator[Room]:
     """A stack behind proxies, with a clock."""
     with Room("wired") as room:

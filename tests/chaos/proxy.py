@@ -46,7 +46,7 @@ class Proxy:
             start_new_session=True,
             cwd="/",
         )
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while True:
             try:
                 socket.create_connection(("127.0.0.1", self.port), timeout=1).close()

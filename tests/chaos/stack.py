@@ -36,6 +36,8 @@ SETTINGS = {
     "ATLAS_REDISPATCH_SECONDS": "3",
     "ATLAS_RETRY_BASE_SECONDS": "0.5",
     "ATLAS_CHECKPOINT_ROWS": "5",
+    # Each look starts a process; no fault here is one that only they see.
+    "ATLAS_PROBE_INTERVAL": "60",
     # Several parts of a scan in each stream.
     "ATLAS_BATCH_ROWS": "25",
     # Six stages are held at once; what they hold up must get past them.
@@ -77,7 +79,7 @@ class Stack(Atlas):
             cwd=self.home,
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=600,
         )
         if check:
             assert done.returncode == 0, f"atlas {' '.join(args)}:\n{done.stdout}\n{done.stderr}"
@@ -137,7 +139,7 @@ class Stack(Atlas):
             method="POST",
             headers={"Authorization": f"Bearer {self._key}"},
         )
-        with urllib.request.urlopen(asked, timeout=30) as answer:
+        with urllib.request.urlopen(asked, timeout=120) as answer:
             return str(json.load(answer)["run_id"])
 
     def statuses(self, run_ids: list[str]) -> dict[str, str]:
@@ -219,7 +221,7 @@ class Stack(Atlas):
 
     # --- at rest -------------------------------------------------------------------------------
 
-    def left_behind(self, seconds: float = 30.0) -> list[str]:
+    def left_behind(self, seconds: float = 90.0) -> list[str]:
         """What is still there that should not be once all runs have ended, a line each.
 
         Waits up to ``seconds`` for it to go: a killed process's session, a transaction of a

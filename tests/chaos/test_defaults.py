@@ -19,7 +19,7 @@ from tests.chaos.stack import SETTINGS, Stack, wait
 from tests.chaos.world import STREAMS, Picture
 
 # It may run on a machine that has much else to do.
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1800)
 PROMISED = 30.0
 """Seconds from the end of a fault to the next step of the run."""
 

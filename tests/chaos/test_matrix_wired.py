@@ -15,7 +15,7 @@ from tests.chaos.matrix import Column
 from tests.chaos.room import Room
 
 # The first cell of a fault does it for all six, on a machine that may have much else to do.
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1800)
 
 
 @pytest.fixture(scope="module")

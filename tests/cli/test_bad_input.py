@@ -26,7 +26,7 @@ def atlas(home: Path, *args: str, **environ: str | None) -> subprocess.Completed
         env=kept | {k: v for k, v in given.items() if v is not None},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=400,
     )
 
 

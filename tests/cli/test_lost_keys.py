@@ -70,7 +70,7 @@ def test_no_worker_starts(tmp_path: Path, begun: str, lost: bool, key: str) -> N
         },
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     assert done.returncode == 1
     assert "this worker does not start" in done.stderr

@@ -45,7 +45,7 @@ def test_nothing_starts_that_could_not_scan(
         env=kept | given,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     assert done.returncode != 0
     assert told in done.stderr.splitlines()[-1]

@@ -54,7 +54,7 @@ def run(database_url: str, tmp_path: Path) -> Run:
             input=whom,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=400,
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (largest, -1)),
         )
 

@@ -63,7 +63,7 @@ def _calls(log: Path, verb: str) -> list[dict[str, Any]]:
 
 
 def _until(true: Any) -> Any:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not (found := true()):
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -43,7 +43,7 @@ class Atlas:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=600,
         )
         if check:
             assert done.returncode == 0, f"atlas {' '.join(args)}:\n{done.stdout}\n{done.stderr}"
@@ -89,7 +89,7 @@ class Atlas:
         """Sync without waiting; returns the run's id."""
         return str(self.json("sync", name, "--no-wait", *args)["run_id"])
 
-    def wait(self, run_id: str, seconds: float = 120) -> Any:
+    def wait(self, run_id: str, seconds: float = 400) -> Any:
         """Wait for the run's end; returns its document."""
         return self.until(
             lambda: (d := self.document(run_id))["finished_at"] and d,
@@ -105,7 +105,7 @@ class Atlas:
             return run_documents.document(conn, run_id)
 
     def until(
-        self, true: Callable[[], Any], seconds: float = 60, what: Callable[[], Any] = lambda: ""
+        self, true: Callable[[], Any], seconds: float = 240, what: Callable[[], Any] = lambda: ""
     ) -> Any:
         """Poll until ``true()`` is; returns what it gave."""
         deadline = time.monotonic() + seconds
@@ -153,6 +153,8 @@ def atlas(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Atlas]:
             "ATLAS_CHECKPOINT_ROWS": "5",
             "ATLAS_BATCH_ROWS": "50",
             "ATLAS_SHUTDOWN_SECONDS": "4",
+            # Each look starts a process; what they see is tests/local's.
+            "ATLAS_PROBE_INTERVAL": "60",
         },
     )
     stack.run("up", "--detach")

@@ -45,7 +45,7 @@ def test_a_file_sent_over_http_is_synced(atlas: Atlas) -> None:
         request.method = method
         request.add_header("Authorization", f"Bearer {key}")
         request.add_header("Content-Type", "application/json")
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=120) as answer:
             return json.loads(answer.read())
 
     sent = call("PUT", "/uploads/goods.csv", b"id,price\n1,1.10\n2,2.20\n")

@@ -198,7 +198,7 @@ def test_cancel_meets_a_message_on_its_way(
 
     def send(conn: sa.Connection, message: outbox.Message) -> None:
         sending.set()
-        assert cancelled.wait(timeout=30)  # cancel does not wait for the message's row
+        assert cancelled.wait(timeout=120)  # cancel does not wait for the message's row
 
     def stop() -> None:
         sending.wait()

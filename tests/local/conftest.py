@@ -21,7 +21,7 @@ from atlas.settings import Settings, parse
 def eventually() -> Callable[[Callable[[], object], float], None]:
     """Wait until a condition holds; how long that takes is no part of any assertion."""
 
-    def wait(condition: Callable[[], object], limit: float = 30.0) -> None:
+    def wait(condition: Callable[[], object], limit: float = 120.0) -> None:
         deadline = time.monotonic() + limit
         while not condition():
             assert time.monotonic() < deadline, "did not come about in time"

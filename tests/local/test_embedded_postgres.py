@@ -99,7 +99,7 @@ def test_runs_without_root(
                 connection.close()
     """
     process = program(source, home, prefix=prefix)
-    assert process.communicate(timeout=60)[0].splitlines() == ["True 1", "True 2"]
+    assert process.communicate(timeout=300)[0].splitlines() == ["True 1", "True 2"]
     assert process.returncode == 0
 
 

@@ -105,7 +105,7 @@ def family(settings: Settings, name: str) -> list[psutil.Process]:
     return found
 
 
-def health(settings: Settings, *names: str, timeout: float = 30) -> dict[str, str]:
+def health(settings: Settings, *names: str, timeout: float = 120) -> dict[str, str]:
     """What `atlas worker-health --json` finds; its exit code says the same."""
     done = Atlas(settings.home, SHORT).run(
         "worker-health", "--json", "--timeout", str(timeout), *names, check=False
@@ -136,7 +136,7 @@ def settings(home: Path, proxy: Proxy) -> Iterator[Settings]:
     extract, load = workers(chosen, "extract", "load")
     load = replace(load, argv=("env", f"ATLAS_REDIS_URL={proxy.url}", *load.argv))
     with Stack(chosen, prepare=migrate, processes=[extract, load]):
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while set(health(chosen).values()) != {"consuming"}:
             assert time.monotonic() < deadline
         yield chosen

@@ -69,7 +69,7 @@ def test_up_without_root(
     pid = entries(parse({"ATLAS_HOME": env["ATLAS_HOME"]}))["postgres"]["pid"]
     assert psutil.Process(pid).uids().effective != 0  # type: ignore[arg-type]
     process.terminate()
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
     assert process.returncode == 0
 
 
@@ -80,7 +80,7 @@ def test_up_stops_gracefully(
     process = up("plain")
     started = entries(embedded)
     process.send_signal(number)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=300)
     assert process.returncode == 0
     assert output.splitlines()[-1] == "stopped"
     assert living(started) == []

@@ -24,7 +24,7 @@ if verb == "spec":
     say({{"type": "SPEC", "spec": {{"connectionSpecification": {{"type": "object"}}}}}})
 if verb == "check":
     # Answered once discover has been asked too: one after the other this takes too long.
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while not (HERE / "discover").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     works = (HERE / "discover").exists() and not (HERE / "refused").exists()

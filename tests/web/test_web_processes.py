@@ -59,7 +59,7 @@ class Stack:
         self, method: str, path: str, body: Any = None, **headers: str
     ) -> tuple[int, dict[str, str], Any]:
         """Status, headers and JSON of the answer to a request with the key."""
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=300)
         try:
             sent = {name.replace("_", "-"): value for name, value in headers.items()}
             sent["Authorization"] = f"Bearer {self.key}"
@@ -108,7 +108,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, checkout: Path) -> Iterator[
 
 
 def _port(log: Path, web: subprocess.Popen[bytes]) -> int:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         found = re.search(r"Listening at: http://127\.0\.0\.1:(\d+)", log.read_text())
         if found:
@@ -289,7 +289,7 @@ def test_a_wrong_setting_ends_it_at_start(
         cwd=checkout,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert ended.returncode != 0
