@@ -13,7 +13,6 @@ stage finds most of that done when it begins.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -38,11 +37,12 @@ from atlas.ledger.backlog import Carried
 from atlas.ledger.database import cursor
 from atlas.ledger.parts import PartStatus
 from atlas.ledger.secrets import derive
-from atlas.model.personal import Operator, Override, Scope, Verdict
+from atlas.model.personal import Verdict
 from atlas.model.stream import Segment
+from atlas.pii.agreement import agreed, both
 from atlas.pii.masker import Masker
-from atlas.pii.overrides import asked_for, denied, overridden, searched
-from atlas.pii.policy import MERGING, Policy, asked, named, over, unknown
+from atlas.pii.overrides import asked_for, denied, searched
+from atlas.pii.policy import Policy, asked, named, over, unknown
 from atlas.pii.scanner import Scanner
 from atlas.pii.sealing import Sealing
 from atlas.pii.study import Study
@@ -193,7 +193,7 @@ def _orphans(work: Work, context: Context) -> None:
         found = results.findings(conn, context.stream.id)
 
     def agreed(study: Study) -> list[Verdict]:
-        verdicts = remask.both(found, _verdicts(work, context, study))
+        verdicts = both(found, _verdicts(work, context, study))
         remask.refuse_two_keys(found, verdicts, context)
         return verdicts
 
@@ -352,7 +352,7 @@ def _verdicts(work: Work, context: Context, study: Study) -> list[Verdict]:
         before = results.findings_before(conn, context.run.connection, stream.key, stream.id) or []
         policy = asked_for(_policy(conn, context), context.overrides)
     now = study.verdicts(policy, denied(context.overrides))
-    return _agreed(now, before, context.overrides, policy, keys)
+    return agreed(now, before, context.overrides, policy, keys)
 
 
 def _policy(conn: sa.Connection, context: Context) -> Policy:
@@ -376,49 +376,3 @@ def _keep(conn: sa.Connection, context: Context, verdicts: list[Verdict]) -> Non
     before = results.findings_before(conn, context.run.connection, stream.key, stream.id)
     if before is not None:
         verdict_changes.put(conn, stream.id, before, verdicts)
-
-
-def _agreed(
-    now: list[Verdict],
-    before: list[Verdict],
-    words: tuple[Override, ...],
-    policy: Policy,
-    keys: frozenset[str],
-) -> list[Verdict]:
-    """What this run found, what holds on of the run before, and what people say of both."""
-    # What people deny must not hold on, nor keep this run's own verdicts out.
-    before = overridden(before, words, policy, keys)
-    return overridden(_with_earlier(now, before, policy, keys), words, policy, keys)
-
-
-def _with_earlier(
-    verdicts: list[Verdict], before: list[Verdict], policy: Policy, keys: frozenset[str]
-) -> list[Verdict]:
-    """The verdicts of this run, and those of the run before on whole values that this run's rows
-    gave no ground to make anew.
-
-    A few rows are not enough to see that a column holds names: what it was found to be holds on,
-    until a person says otherwise in the connection's policy.
-    """
-    known = {
-        (item.column, item.path)
-        for item in verdicts
-        if item.scope is Scope.VALUE and item.operator is not Operator.KEEP
-    }
-    there = {
-        (item.column, item.path, item.entity_type) for item in verdicts if item.scope is Scope.VALUE
-    }
-    kept = []
-    for item in before:
-        if item.scope is not Scope.VALUE or (item.column, item.path) in known:
-            continue
-        if (item.column, item.path, item.entity_type) in there:
-            continue
-        operator = policy.operator(item.entity_type, item.column, item.path)
-        if item.column in keys and operator in MERGING:
-            operator = Operator.TOKENIZE
-        evidence = {**item.evidence, "kept_from_run_before": True}
-        kept.append(dataclasses.replace(item, operator=operator, evidence=evidence))
-    # What is kept as it is hides nothing else.
-    whole = {(item.column, item.path) for item in kept if item.operator is not Operator.KEEP}
-    return [item for item in verdicts if (item.column, item.path) not in whole] + kept

@@ -22,7 +22,7 @@ from atlas.ledger import backlog, outbox, rotation, runs
 from atlas.ledger.database import cursor
 from atlas.ledger.runs import Run
 from atlas.ledger.secrets import hold, keys
-from atlas.model.personal import Operator, Scope, Verdict
+from atlas.model.personal import Operator, Verdict
 from atlas.pii.sealing import SEALED
 from atlas.pii.tokens import TOKEN, Tokens
 from atlas.settings import secret_key
@@ -188,39 +188,6 @@ def _batches(work: Work, context: Context, rows: int) -> Iterator[pa.Table]:
                 context.columns,
             )
         yield batch
-
-
-def both(raw: list[Verdict], apart: list[Verdict]) -> list[Verdict]:
-    """The verdicts on raw rows, with those on rows without one that say more: either must be able
-    to be told by itself that a column is personal. What is kept as it is hides nothing else."""
-    whole = _replaced(raw)
-    more = [
-        item
-        for item in apart
-        if item.scope is Scope.VALUE and (item.column, item.path) not in whole
-    ]
-    whole |= _replaced(more)
-    known = {(item.column, item.path, item.entity_type) for item in raw}
-    spans = [
-        item
-        for item in apart
-        if item.scope is Scope.SPAN
-        and (item.column, item.path) not in whole
-        and (item.column, item.path, item.entity_type) not in known
-    ]
-    kept = [
-        item for item in raw if item.scope is Scope.VALUE or (item.column, item.path) not in whole
-    ]
-    return kept + more + spans
-
-
-def _replaced(verdicts: list[Verdict]) -> set[tuple[str, str]]:
-    """Where nothing is left of a value that could be searched for spans."""
-    return {
-        (item.column, item.path)
-        for item in verdicts
-        if item.scope is Scope.VALUE and item.operator is not Operator.KEEP
-    }
 
 
 def refuse_two_keys(raw: list[Verdict], agreed: list[Verdict], context: Context) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from atlas.model.personal import Operator, Override, Says, Scope, Verdict
+from atlas.pii.agreement import agreed
 from atlas.pii.overrides import asked_for, denied, overridden, searched
 from atlas.pii.policy import parse
 from atlas.pii.scanner import Scanner
-from atlas.stages.pii import _agreed
 from tests.pii.tables import FAMILY, GIVEN, column, table
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -107,5 +107,5 @@ def test_what_is_denied_does_not_keep_out_what_this_run_found() -> None:
     before = [_found("note", "", "PERSON", Scope.VALUE)]
     now = [_found("note", "", "EMAIL_ADDRESS")]
     words = (_word(Says.IS_NOT, entity_type="PERSON"),)
-    assert _of(_agreed(now, before, (), parse(None), NO_KEYS)) == _of(before)
-    assert _of(_agreed(now, before, words, parse(None), NO_KEYS)) == _of(now)
+    assert _of(agreed(now, before, (), parse(None), NO_KEYS)) == _of(before)
+    assert _of(agreed(now, before, words, parse(None), NO_KEYS)) == _of(now)

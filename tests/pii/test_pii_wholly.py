@@ -11,11 +11,11 @@ from atlas.errors import UsageError
 from atlas.model.personal import Operator, Override, Says, Scope, Verdict
 from atlas.model.stream import ColumnType
 from atlas.pii import parse
+from atlas.pii.agreement import with_earlier
 from atlas.pii.decide import settled
 from atlas.pii.overrides import overridden
 from atlas.pii.scanner import Scanner
 from atlas.settings import Settings
-from atlas.stages.pii import _with_earlier
 from tests.pii.tables import AT, column, masked, table, verdicts
 
 JSONB = {"doc": ColumnType.JSONB}
@@ -108,16 +108,16 @@ def test_an_earlier_verdict_that_is_kept_displaces_none_of_this_run() -> None:
     how = parse({"entities": {"IP_ADDRESS": "keep"}})
     now = [_verdict("EMAIL_ADDRESS", Scope.SPAN, Operator.MASK)]
     before = [_verdict("IP_ADDRESS", Scope.VALUE, Operator.MASK)]
-    found = _with_earlier(now, before, how, frozenset())
+    found = with_earlier(now, before, how, frozenset())
     assert [(each.entity_type, each.operator) for each in found] == [
         ("EMAIL_ADDRESS", Operator.MASK),
         ("IP_ADDRESS", Operator.KEEP),
     ]
     kept = [_verdict("IP_ADDRESS", Scope.VALUE, Operator.KEEP)]
     names = [_verdict("PERSON", Scope.VALUE, Operator.MASK)]
-    found = _with_earlier(kept, names, how, frozenset())
+    found = with_earlier(kept, names, how, frozenset())
     assert [each.entity_type for each in found] == ["PERSON"]
-    assert _with_earlier(kept, before, how, frozenset()) == kept
+    assert with_earlier(kept, before, how, frozenset()) == kept
 
 
 def test_a_word_that_a_column_is_what_is_kept_hides_nothing_else() -> None:

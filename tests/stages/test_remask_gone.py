@@ -13,7 +13,7 @@ from atlas.errors import TerminalError
 from atlas.ledger import runs
 from atlas.model.personal import Operator, Scope, Verdict
 from atlas.model.stage import Stage
-from atlas.stages.remask import both
+from atlas.pii.agreement import both
 from atlas.sync import subjects, token_keys
 from tests.stages.conftest import Source
 from tests.stages.pipeline import perform, ready, stages, sync
