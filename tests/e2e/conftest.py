@@ -147,7 +147,7 @@ def atlas(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Atlas]:
         {
             "ATLAS_LEASE_SECONDS": "3",
             "ATLAS_RECOVERY_INTERVAL": "1",
-            "ATLAS_RELAY_INTERVAL": "1",
+            "ATLAS_RELAY_INTERVAL": "2",
             "ATLAS_REDISPATCH_SECONDS": "5",
             "ATLAS_RETRY_BASE_SECONDS": "0.5",
             "ATLAS_CHECKPOINT_ROWS": "5",
