@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import psycopg2
 import pytest
+import sqlalchemy as sa
 from psycopg2 import sql
 from xdist.scheduler import LoadFileScheduling
 
@@ -53,7 +55,8 @@ def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         return
     from atlas.local.postgres import Postgres
 
-    with Postgres(tmp_path_factory.mktemp("postgres")) as server:
+    # Nothing here outlives a crash of the machine.
+    with Postgres(tmp_path_factory.mktemp("postgres"), durable=False) as server:
         yield server.url("postgres")
 
 
@@ -61,12 +64,45 @@ def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def database_url(server_url: str) -> Iterator[str]:
     """URL of an empty database of its own, dropped at the end."""
     name = f"t_{uuid.uuid4().hex[:12]}"
+    with _admin(server_url) as cursor:
+        cursor.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        yield _url(server_url, name)
+        cursor.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture(scope="session")
+def migrate(server_url: str) -> Iterator[Callable[[sa.Engine], None]]:
+    """Puts a migrated database in the place of an engine's empty one: a copy, made in a fraction of
+    the time that the migrations take."""
+    from atlas.ledger import migrations
+
+    template = sql.Identifier(f"migrated_{uuid.uuid4().hex[:12]}")
+    with _admin(server_url) as cursor:
+        cursor.execute(sql.SQL("CREATE DATABASE {}").format(template))
+        bound = sa.create_engine(_url(server_url, template.string), poolclass=sa.NullPool)
+        migrations.upgrade(bound)
+
+        def copy(engine: sa.Engine) -> None:
+            assert engine.url.database is not None
+            name = sql.Identifier(engine.url.database)
+            cursor.execute(sql.SQL("DROP DATABASE {}").format(name))
+            cursor.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(name, template))
+
+        yield copy
+        cursor.execute(sql.SQL("DROP DATABASE {}").format(template))
+
+
+@contextlib.contextmanager
+def _admin(server_url: str) -> Iterator[Any]:
     admin = psycopg2.connect(server_url)
     admin.autocommit = True
-    with admin.cursor() as cursor:
-        cursor.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    try:
+        with admin.cursor() as cursor:
+            yield cursor
+    finally:
+        admin.close()
+
+
+def _url(server_url: str, database: str) -> str:
     head, _, query = server_url.partition("?")
-    yield head.rsplit("/", 1)[0] + "/" + name + ("?" + query if query else "")
-    with admin.cursor() as cursor:
-        cursor.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
-    admin.close()
+    return head.rsplit("/", 1)[0] + "/" + database + ("?" + query if query else "")

@@ -6,13 +6,11 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-
-from atlas.ledger import migrations
 
 KEY = "k" * 40
 
@@ -42,10 +40,10 @@ def refused(done: subprocess.CompletedProcess[str], code: int, *words: str) -> N
 
 
 @pytest.fixture
-def migrated(database_url: str) -> Iterator[str]:
+def migrated(database_url: str, migrate: Callable[[sa.Engine], None]) -> Iterator[str]:
     """URL of a migrated database."""
     engine = sa.create_engine(database_url, poolclass=sa.NullPool)
-    migrations.upgrade(engine)
+    migrate(engine)
     yield database_url
     with engine.connect() as conn:
         left = conn.execute(sa.text("SELECT count(*) FROM pipeline.connection")).scalar_one()

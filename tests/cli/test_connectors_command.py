@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
 from atlas.connectors import catalog
-from atlas.ledger import connections, migrations
+from atlas.ledger import connections
 from atlas.model.connection import Connection
 from tests.cli.test_bad_input import KEY, atlas, refused
 from tests.stages.test_rotation import PROGRAM
@@ -45,9 +46,11 @@ def test_a_file_that_is_no_configuration(tmp_path: Path, text: str, words: tuple
     assert "hush" not in done.stderr
 
 
-def test_a_token_that_is_rotated_meanwhile_is_kept(database_url: str, tmp_path: Path) -> None:
+def test_a_token_that_is_rotated_meanwhile_is_kept(
+    database_url: str, migrate: Callable[[sa.Engine], None], tmp_path: Path
+) -> None:
     engine = sa.create_engine(database_url, poolclass=sa.NullPool)
-    migrations.upgrade(engine)
+    migrate(engine)
     program, valid = tmp_path / "rotating.py", tmp_path / "valid"
     program.write_text(PROGRAM.format(valid=valid))
     valid.write_text("1")

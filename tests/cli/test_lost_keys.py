@@ -5,22 +5,23 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
-from atlas.ledger import migrations, secrets
+from atlas.ledger import secrets
 from tests.cli.test_bad_input import KEY, atlas
 
 OTHER = "o" * 40
 
 
 @pytest.fixture
-def begun(database_url: str) -> str:
+def begun(database_url: str, migrate: Callable[[sa.Engine], None]) -> str:
     """URL of a database whose keys were made under ``KEY``."""
     engine = sa.create_engine(database_url, poolclass=sa.NullPool)
-    migrations.upgrade(engine)
+    migrate(engine)
     with engine.begin() as conn:
         secrets.keys(conn, KEY.encode())
     return database_url

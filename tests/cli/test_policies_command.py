@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from atlas.ledger import migrations
 from tests.cli.test_bad_input import KEY, atlas, refused
 
 SCRIPTED = Path(__file__).parents[1] / "connectors" / "scripted.py"
@@ -19,10 +18,10 @@ Run = Callable[..., Any]
 
 
 @pytest.fixture
-def run(database_url: str, tmp_path: Path) -> Run:
+def run(database_url: str, migrate: Callable[[sa.Engine], None], tmp_path: Path) -> Run:
     """Runs a command on a migrated database."""
     engine = sa.create_engine(database_url, poolclass=sa.NullPool)
-    migrations.upgrade(engine)
+    migrate(engine)
     environ = {"ATLAS_DATABASE_URL": database_url, "ATLAS_SECRET_KEY": KEY}
     return lambda *args: atlas(tmp_path, *args, **environ)
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from atlas.ledger import connections, migrations, runs
+from atlas.ledger import connections, runs
 from atlas.model.connection import Connection
 from tests.cli.test_bad_input import KEY, atlas, refused
 
@@ -23,10 +23,10 @@ Run = Callable[..., Any]
 
 
 @pytest.fixture
-def run(database_url: str, tmp_path: Path) -> Run:
+def run(database_url: str, migrate: Callable[[sa.Engine], None], tmp_path: Path) -> Run:
     """Runs a command on a database with a connection ``shop``."""
     engine = sa.create_engine(database_url, poolclass=sa.NullPool)
-    migrations.upgrade(engine)
+    migrate(engine)
     with engine.begin() as conn:
         shop = Connection("shop", connector="source-faker", executable=None, config={})
         connections.put(conn, KEY.encode(), shop)

@@ -17,7 +17,6 @@ import pytest
 import sqlalchemy as sa
 
 from atlas.layers import explore, names
-from atlas.ledger import migrations
 from atlas.ledger.database import cursor
 from atlas.model.stream import StreamKey
 from tests.cli.test_bad_input import KEY, refused
@@ -28,10 +27,10 @@ Run = Callable[..., Any]
 
 
 @pytest.fixture
-def run(database_url: str, tmp_path: Path) -> Run:
+def run(database_url: str, migrate: Callable[[sa.Engine], None], tmp_path: Path) -> Run:
     """Runs a command, with identifiers on standard input, where two rows are of Jane's."""
     engine = sa.create_engine(database_url, poolclass=sa.NullPool)
-    migrations.upgrade(engine)
+    migrate(engine)
     with engine.begin() as conn:
         cur = cursor(conn)
         tables = names.tables(cur, "shop", StreamKey("users"))

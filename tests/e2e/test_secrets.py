@@ -111,7 +111,7 @@ def _nowhere(atlas: Atlas) -> None:
 
 def test_a_secret_of_a_connection(atlas: Atlas, tmp_path: Path) -> None:
     rows = write(tmp_path / "rows.json", *(row(n, n) for n in range(1, 5)))
-    options = {"api_key": MARKER, "log_api_key": True, "sleep_per_record": 0.7}
+    options = {"api_key": MARKER, "log_api_key": True, "sleep_per_record": 2.0}
     told = tmp_path / "environment.json"
     atlas.apply(source("planted", rows, environment_file=str(told), **options))
     (atlas.home / "connections.yml").unlink()  # the user's own file

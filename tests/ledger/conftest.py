@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import sqlalchemy as sa
 
-from atlas.ledger import connections, migrations, outbox, runs
+from atlas.ledger import connections, outbox, runs
 from atlas.model.connection import Connection
 from atlas.model.stream import ConfiguredStream, StreamKey, SyncMode
 from atlas.stages import ORDER
@@ -18,10 +18,10 @@ SECRET = b"s" * 32
 
 
 @pytest.fixture
-def engine(database_url: str) -> Iterator[sa.Engine]:
+def engine(database_url: str, migrate: Callable[[sa.Engine], None]) -> Iterator[sa.Engine]:
     """An engine on a migrated database."""
     engine = sa.create_engine(database_url, pool_size=10)
-    migrations.upgrade(engine)
+    migrate(engine)
     yield engine
     engine.dispose()
 

@@ -25,7 +25,7 @@ from hypothesis.stateful import (
 )
 
 from atlas.errors import ActiveRun, LostClaim, RunEnded
-from atlas.ledger import claims, ends, migrations, outbox, parts
+from atlas.ledger import claims, ends, outbox, parts
 from atlas.ledger.claims import Claim
 from atlas.ledger.parts import Part
 from atlas.model.stage import Stage, Status
@@ -307,12 +307,12 @@ class Ledger(Driven):
 
 
 @pytest.fixture
-def engine(database_url: str) -> Iterator[sa.Engine]:
+def engine(database_url: str, migrate: Callable[[sa.Engine], None]) -> Iterator[sa.Engine]:
     """An engine on a migrated database; a crash may lose what it committed, which none does."""
     engine = sa.create_engine(
         database_url, pool_size=10, connect_args={"options": "-c synchronous_commit=off"}
     )
-    migrations.upgrade(engine)
+    migrate(engine)
     with engine.begin() as conn:
         conn.execute(sa.text("CREATE TABLE pipeline.effect (n integer)"))
     yield engine

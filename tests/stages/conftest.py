@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from atlas.errors import AtlasError
-from atlas.ledger import claims, connections, ends, migrations, runs, state
+from atlas.ledger import claims, connections, ends, runs, state
 from atlas.ledger.runs import RunStream
 from atlas.model.connection import Connection
 from atlas.model.evolution import SchemaPolicy
@@ -161,10 +161,10 @@ def _end_of_soda() -> Iterator[None]:
 
 
 @pytest.fixture
-def engine(database_url: str) -> Iterator[sa.Engine]:
+def engine(database_url: str, migrate: Callable[[sa.Engine], None]) -> Iterator[sa.Engine]:
     """An engine on a migrated database."""
     engine = sa.create_engine(database_url)
-    migrations.upgrade(engine)
+    migrate(engine)
     yield engine
     engine.dispose()
 
