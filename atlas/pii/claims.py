@@ -39,7 +39,7 @@ _TAILS = word_set(
     "number value raw text str string digits home work office primary secondary personal "
     "private main alt alternate alternative other current old new original normalized normalised "
     "formatted full billing shipping business emergency preferred default day evening direct "
-    "international local delivery invoice first second"
+    "international local delivery invoice first second txt"
 )
 _PEOPLE = word_set(
     "customer client contact employee user person patient student pupil teacher author owner "
@@ -67,6 +67,7 @@ _THINGS = word_set(
     "form menu recipe drug species airport station hotel restaurant venue article material "
     "variant collection segment firm employer institution association club insurer carrier "
     "warehouse location place city town street provider network interface account attribute "
+    "prod item co col srv dept cntry proj "
     "parameter property option status method function process step action command program "
     "software library version release environment tenant_type ship vessel vehicle machine part"
 )
@@ -111,7 +112,9 @@ def plain(text: str) -> str:
     if text.isascii():
         return text
     decomposed = unicodedata.normalize("NFKD", text.translate(_LETTERS))
-    return "".join(char for char in decomposed if not unicodedata.combining(char))
+    bare = "".join(char for char in decomposed if not unicodedata.combining(char))
+    # Hangul, which falls apart as well, is put together again.
+    return unicodedata.normalize("NFC", bare)
 
 
 @lru_cache(10_000)

@@ -1,5 +1,6 @@
 """How columns are called: English, German, French, Spanish, Danish, Norwegian, Swedish, Italian,
-Polish, Finnish, Dutch and Portuguese, without accents.
+Polish, Finnish, Dutch and Portuguese, without accents; of other languages, what names and numbers
+of people are called.
 
 Only data; :mod:`atlas.pii.claims` reads it. A word that is also an English one, or means other
 things in other places, stands in :data:`ALONE` and counts only as a whole name.
@@ -26,24 +27,30 @@ def _translations(text: str) -> dict[str, str]:
 ENGLISH: dict[str, str] = _translations(
     """
 first name: firstname fname forename givenname vorname rufname prenom imie etunimi fornavn
-    fornamn voornaam roepnaam primeironome tilltalsnamn prename
+    fornamn voornaam roepnaam primeironome tilltalsnamn prename fornavne krestni keresztnev
+    utonev prenume isim vorna имя
 last name: lastname lname surname familyname nachname zuname familienname efternavn
     etternavn efternamn achternaam geslachtsnaam apellido cognome sobrenome apelido nazwisko
-    sukunimi secondname
-full name: fullname gesamtname fuldenavn helenavn nomecompleto nombrecompleto kokonimi
+    sukunimi secondname soyad soyadi soyisim prijmeni priezvisko vezeteknev csaladnev prezime
+    uzvards pavarde perekonnanimi nachn tilnavn slaektsnavn slektsnavn фамилия прізвище επωνυμο
+    姓 성
+full name: fullname gesamtname fuldenavn helenavn nomecompleto nombrecompleto kokonimi adsoyad
+    adisoyadi hoten hovaten namalengkap nominativo fio фио піб ονοματεπωνυμο 姓名 氏名 성명
 middle name: middlename mellemnavn mellomnavn mellannamn tussenvoegsel zwischenname
 given name: toinenimi
-name: namn navn naam nom nombre nome nimi nazwa
+name: namn navn naam nom nombre nome nimi nazwa nm jmeno meno nume ime nama
+    adi nev 이름
 maiden name: geburtsname madchenname nomjeunefille pigenavn meisjesnaam tyttonimi
 user name: username benutzername brugernavn brukernavn anvandarnamn gebruikersnaam
     kayttajatunnus kayttajanimi nomeutente nomutilisateur nick nickname screenname loginname
     userlogin
-customer: kunde kunden cliente kund klant klient asiakas clientes klienci kunder besteller
+customer: kunde kunden cliente kund klant klient asiakas clientes klienci kunder besteller cust
+    musteri pelanggan zakaznik ugyfel kupac клиент клиента 客户 고객
 employee: mitarbeiter medarbejder ansatt anstalld medewerker empleado dipendente salarie
     employe funcionario pracownik tyontekija empregado
 user: benutzer bruger bruker anvandare gebruiker usuario utente utilisateur uzytkownik
     kayttaja utilizador nutzer
-patient: paciente paziente pacjent potilas
+patient: paciente paziente pacjent potilas hasta pasien пациент
 contact: kontakt contacto contatto contato yhteyshenkilo ansprechpartner kontaktperson
 person: persona personne pessoa osoba henkilo persoon
 member: mitglied medlem lid miembro membre membro socio adherent jasen czlonek
@@ -74,12 +81,14 @@ city: stadt ortschaft wohnort gemeinde gemeente ville ciudad citta cidade miasto
     comune municipio localidad poblacion localite localita concelho freguesia bynavn
     hometown village postby cityname townname paikkakunta
 email: courriel correo mejl epost epostadress epostadresse sahkoposti sahkopostiosoite
-    poczta emailadresse mailadresse emailadres mailadres emailadress correoelectronico
+    poczta emailadresse mailadresse emailadres mailadres emailadress correoelectronico eposta
+    emailadr mailadr smtpadr eml почта 邮箱 이메일
 phone: telefon telefono telefone telephone puhelin telefoon tel tlf tfn puh telefonnummer
-    telefonnumer telnr tlfnr rufnummer telephonenumber fon fono phonenumber phoneno
+    telefonnumer telnr tlfnr rufnummer telephonenumber fon fono phonenumber phoneno phn telf telno
+    telefonszam sdt телефон τηλεφωνο 电话 电话号码 전화 전화번호 هاتف טלפון
 mobile: mobil movil handy handynummer mobilnummer mobiltelefon cellulare celular telemovel
     matkapuhelin komorka komorkowy kannykka gsm mobiel mobieltje natel mobilephone cellphone
-    msisdn
+    msisdn mobitel handphone мобильныи 手机 手机号 휴대폰
 fax: faks faksi telefax telefaks
 number: no nr num numero nummer numer nro nbr number
 date: datum dato fecha pvm paivamaara
@@ -107,20 +116,22 @@ longitude: lon lng longitud longitudine laengengrad langengrad laengdegrad lengd
     longitudgrad pituusaste
 tax id: steuerid steueridnr steueridentifikationsnummer idnr steueridnummer taxid taxpayerid
 passport: reisepass reisepassnummer passnummer pasaporte passaporto passaporte passeport
-    paszport passi paspoort passnr paspoortnummer ppn passportno passportnumber
+    paszport paszportu passi paspoort passnr paspoortnummer ppn passportno passportnumber passno
+    паспорт 护照
 national id: nationalid personalausweis personalausweisnummer ausweisnummer ausweisnr
     personnummer personnr personalnumber fodselsnummer foedselsnummer fodselsnr
     foedselsnr cprnummer cprnr cpr hetu henkilotunnus sotu pesel dni nif nie nuip codfisc
     codicefiscale codfiscale nir insee bsn burgerservicenummer sofinummer nino niss
     rijksregisternummer rodnecislo curp cpf contribuinte ahv avs itin
     sozialversicherungsnummer svnr rvnr idcard idkort henkilonumero niegnr numerosecu nss
-    nrpesel nationalnumber personalidentitycode ppsn pps aadhaar aadhar
+    nrpesel nationalnumber personalidentitycode ppsn pps aadhaar aadhar tckn kimlik ktp cccd cmnd
+    jmbg egn amka bvn hicn cedula isikukood снилс 身份证 身份证号
 driver license: fuhrerschein fuehrerschein fuehrerscheinnummer fuhrerscheinnummer korkort
     korekort korekortnummer rijbewijs patente permis driverslicense driverlicense
     driverslicence driverlicence
 card: kreditkarte tarjeta carte karte kaart kreditkort cartao luottokortti kortti creditcard
     debitcard kreditkartennummer kartennummer kortnummer cardnumber cardno ccnumber ccnum
-    kaartnummer
+    kaartnummer karty karten kreditkartennr kknr ccnbr ccnr kortnr kredikarti 卡号
 gender: geschlecht kon kjonn kjoenn geslacht genero sexe sexo sesso plec sukupuoli
 nationality: staatsangehorigkeit nationalitat nacionalidad nationalite nazionalita
     nationaliteit obywatelstwo kansalaisuus nationalitet nacionalidade
@@ -200,6 +211,11 @@ ALONE: dict[str, str] = {
     "pseudo": "user name",
     "alias": "user name",
     "titular": "owner",
+    "fnr": "national id",
+    "cnp": "national id",
+    "oib": "national id",
+    "nik": "national id",
+    "инн": "national id",
 }
 """Words that say something only as a whole name."""
 
@@ -222,7 +238,7 @@ birth date: gebd gebdt gebdat geb dob bdt bday bdat brthdt
 
 PEOPLE_LAST = word_set(
     "customer client user patient employee person member contact student buyer recipient sender "
-    "guest driver citizen"
+    "guest driver citizen owner"
 )
 """Who may follow what is theirs: "telefono_cliente"."""
 
@@ -240,8 +256,8 @@ CLAIMS: tuple[tuple[str, str, bool, str], ...] = (
         """
 email, e mail, mail, email address, mail address, e mail address, email electronico, electronic
 mail, posta elettronica, correio eletronico, e post, address email, address mail, address
-electronico, address electronique, address elettronico, contact email, email id, e post address,
-email primary, paypal email, email account""",
+electronico, address electronique, address elettronico, e posta, contact email, email id, e post
+address, email primary, paypal email, email account""",
     ),
     (
         "PHONE_NUMBER",
@@ -253,7 +269,8 @@ number, mobile number, cell number, mobile phone, phone mobile, phone portable, 
 phone fixe, phone fisso, phone komorkowy, phone stacjonarny, phone cell, whatsapp, whatsapp
 number, sms number, contact number, callback number, caller id, landline, landline number,
 calling number, number called, dialed number, rufnummer, ruf number, phone 1, phone 2, ani,
-dnis, mobile no, hand phone, signal number, emergency number, contact phone""",
+dnis, mobile no, hand phone, signal number, emergency number, contact phone, mob, mob number, mbl
+number, hp number, number hp, home ph, work ph, wk ph, hm ph, bus ph, day ph, cell ph, ph number""",
     ),
     (
         "PERSON",
@@ -269,7 +286,10 @@ card holder, card holder name, name card, name on card, holder card, account hol
 holder name, accountholder, nombre pila, name pila, personal name, patient name, customer name,
 next kin, first middle last, surnames, person name, name person, contact name, name contact,
 contact person, name user real, real name, father name, mother name, emergency contact name,
-doctor name, gp name, salesperson, sales rep, account manager, case worker, kin name""",
+doctor name, gp name, salesperson, sales rep, account manager, case worker, kin name, lst name,
+fst name, frst name, first name usuel, name usuel, last name paterno, last name materno,
+ad last name, last name first name, name last name,
+first name last name, last name name, ho ten, name lengkap""",
     ),
     (
         "PERSON",
@@ -352,7 +372,7 @@ date naissance, birth aika, birth paiva, date anniversary birth, ne le, nato il,
 card, card number, credit card, debit card, cc number, cc, pan, ccn, credit card number, card
 credit, card credito, number card, card pan, payment card, payment card number, primary account
 number, card no, debit card number, card bancaire, card bleue, card kredytowa, card bancaria,
-number cc, account card number, card num""",
+number cc, account card number, card num, kk number, crd number, crd num, kredi karti""",
     ),
     (
         "US_SSN",
@@ -424,7 +444,9 @@ card identita, dowod osobisty, number dowodu, cartao cidadao, card cidadao, gove
 gov id, ni number, nhs id, medicare number, health card number,
 health insurance number, kvnr, versicherten number, ausweis number, ausweis,
 pass number, social insurance, svnr, residence permit, visa number, alien number, id fiscal,
-identificacion fiscal""",
+identificacion fiscal, dl number, drv lic number, medicare id, nin, nin number, sozvers number, sv
+number, perso number, secu soc, securite soc, num ss, number ss, asmens kodas, rodne cislo,
+nat id""",
     ),
 )
 """Entity type, which part of it, whether the name is unmistakable, and phrases in English tokens or
