@@ -201,6 +201,35 @@ def phone_like(text: str) -> bool:
     return _is(_PHONE_LIKE, text) and 7 <= sum(map(str.isdigit, text)) <= 21
 
 
+_TRUNK = re.compile(r"\(?0[1-9]\d{0,4}\)?(?:[ .\-/]{1,3}\d{2,8}){1,5}")
+# What people write to keep an address from machines, or by mistake.
+_AT = r"(?: ?[\[({<] ?(?:at|@|arroba|chez|kukac|malpa) ?[\])}>] ?|_at_| @ ?|@ )"
+_DOT = r"(?:\.| ?[\[({<] ?(?:dot|punkt|punto|point|\.) ?[\])}>] ?| (?:dot|punkt|punto|point) )"
+_LOCAL = r"[\w.+\-]{1,64}"
+_MAIL_SPELLED = re.compile(
+    rf"{_LOCAL}{_AT}[\w\-]+(?:{_DOT}[\w\-]+)+|"
+    rf"{_LOCAL} at [\w\-]+(?: (?:dot|punkt|punto|point) [\w\-]+)+",
+    re.IGNORECASE,
+)
+_MAIL_LIKE = re.compile(rf"{_LOCAL}(?:@|#| at |{_AT})[\w\-]+(?:{_DOT}[\w\-]+)*", re.IGNORECASE)
+
+
+def trunk(text: str) -> bool:
+    """Whether all of ``text`` is nine digits or more in groups, the first with the zero before a
+    number of the same country, and no date."""
+    return _is(_TRUNK, text) and digits_in(text) >= 9 and not date_like(text)
+
+
+def mail_spelled(text: str) -> bool:
+    """Whether all of ``text`` is an e-mail address whose signs are spelled out, or apart."""
+    return _is(_MAIL_SPELLED, text, 128)
+
+
+def mail_like(text: str) -> bool:
+    """Whether all of ``text`` could be an e-mail address, where the column says so."""
+    return _is(_MAIL_LIKE, text, 128) and any(map(str.isalpha, text))
+
+
 def name_like(text: str) -> bool:
     """Whether all of ``text`` is one to six words of letters, with the marks that names
     have in them (O'Brien, Jean-Luc, J. R.) or between them (DOE/JANE MRS)."""
