@@ -498,7 +498,7 @@ def _person(leaf: Leaf, company: Company) -> Finding | None:
             return _value("PERSON", 0.75, known, "called a name, in a table about people")
         if company.people and like >= 0.9 and not _vocabulary(leaf):
             return _value("PERSON", 0.6, like, "called a name, beside personal attributes")
-        return None
+        return _unlisted(leaf)
     towns = evidence.trait("place")
     if asked is None and firms < 0.1 and like >= 0.8 and known > towns:
         full = evidence.trait("full")
@@ -509,6 +509,31 @@ def _person(leaf: Leaf, company: Company) -> Finding | None:
             return _value("PERSON", 0.75, full, "many are full names of people, the others alike")
         if evidence.sampled >= _SOME and known >= 0.7:
             return _value("PERSON", 0.7, known, "most values are names of people")
+    return _unlisted(leaf) if asked is None else None
+
+
+def _unlisted(leaf: Leaf) -> Finding | None:
+    """People whose names the lists do not have, by how the column's values are made: of words that
+    no dictionary has, of surnames with initials, of family names without a space. Only where there
+    are many different values, for products and places that are made so are few."""
+    evidence = leaf.evidence
+    if evidence.sampled < _SOME or evidence.distinct <= _KINDS_OF:
+        return None
+    if evidence.trait("organization") >= 0.1:
+        return None
+    form, known = evidence.trait("initialled_form"), evidence.trait("initialled")
+    if form >= 0.85 and known >= CLAIMED:
+        return _value("PERSON", 0.65, form, "surnames with initials")
+    if evidence.trait("place") >= _BY_CHANCE:
+        return None
+    foreign, nearly = evidence.trait("foreign"), evidence.trait("nearly")
+    least = 0.25 if leaf.claim is not None else CLAIMED
+    if foreign >= MOST and nearly >= least and foreign + nearly >= 1.15:
+        return _value("PERSON", 0.65, foreign, "words of no language, some of them names")
+    if nearly >= 0.9 and evidence.trait("full") >= _BY_CHANCE and foreign >= 0.5:
+        return _value("PERSON", 0.65, nearly, "all could be full names of people, some are")
+    if (share := evidence.trait("unspaced")) >= MOST:
+        return _value("PERSON", 0.65, share, "family names of East Asia, and what follows them")
     return None
 
 

@@ -48,6 +48,7 @@ _ACTS = frozenset(AROUND["acts"].split())
 _WITHIN = frozenset(("in", "across", "near", "throughout", "nach", "en", "em", "w"))
 _SAINTS = frozenset(AROUND["saints"].split())
 _FIRMS = frozenset(AROUND["firms"].split())
+_FAMILIES = frozenset(AROUND["families"].split())
 _EPONYMS = frozenset(AROUND["eponyms"].split())
 _SOFTWARE = frozenset(AROUND["software"].split())
 _BRANDS: tuple[str, ...] = tuple(AROUND["brands"])
@@ -60,6 +61,7 @@ _GIVEN, _SURNAME, _PLACE, _NAMED = 1, 2, 4, 3
 _ENDINGS = (
     "wski", "wska", "cki", "cka", "nski", "nska", "wicz", "czyk", "czak", "sson", "dottir", "ovic",
     "enko", "shvili", "opoulos", "oglu", "quist", "qvist", "gaard", "poulsen", "murthy", "swamy",
+    "zadeh", "nejad", "opoulou",
 )  # fmt: skip
 
 
@@ -586,8 +588,9 @@ def nearly(text: str) -> bool:
     text, found = _bare(text)
     if not 2 <= len(found) <= 6 or not _only(text, found):
         return False
-    return all(word.capital or word.folded in _PARTICLES for word in found) and any(
-        word.kinds & _NAMED and word.folded not in _FIRMS for word in found
+    return all(word.capital or word.folded in _WITHIN_NAMES for word in found) and any(
+        (word.kinds & _NAMED or word.folded in _FAMILIES) and word.folded not in _FIRMS
+        for word in found
     )
 
 
@@ -595,6 +598,132 @@ def borne(word: str) -> bool:
     """Whether ``word`` is a name that people bear, and no ordinary word."""
     _, kinds, common = _known(word)
     return bool(kinds & _NAMED) and not common & _ALL
+
+
+_LABEL = re.compile(r"[^\W\d_]{2,15}(?:[ .][^\W\d_]{2,12})?\.?: ?(?=[^\W\d_])")
+_CODE_BEFORE = re.compile(r"[A-Z]{0,4}[-#]?\d{2,12}(?: ?[-\u2013/|:.,;] ?| )(?=[^\W\d_])")
+_BEHIND = re.compile(
+    r"\s*(?:\([^()]{1,40}\)|\[[^\[\]]{1,40}\]|[-\u2013/|,;#] ?[A-Z]{0,4}-?\d{2,12}|"
+    r"[ _][A-Z]{0,3}\d{3,12})$"
+)
+_FIELDS = re.compile(r"(?<=[^\W\d_])(?:\^|<<|\$)(?=[^\W\d_])")
+_QUOTED = re.compile(r"(?<=[^\W\d_] )[\"\u201c\u201e(][^\W\d_]{2,15}[\"\u201d\u201c)] (?=[^\W\d_])")
+_BETWEEN = re.compile(r" ?[;|\n&] ?| (?:and|und|et|og|och) ")
+# In a column, where no sentence makes a word of them: Ortega y Gasset, van 't Hof.
+_WITHIN_NAMES = _PARTICLES | frozenset(("e", "y", "i", "t", "in", "aan"))
+_MOST_IN_A_LIST, _LONGEST_LIST = 12, 400
+_HONOURS = frozenset(AROUND["honours"].split())
+
+
+def alone(text: str) -> str:
+    """A value as it would be if it were only a name.
+
+    Without a label before it (Patient: …), a code before or behind it, what stands in brackets
+    behind it or in quotes within, degrees and quotes around it; and with a comma between the
+    fields of a surname and a given name (DOE^JANE, DOE<<JANE).
+    """
+    bare = text.strip()
+    if len(bare) > _LONGEST_LIST or bare.isalpha():
+        return bare
+    if len(bare) > 2 and bare[0] in "\"'\u201c\u201e\u00ab" and bare[-1] in "\"'\u201d\u201c\u00bb":
+        bare = bare[1:-1]
+    for before in (_LABEL, _CODE_BEFORE):
+        found = before.match(bare)
+        bare = bare[found.end() :] if found is not None else bare
+    bare = _BEHIND.sub("", bare)
+    bare = _FIELDS.sub(", ", bare.rstrip("^<$"))
+    bare = _QUOTED.sub("", bare)
+    head, _, last = bare.rpartition(" ")
+    while head and last.replace(".", "").lower() in _HONOURS:
+        bare = head.rstrip(" ,")
+        head, _, last = bare.rpartition(" ")
+    # What leaves one word is a code itself (C-100231), and no name with something around it.
+    return bare if " " in bare else text.strip()
+
+
+def several(text: str) -> list[str]:
+    """The values in ``text`` that signs or words for "and" hold together, each :func:`alone`."""
+    if len(text) > _LONGEST_LIST:
+        return [text]
+    parts = [alone(part) for part in _BETWEEN.split(alone(text)) if part.strip()]
+    return parts if 0 < len(parts) <= _MOST_IN_A_LIST else [text]
+
+
+def full_alone(text: str) -> bool:
+    """Whether ``text`` is nothing but people in full, whatever stands around their names; one of
+    several may have left the surname to the next (Ann & Jim Doe)."""
+    parts = several(text)
+    found = [full(part) for part in parts]
+    return any(found) and all(
+        known or single(part) for known, part in zip(found, parts, strict=True)
+    )
+
+
+def nearly_alone(text: str) -> bool:
+    """:func:`nearly` of all the names in ``text``, whatever stands around them."""
+    parts = several(text)
+    found = [nearly(part) for part in parts]
+    return any(found) and all(
+        could or single(part) for could, part in zip(found, parts, strict=True)
+    )
+
+
+def foreign(text: str) -> bool:
+    """Whether ``text`` is two words or more, with capitals, that no dictionary has, or that people
+    are called by: names are made of such words in any language, things hardly."""
+    text, found = _bare(alone(text))
+    if not 2 <= len(found) <= 6 or not _only(text, found):
+        return False
+    long = [
+        word for word in found if word.end - word.start > 1 and word.folded not in _WITHIN_NAMES
+    ]
+    return len(long) > 1 and all(
+        word.capital
+        and word.folded not in _FIRMS
+        and (not word.common or word.kinds & _NAMED or word.folded in _FAMILIES)
+        for word in long
+    )
+
+
+_INITIALS = r"(?:[^\W\d_]\.[ \-]?){1,3}"
+_INITIALLED = re.compile(
+    rf"{_INITIALS} ?(?P<behind>[^\W\d_][^\W\d_'\u2019 -]{{1,30}})|"
+    rf"(?P<before>[^\W\d_][^\W\d_'\u2019 -]{{1,30}})(?: {_INITIALS}|, ?{_INITIALS}|, ?[^\W\d_])"
+)
+
+
+def initialled(text: str) -> bool:
+    """Whether ``text`` is a surname that people bear, with initials before or behind it."""
+    found = _INITIALLED.fullmatch(alone(text))
+    if found is None:
+        return False
+    long = [
+        word for word in words(found["behind"] or found["before"]) if word.folded not in _PARTICLES
+    ]
+    return bool(long) and all(word.capital for word in long) and bool(long[-1].kinds & _SURNAME)
+
+
+def initialled_form(text: str) -> bool:
+    """Whether ``text`` is written like that, whoever is called so."""
+    return _INITIALLED.fullmatch(alone(text)) is not None
+
+
+_HAN = re.compile(r"[\u4e00-\u9fff]{2,4}")
+_HANGUL = re.compile(r"[\uac00-\ud7a3]{2,4}")
+_PARTS = re.compile(
+    r"([\u3041-\u30ff\u3400-\u9fff]{1,5})[ \u3000\u30fb]([\u3041-\u30ff\u3400-\u9fff]{1,5})"
+)
+
+
+def unspaced(text: str) -> bool:
+    """Whether ``text`` is written as names are in Chinese, Japanese and Korean: a family name, then
+    one or two characters for the given name, or a word."""
+    bare = text.strip()
+    if (found := _PARTS.fullmatch(bare)) is not None:
+        return found[1] in _FAMILIES or bool(_known(found[1])[1] & _SURNAME)
+    if _HAN.fullmatch(bare) is None and _HANGUL.fullmatch(bare) is None:
+        return False
+    return bare[0] in _FAMILIES or (len(bare) > 2 and bare[:2] in _FAMILIES)
 
 
 def place(text: str) -> bool:

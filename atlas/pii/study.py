@@ -56,10 +56,14 @@ _TRIAL = 100
 _READ_ALL = 0.2
 _TRAITS: dict[str, Callable[[str], bool]] = {
     "prose": lambda text: len(text.split(None, 5)) >= 5,
-    "name_like": name_like,
+    "name_like": lambda text: all(map(name_like, people.several(text))),
     "single": people.single,
-    "full": people.full,
-    "nearly": people.nearly,
+    "full": people.full_alone,
+    "nearly": people.nearly_alone,
+    "foreign": people.foreign,
+    "initialled": people.initialled,
+    "initialled_form": people.initialled_form,
+    "unspaced": people.unspaced,
     "place": people.place,
     "street_like": street_like,
     "phone_like": phone_like,
