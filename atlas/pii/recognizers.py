@@ -193,11 +193,11 @@ class BrandedCardRecognizer(CreditCardRecognizer):
             r"3\d{3}[- .\u00a0]?\d{6}[- .\u00a0]?\d{4,5})(?!\w)",
             0.3,
         ),
-        # Before its date of expiry, and as a card's magnetic stripe has it.
+        # Before its date of expiry.
         Pattern(
             "card and more",
-            r"(?:(?<![\w])|(?<=%B))(?:\d{4}(?:[- .\u00a0]?\d{4}){3}|"
-            r"3\d{3}[- .\u00a0]?\d{6}[- .\u00a0]?\d{5})(?= (?:0\d|1[0-2])[/-]?\d\d|\^)",
+            r"(?<![\w])(?:\d{4}(?:[- .\u00a0]?\d{4}){3}|"
+            r"3\d{3}[- .\u00a0]?\d{6}[- .\u00a0]?\d{5})(?= (?:0\d|1[0-2])[/-]?\d\d)",
             0.3,
         ),
     ]
