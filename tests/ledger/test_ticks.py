@@ -1,0 +1,32 @@
+"""Ticks: one that is not due is looked at and not touched."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import sqlalchemy as sa
+
+from atlas.settings import Settings
+from atlas.sync import ticks
+
+
+def _version(engine: sa.Engine) -> tuple[str, str, str]:
+    """Where the tick's row stands, who wrote it, and who has locked it since."""
+    with engine.connect() as conn:
+        row = conn.execute(
+            sa.text(
+                "SELECT CAST(ctid AS text), CAST(xmin AS text), CAST(xmax AS text)"
+                " FROM pipeline.tick WHERE name = 'fire'"
+            )
+        ).one()
+        return tuple(row)
+
+
+def test_a_tick_that_was_done_is_not_even_locked(engine: sa.Engine, database_url: str) -> None:
+    settings = replace(Settings(), database_url=database_url, relay_interval=3600.0)
+    assert ticks.do(engine, settings, "fire")
+    done = _version(engine)
+    assert not ticks.do(engine, settings, "fire", after=2.0)
+    assert _version(engine) == done
+    assert ticks.do(engine, replace(settings, relay_interval=0.0), "fire")
+    assert _version(engine) != done

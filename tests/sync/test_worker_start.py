@@ -1,0 +1,60 @@
+"""What a worker's parent has before its pool forks, and what Flower is told of its tasks."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+_PARENT = """
+import gc, json, sys
+from celery.signals import celeryd_init
+from workers import app, lifecycle
+# Neither a database nor a model's check is this test's.
+celeryd_init.disconnect(lifecycle.refuse_other_keys)
+celeryd_init.send(sender=None, options={"queues": sys.argv[1]})
+loaded = sorted(name for name in sys.modules if name.startswith("atlas.stages."))
+scanners = 0
+if "atlas.stages.pii" in sys.modules:
+    scanners = sys.modules["atlas.stages.pii"]._scanner.cache_info().currsize
+silent = sorted(name for name, task in app.tasks.items() if not task.send_events)
+print(json.dumps([loaded, scanners, gc.get_freeze_count() > 0, silent]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("queues", "stages", "scanners"),
+    [
+        ("scan", {"pii"}, 1),
+        ("load", {"quality", "chart", "navigate", "lineage"}, 0),
+        ("extract", {"explore"}, 0),
+    ],
+)
+def test_the_parent_has_what_its_children_use(
+    queues: str, stages: set[str], scanners: int, tmp_path: Path
+) -> None:
+    environ = {k: v for k, v in os.environ.items() if not k.startswith("ATLAS_")}
+    given = {
+        "ATLAS_HOME": str(tmp_path),
+        "ATLAS_SECRET_KEY": "s" * 40,
+        "ATLAS_DATABASE_URL": "postgresql://nobody@127.0.0.1:9/nowhere",
+        "ATLAS_REDIS_URL": "redis://127.0.0.1:9/0",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", _PARENT, queues],
+        cwd=Path(__file__).parents[2],
+        env={**environ, **given},
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    loaded, found, frozen, silent = json.loads(done.stdout)
+    assert {f"atlas.stages.{stage}" for stage in stages} <= set(loaded)
+    assert (found, frozen) == (scanners, True)
+    ticks = ("relay", "recover", "fire", "deliver")
+    assert {f"atlas.{tick}" for tick in ticks} < set(silent)
+    assert not {"atlas.explore", "atlas.pii", "atlas.quality"} & set(silent)
