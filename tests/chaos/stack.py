@@ -221,7 +221,7 @@ class Stack(Atlas):
 
     # --- at rest -------------------------------------------------------------------------------
 
-    def left_behind(self, seconds: float = 90.0) -> list[str]:
+    def left_behind(self, seconds: float = 30.0) -> list[str]:
         """What is still there that should not be once all runs have ended, a line each.
 
         Waits up to ``seconds`` for it to go: a killed process's session, a transaction of a

@@ -17,7 +17,7 @@ from tests.chaos.faults import Fault
 from tests.chaos.stack import Stack
 from tests.chaos.world import Picture
 
-PATIENCE = 600.0
+PATIENCE = 180.0
 """Seconds after the fault within which every run has to end; more than any sum of the settings."""
 
 
