@@ -9,7 +9,7 @@ the same words, for it takes products and foreign nouns for people.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any, NamedTuple
@@ -652,19 +652,19 @@ def several(text: str) -> list[str]:
 def full_alone(text: str) -> bool:
     """Whether ``text`` is nothing but people in full, whatever stands around their names; one of
     several may have left the surname to the next (Ann & Jim Doe)."""
-    parts = several(text)
-    found = [full(part) for part in parts]
-    return any(found) and all(
-        known or single(part) for known, part in zip(found, parts, strict=True)
-    )
+    return _people(text, full)
 
 
 def nearly_alone(text: str) -> bool:
     """:func:`nearly` of all the names in ``text``, whatever stands around them."""
+    return _people(text, nearly)
+
+
+def _people(text: str, told: Callable[[str], bool]) -> bool:
     parts = several(text)
-    found = [nearly(part) for part in parts]
+    found = [told(part) for part in parts]
     return any(found) and all(
-        could or single(part) for could, part in zip(found, parts, strict=True)
+        whole or single(part) for whole, part in zip(found, parts, strict=True)
     )
 
 

@@ -192,7 +192,7 @@ def _orphans(work: Work, context: Context) -> None:
     with work.reading() as conn:
         found = results.findings(conn, context.stream.id)
 
-    def agreed(study: Study) -> list[Verdict]:
+    def decided(study: Study) -> list[Verdict]:
         verdicts = both(found, _verdicts(work, context, study))
         remask.refuse_two_keys(found, verdicts, context)
         return verdicts
@@ -200,7 +200,7 @@ def _orphans(work: Work, context: Context) -> None:
     def masker(verdicts: list[Verdict]) -> Masker:
         return _masker(work.settings, context, verdicts, again=True)
 
-    remask.mask_orphans(work, context, _study(work, context), agreed, masker)
+    remask.mask_orphans(work, context, _study(work, context), decided, masker)
 
 
 def _decide(work: Work, context: Context) -> None:
