@@ -23,6 +23,7 @@ import psutil
 import redis
 import sqlalchemy as sa
 
+from tests import command
 from tests.chaos.proxy import Proxy
 from tests.e2e.conftest import Atlas
 
@@ -73,14 +74,7 @@ class Stack(Atlas):
     def run(self, *args: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run ``atlas`` with ``args``, in the stack's home: its processes are known by that."""
         self.home.mkdir(parents=True, exist_ok=True)
-        done = subprocess.run(
-            [sys.executable, "-m", "atlas.cli", *args],
-            env=self.environ,
-            cwd=self.home,
-            capture_output=True,
-            text=True,
-            timeout=600,
-        )
+        done = command.run(*args, env=self.environ, cwd=self.home)
         if check:
             assert done.returncode == 0, f"atlas {' '.join(args)}:\n{done.stdout}\n{done.stderr}"
         return done

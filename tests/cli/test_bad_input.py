@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+
+from tests import command
 
 KEY = "k" * 40
 
@@ -19,13 +20,7 @@ def atlas(home: Path, *args: str, **environ: str | None) -> subprocess.Completed
     """Run the command line in an environment of its own."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("ATLAS_")}
     given = {"ATLAS_HOME": str(home), **environ}
-    return subprocess.run(
-        [sys.executable, "-m", "atlas.cli", *args],
-        env=kept | {k: v for k, v in given.items() if v is not None},
-        capture_output=True,
-        text=True,
-        timeout=400,
-    )
+    return command.run(*args, env=kept | {k: v for k, v in given.items() if v is not None})
 
 
 def refused(done: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
@@ -75,10 +70,8 @@ def test_an_unreachable_database(tmp_path: Path) -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     url = f"postgresql://me:hunter2@127.0.0.1:{port}/x"
-    for command in (("runs", "list"), ("migrate",), ("up",)):
-        done = atlas(
-            tmp_path, *command, ATLAS_DATABASE_URL=url, ATLAS_SECRET_KEY=KEY, ATLAS_PORT="0"
-        )
+    for asked in (("runs", "list"), ("migrate",), ("up",)):
+        done = atlas(tmp_path, *asked, ATLAS_DATABASE_URL=url, ATLAS_SECRET_KEY=KEY, ATLAS_PORT="0")
         assert done.returncode == 1
         last = done.stderr.splitlines()[-1]
         assert f"127.0.0.1:{port}" in last

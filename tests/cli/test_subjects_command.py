@@ -5,10 +5,8 @@ from __future__ import annotations
 import getpass
 import json
 import os
-import resource
 import stat
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ import sqlalchemy as sa
 from atlas.layers import explore, names
 from atlas.ledger.database import cursor
 from atlas.model.stream import StreamKey
+from tests import command
 from tests.cli.test_bad_input import KEY, refused
 
 JANE = "jane.roe@example.org"
@@ -38,8 +37,8 @@ def run(database_url: str, migrate: Callable[[sa.Engine], None], tmp_path: Path)
         row = b'{"id": 12345678901234567890.25, "mails": ["jane.roe@example.org"]}'
         explore.RawWriter(cur, RUN_ID).write(tables, [(row, 1), (row, 2), (b"{}", 3)])
 
-    def command(
-        *args: str, whom: str = f"\n {JANE}\n", largest: int = -1
+    def run_command(
+        *args: str, whom: str = f"\n {JANE}\n", largest: int | None = None
     ) -> subprocess.CompletedProcess[str]:
         kept = {k: v for k, v in os.environ.items() if not k.startswith("ATLAS_")}
         given = {
@@ -47,17 +46,9 @@ def run(database_url: str, migrate: Callable[[sa.Engine], None], tmp_path: Path)
             "ATLAS_DATABASE_URL": database_url,
             "ATLAS_SECRET_KEY": KEY,
         }
-        return subprocess.run(
-            [sys.executable, "-m", "atlas.cli", *args],
-            env=kept | given,
-            input=whom,
-            capture_output=True,
-            text=True,
-            timeout=400,
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (largest, -1)),
-        )
+        return command.run(*args, env=kept | given, stdin=whom, largest=largest)
 
-    return command
+    return run_command
 
 
 def test_find_export_erase_and_the_log_of_it(run: Run, tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -16,6 +15,8 @@ import psutil
 import pytest
 import sqlalchemy as sa
 import yaml
+
+from tests import command
 
 SCRIPTED = Path(__file__).parents[1] / "connectors" / "scripted.py"
 
@@ -37,14 +38,7 @@ class Atlas:
         self, *args: str, check: bool = True, stdin: str | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run ``atlas`` with ``args``."""
-        done = subprocess.run(
-            [sys.executable, "-m", "atlas.cli", *args],
-            env=self.environ,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=600,
-        )
+        done = command.run(*args, env=self.environ, stdin=stdin)
         if check:
             assert done.returncode == 0, f"atlas {' '.join(args)}:\n{done.stdout}\n{done.stderr}"
         return done

@@ -13,6 +13,7 @@ import psutil
 import pytest
 import sqlalchemy as sa
 
+from tests import command
 from tests.e2e.conftest import Atlas, source
 from tests.e2e.data import row, write
 
@@ -179,8 +180,7 @@ def test_without_beat_what_is_lost_is_taken_up(atlas: Atlas, tmp_path: Path, los
             marker.touch()
             # Written down, and never sent: the message's outbox row is due, and nobody is told.
             environ = {**atlas.environ, "ATLAS_REDIS_URL": "redis://127.0.0.1:1/0"}
-            asked = [sys.executable, "-m", "atlas.cli", "sync", name, "--no-wait", "--json"]
-            done = subprocess.run(asked, env=environ, capture_output=True, text=True, timeout=300)
+            done = command.run("sync", name, "--no-wait", "--json", env=environ)
             assert done.returncode == 0, done.stderr
             run_id = json.loads(done.stdout)["run_id"]
         assert atlas.wait(run_id)["status"] == "succeeded"

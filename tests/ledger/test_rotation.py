@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from atlas.ledger.secrets import Keys
 from atlas.ledger.tables import connection, key_mark, metadata, secret_slot
 from atlas.local import secret_file
 from atlas.model.connection import Connection
+from tests import command
 from tests.ledger.conftest import wait_until_blocked
 
 OLD, NEW = b"o" * 40, b"n" * 40
@@ -230,18 +230,12 @@ def test_with_the_key_in_the_environment_it_takes_two_commands(
 ) -> None:
     def run(*options: str, **environ: str) -> subprocess.CompletedProcess[str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("ATLAS_")}
-        return subprocess.run(
-            [sys.executable, "-m", "atlas.cli", "keys", "rotate-secret", "--json", *options],
-            env={
-                **kept,
-                "ATLAS_HOME": str(tmp_path),
-                "ATLAS_DATABASE_URL": database_url,
-                "ATLAS_REDIS_URL": "redis://127.0.0.1:9/0",
-                **environ,
-            },
-            capture_output=True,
-            text=True,
-        )
+        given = {
+            "ATLAS_HOME": str(tmp_path),
+            "ATLAS_DATABASE_URL": database_url,
+            "ATLAS_REDIS_URL": "redis://127.0.0.1:9/0",
+        }
+        return command.run("keys", "rotate-secret", "--json", *options, env=kept | given | environ)
 
     old, new = OLD.decode(), NEW.decode()
     refused = run(ATLAS_SECRET_KEY=old)
