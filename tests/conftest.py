@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import psycopg2
@@ -61,19 +61,24 @@ def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def database_url(server_url: str) -> Iterator[str]:
-    """URL of an empty database of its own, dropped at the end."""
-    name = f"t_{uuid.uuid4().hex[:12]}"
+def database_url(request: pytest.FixtureRequest, server_url: str) -> Iterator[str]:
+    """URL of a database of its own, dropped at the end: an empty one, or, where
+    ``migrated_database`` is asked for beside it, a migrated one."""
+    name = sql.Identifier(f"t_{uuid.uuid4().hex[:12]}")
+    source = "template1"
+    if "migrated_database" in request.fixturenames:
+        source = request.getfixturevalue("migrated_database")
     with _admin(server_url) as cursor:
-        cursor.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        yield _url(server_url, name)
-        cursor.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+        template = sql.Identifier(source)
+        cursor.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(name, template))
+        yield _url(server_url, name.string)
+        cursor.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
 
 
 @pytest.fixture(scope="session")
-def migrate(server_url: str) -> Iterator[Callable[[sa.Engine], None]]:
-    """Puts a migrated database in the place of an engine's empty one: a copy, made in a fraction of
-    the time that the migrations take."""
+def migrated_database(server_url: str) -> Iterator[str]:
+    """The name of a migrated database: to copy it takes a fraction of the time that the migrations
+    take."""
     from atlas.ledger import migrations
 
     template = sql.Identifier(f"migrated_{uuid.uuid4().hex[:12]}")
@@ -81,14 +86,7 @@ def migrate(server_url: str) -> Iterator[Callable[[sa.Engine], None]]:
         cursor.execute(sql.SQL("CREATE DATABASE {}").format(template))
         bound = sa.create_engine(_url(server_url, template.string), poolclass=sa.NullPool)
         migrations.upgrade(bound)
-
-        def copy(engine: sa.Engine) -> None:
-            assert engine.url.database is not None
-            name = sql.Identifier(engine.url.database)
-            cursor.execute(sql.SQL("DROP DATABASE {}").format(name))
-            cursor.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(name, template))
-
-        yield copy
+        yield template.string
         cursor.execute(sql.SQL("DROP DATABASE {}").format(template))
 
 

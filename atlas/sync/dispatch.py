@@ -29,6 +29,8 @@ _MOST_LOOKS = 1_000
 # many parts of large ones.
 _LATER = 6
 _PUT_OFF = 60.0
+_BUSY = 10.0
+"""Seconds to wait for one of this process's connections to the broker."""
 
 
 def task_name(stage: Stage) -> str:
@@ -44,7 +46,8 @@ def waiting() -> tuple[list[Stage], int]:
     queues = app().conf.task_routes
     counts: dict[str, int] = {}
     try:
-        with app().connection_for_read() as connection:
+        # One that is kept: this is asked every few seconds, and a new one costs more than that.
+        with app().pool.acquire(block=True, timeout=_BUSY) as connection:
             for stage in ORDER:
                 queue = queues[task_name(stage)]["queue"]
                 if queue not in counts:

@@ -8,6 +8,7 @@ does a tick takes it from the ledger first, so that two beats do it no oftener t
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -38,6 +39,9 @@ _WORK: dict[str, Callable[[sa.Engine, Settings], object]] = {
 }
 
 _RARE = frozenset({"recover", "erase"})
+# A lineage endpoint may be slow, so what waits for it holds up nothing else; nor does what goes on
+# with erasures, each of which reads all that a stream has.
+_LANES = (("relay", "recover", "fire"), ("deliver",), ("erase",))
 
 
 def interval(settings: Settings, name: str) -> float:
@@ -78,29 +82,68 @@ def _take(engine: sa.Engine, name: str, age: float) -> bool:
 
 
 def start_keepers(engine: sa.Engine, settings: Settings) -> None:
-    """Threads that do every tick that nobody does, as long as this process lives.
-
-    A lineage endpoint may be slow, so what waits for it has a thread of its own; so has what goes
-    on with erasures, each of which reads all that a stream has.
-    """
-    for names in (("relay", "recover", "fire"), ("deliver",), ("erase",)):
-        threading.Thread(
-            target=_keep, args=(engine, settings, names), name="keeper", daemon=True
-        ).start()
+    """A thread that sees to every tick that nobody does, as long as this process lives."""
+    threading.Thread(target=_keep, args=(engine, settings), name="keeper", daemon=True).start()
 
 
-def _keep(engine: sa.Engine, settings: Settings, names: tuple[str, ...]) -> None:
-    away: set[str] = set()
+def _keep(engine: sa.Engine, settings: Settings) -> None:
+    lanes = [_Lane(engine, settings, names) for names in _LANES]
+    away = False
     while True:
-        time.sleep(min(interval(settings, name) for name in names))
-        for name in names:
+        time.sleep(min(settings.relay_interval, settings.recovery_interval))
+        try:
+            found = _neglected(engine, settings)
+        except Exception as error:  # noqa: BLE001 - a keeper that ends keeps nothing
+            if not away:
+                log.warning("ticks: %s", _told(error))
+            away = True
+            continue
+        away = False
+        for lane in lanes:
+            lane.do(found)
+
+
+def _neglected(engine: sa.Engine, settings: Settings) -> set[str]:
+    """Ticks that nobody has done for twice their time: what a process that looks every second or
+    so asks for all of them at once."""
+    age = sa.extract("epoch", sa.func.clock_timestamp() - tick.c.at)
+    with classified(engine.url.render_as_string()), engine.connect() as conn:
+        looking = conn.execution_options(isolation_level="AUTOCOMMIT")
+        ages = dict(looking.execute(sa.select(tick.c.name, age)).tuples().all())
+    return {name for name in _WORK if ages.get(name, math.inf) > 2 * interval(settings, name)}
+
+
+class _Lane:
+    """Ticks that wait for each other, in a thread that is there only while one is done."""
+
+    def __init__(self, engine: sa.Engine, settings: Settings, names: tuple[str, ...]) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._names = names
+        self._thread: threading.Thread | None = None
+        self._away: set[str] = set()
+
+    def do(self, neglected: set[str]) -> None:
+        """Begin with those of them that are this lane's, unless it is still at work."""
+        due = [name for name in self._names if name in neglected]
+        if due and (self._thread is None or not self._thread.is_alive()):
+            self._thread = threading.Thread(
+                target=self._work, args=(due,), name=f"keeper-{due[0]}", daemon=True
+            )
+            self._thread.start()
+
+    def _work(self, due: list[str]) -> None:
+        for name in due:
             try:
-                do(engine, settings, name, after=2.0)
-                away.discard(name)
-            except Exception as error:  # noqa: BLE001 - a keeper that ends keeps nothing
-                known = isinstance(error, AtlasError)
-                if isinstance(error, SQLAlchemyError | psycopg2.Error):
-                    error, known = classify(error), True
-                if name not in away:
-                    log.warning("%s: %s", name, error if known else type(error).__name__)
-                away.add(name)
+                do(self._engine, self._settings, name, after=2.0)
+                self._away.discard(name)
+            except Exception as error:  # noqa: BLE001 - its next time comes
+                if name not in self._away:
+                    log.warning("%s: %s", name, _told(error))
+                self._away.add(name)
+
+
+def _told(error: Exception) -> object:
+    if isinstance(error, SQLAlchemyError | psycopg2.Error):
+        error = classify(error)
+    return error if isinstance(error, AtlasError) else type(error).__name__

@@ -33,7 +33,7 @@ class Room:
 
     def close(self) -> None:
         """Stop the stack and forget it: what is wrong with it must not show in the next trial."""
-        self._stack = None
+        self._stack = self._want = None
         self._opened.close()
 
     @property
@@ -57,7 +57,7 @@ class Room:
 
     @property
     def want(self) -> Picture:
-        """What two syncs leave when nothing happens to them."""
+        """What two syncs leave in this stack, whose tokens are its own, when nothing happens."""
         if self._want is None:
             self._want = trial.calm(self.stack, self.sources)
         return self._want

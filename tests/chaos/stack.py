@@ -32,7 +32,7 @@ FAKETIME = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1")
 SETTINGS = {
     "ATLAS_SECRET_KEY": "the same key for every stack of the trials",
     "ATLAS_LEASE_SECONDS": "3",
-    "ATLAS_RECOVERY_INTERVAL": "1",
+    "ATLAS_RECOVERY_INTERVAL": "2",
     "ATLAS_RELAY_INTERVAL": "2",
     "ATLAS_REDISPATCH_SECONDS": "3",
     "ATLAS_RETRY_BASE_SECONDS": "0.5",

@@ -67,6 +67,11 @@ def prepare(stack: Stack, directory: Path, names: list[str], *, pace: float = 0.
 def calm(stack: Stack, directory: Path, name: str = "calm") -> Picture:
     """What the two syncs leave when nothing happens to them."""
     prepare(stack, directory, [name])
+    return undisturbed(stack, name)
+
+
+def undisturbed(stack: Stack, name: str) -> Picture:
+    """Sync a connection once more, and see what all its syncs have left."""
     run = stack.request(name)
     assert stack.wait_all([run], PATIENCE) == {run: "succeeded"}
     with stack.engine.connect() as conn:

@@ -1,6 +1,6 @@
 """What the trials sync, and all that must be the same afterwards whatever happened meanwhile.
 
-Two syncs: the second one changes, adds and deletes, so that history is written. Stream ``orders``
+Each sync after the first changes, adds and deletes, so that history is written. Stream ``orders``
 is incremental, with tombstones and one row that quarantine takes; ``people`` is read from its start
 each time, is about persons, and has more rows than one part of a scan.
 """
@@ -17,7 +17,7 @@ import sqlalchemy as sa
 SOURCE = Path(__file__).with_name("source.py")
 STREAMS = ("orders", "people")
 HELD_AFTER = 12
-"""Records of the second sync after which its source can be held: commits stand on both sides."""
+"""Records of a later sync after which its source can be held: commits stand on both sides."""
 
 _ORDERS = {
     "schema": {
@@ -55,8 +55,10 @@ _FIRST = ("Anna", "Boris", "Carla", "Dmitri", "Elena", "Farid", "Greta", "Hugo",
 _LAST = ("Miller", "Schmidt", "Jensen", "Dubois", "Rossi", "Novak", "Garcia", "Larsen", "Weber")
 
 
-def _order(number: int, minute: int, *, amount: Any = 1.5, gone: bool = False) -> dict[str, Any]:
-    at = f"2026-01-01T{minute // 60:02d}:{minute % 60:02d}:00Z"
+def _order(
+    number: int, day: int, minute: int, *, amount: Any = 1.5, gone: bool = False
+) -> dict[str, Any]:
+    at = f"2026-01-{day:02d}T{minute // 60:02d}:{minute % 60:02d}:00Z"
     return {
         "id": number,
         "email": f"person{number}@example{number % 7}.org",
@@ -79,21 +81,23 @@ def _person(number: int, visits: int) -> dict[str, Any]:
 
 
 def write(path: Path, sync: int) -> None:
-    """What the source holds at sync 1 or 2."""
+    """What the source holds at the first sync, the second and so on."""
+    later = sync - 2
     if sync == 1:
-        orders = [_order(n, n) for n in range(1, 31)]
+        orders = [_order(n, sync, n) for n in range(1, 31)]
         people = [_person(n, 1) for n in range(1, 81)]
     else:
+        new, gone = 31 + 15 * later, 3 + 2 * later
         orders = [
-            *(_order(n, 60 + n, amount=n) for n in range(11, 21)),  # changed
-            *(_order(n, 60 + n) for n in range(31, 46)),  # new
-            *(_order(n, 120 + n, gone=True) for n in (3, 4)),  # deleted
-            _order(46, 180, amount="no number"),  # set aside
+            *(_order(n, sync, 60 + n, amount=100 * later + n) for n in range(11, 21)),  # changed
+            *(_order(n, sync, 100 + n) for n in range(new, new + 15)),
+            *(_order(n, sync, 600 + n, gone=True) for n in (gone, gone + 1)),
+            _order(10_000 + sync, sync, 900, amount="no number"),  # set aside
         ]
         people = [
-            *(_person(n, 1) for n in range(9, 71)),  # 1 to 8 are gone
-            *(_person(n, 2) for n in range(71, 81)),  # changed
-            *(_person(n, 1) for n in range(81, 93)),  # new
+            *(_person(n, 1) for n in range(9 - 4 * (later % 2), 71)),  # some are gone, or back
+            *(_person(n, sync) for n in range(71, 81)),  # changed
+            *(_person(n, 1) for n in range(81, 92 + sync)),  # some are new
         ]
     streams = {
         "orders": {**_ORDERS, "records": orders},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -35,10 +35,9 @@ def refused(done: subprocess.CompletedProcess[str], code: int, *words: str) -> N
 
 
 @pytest.fixture
-def migrated(database_url: str, migrate: Callable[[sa.Engine], None]) -> Iterator[str]:
+def migrated(database_url: str, migrated_database: str) -> Iterator[str]:
     """URL of a migrated database."""
     engine = sa.create_engine(database_url, poolclass=sa.NullPool)
-    migrate(engine)
     yield database_url
     with engine.connect() as conn:
         left = conn.execute(sa.text("SELECT count(*) FROM pipeline.connection")).scalar_one()
@@ -109,7 +108,7 @@ def test_a_database_without_tables(tmp_path: Path, database_url: str) -> None:
     refused(done, 1, "atlas migrate")
 
 
-def test_no_secret_key(tmp_path: Path, migrated: str) -> None:
+def test_no_secret_key(tmp_path: Path, migrated_database: str) -> None:
     file = tmp_path / "c.yml"
     file.write_text("connections: [{name: a, connector: source-faker}]")
     done = atlas(tmp_path, "apply", "-f", str(file), ATLAS_DATABASE_URL=migrated)
@@ -150,7 +149,7 @@ def test_no_secret_key(tmp_path: Path, migrated: str) -> None:
     ],
 )
 def test_a_wrong_connections_file(
-    tmp_path: Path, migrated: str, text: str, words: tuple[str, ...]
+    tmp_path: Path, migrated_database: str, text: str, words: tuple[str, ...]
 ) -> None:
     file = tmp_path / "connections.yml"
     file.write_text(text)
@@ -168,7 +167,7 @@ def test_a_wrong_connections_file(
 
 
 def test_a_config_that_the_spec_refuses_stops_all_of_the_file(
-    tmp_path: Path, migrated: str
+    tmp_path: Path, migrated_database: str
 ) -> None:
     scripted = Path(__file__).parents[1] / "connectors" / "scripted.py"
     file = tmp_path / "connections.yml"
@@ -185,7 +184,7 @@ def test_a_config_that_the_spec_refuses_stops_all_of_the_file(
     assert "hunter2" not in done.stderr
 
 
-def test_unknown_names(tmp_path: Path, migrated: str) -> None:
+def test_unknown_names(tmp_path: Path, migrated_database: str) -> None:
     given = {"ATLAS_DATABASE_URL": migrated, "ATLAS_SECRET_KEY": KEY}
     refused(atlas(tmp_path, "sync", "nobody", **given), 2, "nobody", "connections list")
     refused(atlas(tmp_path, "runs", "show", "7", **given), 2, "7", "runs list")

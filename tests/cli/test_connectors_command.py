@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -47,10 +46,9 @@ def test_a_file_that_is_no_configuration(tmp_path: Path, text: str, words: tuple
 
 
 def test_a_token_that_is_rotated_meanwhile_is_kept(
-    database_url: str, migrate: Callable[[sa.Engine], None], tmp_path: Path
+    database_url: str, migrated_database: str, tmp_path: Path
 ) -> None:
     engine = sa.create_engine(database_url, poolclass=sa.NullPool)
-    migrate(engine)
     program, valid = tmp_path / "rotating.py", tmp_path / "valid"
     program.write_text(PROGRAM.format(valid=valid))
     valid.write_text("1")

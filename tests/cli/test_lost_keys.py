@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,10 +17,9 @@ OTHER = "o" * 40
 
 
 @pytest.fixture
-def begun(database_url: str, migrate: Callable[[sa.Engine], None]) -> str:
+def begun(database_url: str, migrated_database: str) -> str:
     """URL of a database whose keys were made under ``KEY``."""
     engine = sa.create_engine(database_url, poolclass=sa.NullPool)
-    migrate(engine)
     with engine.begin() as conn:
         secrets.keys(conn, KEY.encode())
     return database_url

@@ -18,10 +18,8 @@ Run = Callable[..., Any]
 
 
 @pytest.fixture
-def run(database_url: str, migrate: Callable[[sa.Engine], None], tmp_path: Path) -> Run:
+def run(database_url: str, migrated_database: str, tmp_path: Path) -> Run:
     """Runs a command on a migrated database."""
-    engine = sa.create_engine(database_url, poolclass=sa.NullPool)
-    migrate(engine)
     environ = {"ATLAS_DATABASE_URL": database_url, "ATLAS_SECRET_KEY": KEY}
     return lambda *args: atlas(tmp_path, *args, **environ)
 

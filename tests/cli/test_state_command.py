@@ -23,10 +23,9 @@ Run = Callable[..., Any]
 
 
 @pytest.fixture
-def run(database_url: str, migrate: Callable[[sa.Engine], None], tmp_path: Path) -> Run:
+def run(database_url: str, migrated_database: str, tmp_path: Path) -> Run:
     """Runs a command on a database with a connection ``shop``."""
     engine = sa.create_engine(database_url, poolclass=sa.NullPool)
-    migrate(engine)
     with engine.begin() as conn:
         shop = Connection("shop", connector="source-faker", executable=None, config={})
         connections.put(conn, KEY.encode(), shop)

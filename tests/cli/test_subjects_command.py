@@ -26,10 +26,9 @@ Run = Callable[..., Any]
 
 
 @pytest.fixture
-def run(database_url: str, migrate: Callable[[sa.Engine], None], tmp_path: Path) -> Run:
+def run(database_url: str, migrated_database: str, tmp_path: Path) -> Run:
     """Runs a command, with identifiers on standard input, where two rows are of Jane's."""
     engine = sa.create_engine(database_url, poolclass=sa.NullPool)
-    migrate(engine)
     with engine.begin() as conn:
         cur = cursor(conn)
         tables = names.tables(cur, "shop", StreamKey("users"))

@@ -140,7 +140,7 @@ def atlas(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Atlas]:
         tmp_path_factory.mktemp("atlas"),
         {
             "ATLAS_LEASE_SECONDS": "3",
-            "ATLAS_RECOVERY_INTERVAL": "1",
+            "ATLAS_RECOVERY_INTERVAL": "2",
             "ATLAS_RELAY_INTERVAL": "2",
             "ATLAS_REDISPATCH_SECONDS": "5",
             "ATLAS_RETRY_BASE_SECONDS": "0.5",

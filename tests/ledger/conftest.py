@@ -18,10 +18,9 @@ SECRET = b"s" * 32
 
 
 @pytest.fixture
-def engine(database_url: str, migrate: Callable[[sa.Engine], None]) -> Iterator[sa.Engine]:
+def engine(database_url: str, migrated_database: str) -> Iterator[sa.Engine]:
     """An engine on a migrated database."""
     engine = sa.create_engine(database_url, pool_size=10)
-    migrate(engine)
     yield engine
     engine.dispose()
 

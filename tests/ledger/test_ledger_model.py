@@ -307,12 +307,11 @@ class Ledger(Driven):
 
 
 @pytest.fixture
-def engine(database_url: str, migrate: Callable[[sa.Engine], None]) -> Iterator[sa.Engine]:
+def engine(database_url: str, migrated_database: str) -> Iterator[sa.Engine]:
     """An engine on a migrated database; a crash may lose what it committed, which none does."""
     engine = sa.create_engine(
         database_url, pool_size=10, connect_args={"options": "-c synchronous_commit=off"}
     )
-    migrate(engine)
     with engine.begin() as conn:
         conn.execute(sa.text("CREATE TABLE pipeline.effect (n integer)"))
     yield engine

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -161,10 +161,9 @@ def _end_of_soda() -> Iterator[None]:
 
 
 @pytest.fixture
-def engine(database_url: str, migrate: Callable[[sa.Engine], None]) -> Iterator[sa.Engine]:
+def engine(database_url: str, migrated_database: str) -> Iterator[sa.Engine]:
     """An engine on a migrated database."""
     engine = sa.create_engine(database_url)
-    migrate(engine)
     yield engine
     engine.dispose()
 
