@@ -24,6 +24,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NoReturn
 
@@ -55,22 +56,30 @@ def run(
     """
     request = {"args": args, "env": dict(env), "cwd": str(cwd or Path.cwd()), "largest": largest}
     with contextlib.ExitStack() as opened:
-        files = [opened.enter_context(tempfile.TemporaryFile()) for _ in range(3)]
-        if stdin is not None:
-            files[0].write(stdin.encode())
-            files[0].seek(0)
+        given = opened.enter_context(tempfile.TemporaryFile())
+        given.write((stdin or "").encode())
+        given.seek(0)
+        pipes = [os.pipe() for _ in range(2)]
+        readers = opened.enter_context(ThreadPoolExecutor(2))
+        said = [readers.submit(_read, read) for read, _ in pipes]
         there = opened.enter_context(socket.socket(socket.AF_UNIX))
         there.settimeout(timeout)
-        there.connect(_server())
-        there.sendall(json.dumps(request).encode() + b"\n")
-        socket.send_fds(there, [b"f"], [file.fileno() for file in files])
+        try:
+            there.connect(_server())
+            there.sendall(json.dumps(request).encode() + b"\n")
+            socket.send_fds(there, [b"f"], [given.fileno(), *(write for _, write in pipes)])
+        finally:
+            for _, write in pipes:
+                os.close(write)
         answer = b"".join(iter(lambda: there.recv(64), b""))
-        said = []
-        for file in files[1:]:
-            file.seek(0)
-            said.append(file.read().decode())
+        outputs = [each.result(timeout) for each in said]
     assert answer, f"atlas {' '.join(args)}: its process could not be started"
-    return subprocess.CompletedProcess(["atlas", *args], int(answer), *said)
+    return subprocess.CompletedProcess(["atlas", *args], int(answer), *outputs)
+
+
+def _read(descriptor: int) -> str:
+    with os.fdopen(descriptor, encoding="utf-8") as pipe:
+        return pipe.read()
 
 
 @functools.cache

@@ -108,7 +108,7 @@ def test_a_database_without_tables(tmp_path: Path, database_url: str) -> None:
     refused(done, 1, "atlas migrate")
 
 
-def test_no_secret_key(tmp_path: Path, migrated_database: str) -> None:
+def test_no_secret_key(tmp_path: Path, migrated: str) -> None:
     file = tmp_path / "c.yml"
     file.write_text("connections: [{name: a, connector: source-faker}]")
     done = atlas(tmp_path, "apply", "-f", str(file), ATLAS_DATABASE_URL=migrated)
@@ -149,7 +149,7 @@ def test_no_secret_key(tmp_path: Path, migrated_database: str) -> None:
     ],
 )
 def test_a_wrong_connections_file(
-    tmp_path: Path, migrated_database: str, text: str, words: tuple[str, ...]
+    tmp_path: Path, migrated: str, text: str, words: tuple[str, ...]
 ) -> None:
     file = tmp_path / "connections.yml"
     file.write_text(text)
@@ -167,7 +167,7 @@ def test_a_wrong_connections_file(
 
 
 def test_a_config_that_the_spec_refuses_stops_all_of_the_file(
-    tmp_path: Path, migrated_database: str
+    tmp_path: Path, migrated: str
 ) -> None:
     scripted = Path(__file__).parents[1] / "connectors" / "scripted.py"
     file = tmp_path / "connections.yml"
@@ -184,7 +184,7 @@ def test_a_config_that_the_spec_refuses_stops_all_of_the_file(
     assert "hunter2" not in done.stderr
 
 
-def test_unknown_names(tmp_path: Path, migrated_database: str) -> None:
+def test_unknown_names(tmp_path: Path, migrated: str) -> None:
     given = {"ATLAS_DATABASE_URL": migrated, "ATLAS_SECRET_KEY": KEY}
     refused(atlas(tmp_path, "sync", "nobody", **given), 2, "nobody", "connections list")
     refused(atlas(tmp_path, "runs", "show", "7", **given), 2, "7", "runs list")
