@@ -150,7 +150,10 @@ def _command(there: socket.socket) -> list[str]:
     """Read what is asked for, and become the process that would have been started."""
     said = b""
     while not said.endswith(b"\n"):
-        said += there.recv(1)
+        byte = there.recv(1)
+        if not byte:  # who asked is gone
+            os._exit(1)
+        said += byte
     descriptors = array.array("i", socket.recv_fds(there, 1, 3)[1])
     for standard, descriptor in enumerate(descriptors):
         os.dup2(descriptor, standard)

@@ -69,7 +69,6 @@ class Stack(Atlas):
     """The same of Redis."""
     _key: str = ""
     _second: subprocess.Popen[bytes] | None = None
-    _engine: sa.Engine | None = None
 
     def run(self, *args: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run ``atlas`` with ``args``, in the stack's home: its processes are known by that."""

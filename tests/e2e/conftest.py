@@ -27,6 +27,7 @@ class Atlas:
 
     home: Path
     extra: dict[str, str] = field(default_factory=dict)
+    _engine: sa.Engine | None = field(default=None, init=False)
 
     @property
     def environ(self) -> dict[str, str]:
@@ -54,9 +55,11 @@ class Atlas:
 
     @property
     def engine(self) -> sa.Engine:
-        """An engine on the stack's database."""
-        url = json.loads((self.home / "stack.json").read_text())["database_url"]
-        return sa.create_engine(url, poolclass=sa.NullPool)
+        """An engine on the stack's database, whose connections are kept: tests poll."""
+        if self._engine is None:
+            url = json.loads((self.home / "stack.json").read_text())["database_url"]
+            self._engine = sa.create_engine(url, pool_pre_ping=True, pool_size=2, max_overflow=-1)
+        return self._engine
 
     def rows(self, query: str, **values: Any) -> list[Any]:
         """Rows of a query."""
@@ -107,7 +110,7 @@ class Atlas:
             found = true()
             if found:
                 return found
-            time.sleep(0.05)
+            time.sleep(0.1)
         pytest.fail(f"not within {seconds} s: {what()}")
 
     def kill(self, name: str) -> None:
