@@ -1,4 +1,4 @@
-"""Ticks: one that is not due is looked at and not touched."""
+"""Ticks: one that is not due is looked at and not touched, and one that nobody does is seen."""
 
 from __future__ import annotations
 
@@ -30,3 +30,18 @@ def test_a_tick_that_was_done_is_not_even_locked(engine: sa.Engine, database_url
     assert _version(engine) == done
     assert ticks.do(engine, replace(settings, relay_interval=0.0), "fire")
     assert _version(engine) != done
+
+
+def test_a_keeper_sees_at_one_glance_what_nobody_does(engine: sa.Engine, database_url: str) -> None:
+    settings = replace(
+        Settings(), database_url=database_url, relay_interval=3600.0, recovery_interval=3600.0
+    )
+    assert ticks._neglected(engine, settings) == set(ticks._WORK)
+    assert ticks.do(engine, settings, "fire")
+    assert ticks._neglected(engine, settings) == set(ticks._WORK) - {"fire"}
+    with engine.begin() as conn:
+        conn.execute(sa.text("UPDATE pipeline.tick SET at = at - interval '119 minutes'"))
+    assert "fire" not in ticks._neglected(engine, settings)
+    with engine.begin() as conn:
+        conn.execute(sa.text("UPDATE pipeline.tick SET at = at - interval '2 minutes'"))
+    assert "fire" in ticks._neglected(engine, settings)
