@@ -98,22 +98,14 @@ task_send_sent_event = False
 
 timezone = "UTC"
 enable_utc = True
-# An expired tick is worthless: the next one does its work.
+# An expired tick is worthless: the next one does its work. One message for all that is quick, since
+# each costs more than a look whether there is anything to do.
+_tick = min(_current.relay_interval, _current.recovery_interval)
 beat_schedule = {
-    "relay": {
-        "task": "atlas.relay",
-        "schedule": _current.relay_interval,
-        "options": {"expires": _current.relay_interval * 2},
-    },
-    "recover": {
-        "task": "atlas.recover",
-        "schedule": _current.recovery_interval,
-        "options": {"expires": _current.recovery_interval * 2},
-    },
-    "fire": {
-        "task": "atlas.fire",
-        "schedule": _current.relay_interval,
-        "options": {"expires": _current.relay_interval * 2},
+    "tick": {
+        "task": "atlas.tick",
+        "schedule": _tick,
+        "options": {"expires": _tick * 2},
     },
     "deliver": {
         "task": "atlas.deliver",

@@ -92,28 +92,17 @@ def operation(operation_id: str) -> None:
     )
 
 
-@_tick(name="atlas.relay")
-def relay() -> None:
-    """Send what waits in the outbox."""
-    _attempt(ticks.do, shared(settings()), settings(), "relay")
-
-
-@_tick(name="atlas.recover")
-def recover() -> None:
-    """Take up what lost its worker or its message."""
-    _attempt(ticks.do, shared(settings()), settings(), "recover")
+@_tick(name="atlas.tick")
+def tick() -> None:
+    """Send what waits in the outbox, take up what lost its worker or its message, and request the
+    syncs whose time has come."""
+    _attempt(ticks.do_due, shared(settings()), settings())
 
 
 @_tick(name="atlas.deliver")
 def deliver() -> None:
     """Deliver lineage events."""
     _attempt(ticks.do, shared(settings()), settings(), "deliver")
-
-
-@_tick(name="atlas.fire")
-def fire() -> None:
-    """Request the syncs whose time has come."""
-    _attempt(ticks.do, shared(settings()), settings(), "fire")
 
 
 @_tick(name=probe.TASK)

@@ -1,6 +1,6 @@
 """The periodic work, and that it is done once in its time whoever is there to do it.
 
-Beat sends a message for each tick. A thread in every process of the control workers looks too, and
+Beat sends messages for the ticks. A thread in every process of the control workers looks too, and
 does what nobody has done for twice its time: so recovery needs neither beat nor the broker. Who
 does a tick takes it from the ledger first, so that two beats do it no oftener than one.
 """
@@ -41,7 +41,8 @@ _WORK: dict[str, Callable[[sa.Engine, Settings], object]] = {
 _RARE = frozenset({"recover", "erase"})
 # A lineage endpoint may be slow, so what waits for it holds up nothing else; nor does what goes on
 # with erasures, each of which reads all that a stream has.
-_LANES = (("relay", "recover", "fire"), ("deliver",), ("erase",))
+_QUICK = ("relay", "recover", "fire")
+_LANES = (_QUICK, ("deliver",), ("erase",))
 
 
 def interval(settings: Settings, name: str) -> float:
@@ -60,6 +61,21 @@ def do(engine: sa.Engine, settings: Settings, name: str, *, after: float = 0.5) 
             return False
         _WORK[name](engine, settings)
         return True
+
+
+def do_due(engine: sa.Engine, settings: Settings) -> None:
+    """Do those of the quick ticks whose time has come; one that fails holds up no other.
+
+    Raises:
+        TransientError: PostgreSQL does not answer.
+    """
+    due = _older(engine, settings, 0.75)
+    for name in _QUICK:
+        if name in due:
+            try:
+                do(engine, settings, name, after=0.75)
+            except AtlasError as error:
+                log.warning("%s: %s", name, error)
 
 
 def _take(engine: sa.Engine, name: str, age: float) -> bool:
@@ -92,7 +108,7 @@ def _keep(engine: sa.Engine, settings: Settings) -> None:
     while True:
         time.sleep(min(settings.relay_interval, settings.recovery_interval))
         try:
-            found = _neglected(engine, settings)
+            found = _older(engine, settings, 2.0)
         except Exception as error:  # noqa: BLE001 - a keeper that ends keeps nothing
             if not away:
                 log.warning("ticks: %s", _told(error))
@@ -103,14 +119,13 @@ def _keep(engine: sa.Engine, settings: Settings) -> None:
             lane.do(found)
 
 
-def _neglected(engine: sa.Engine, settings: Settings) -> set[str]:
-    """Ticks that nobody has done for twice their time: what a process that looks every second or
-    so asks for all of them at once."""
+def _older(engine: sa.Engine, settings: Settings, after: float) -> set[str]:
+    """Ticks that nobody has done for ``after`` of their intervals, all asked for at once."""
     age = sa.extract("epoch", sa.func.clock_timestamp() - tick.c.at)
     with classified(engine.url.render_as_string()), engine.connect() as conn:
         looking = conn.execution_options(isolation_level="AUTOCOMMIT")
         ages = dict(looking.execute(sa.select(tick.c.name, age)).tuples().all())
-    return {name for name in _WORK if ages.get(name, math.inf) > 2 * interval(settings, name)}
+    return {n for n in _WORK if ages.get(n, math.inf) > after * interval(settings, n)}
 
 
 class _Lane:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 import sqlalchemy as sa
 
+from atlas.errors import TransientError
 from atlas.settings import Settings
 from atlas.sync import ticks
 
@@ -36,12 +38,30 @@ def test_a_keeper_sees_at_one_glance_what_nobody_does(engine: sa.Engine, databas
     settings = replace(
         Settings(), database_url=database_url, relay_interval=3600.0, recovery_interval=3600.0
     )
-    assert ticks._neglected(engine, settings) == set(ticks._WORK)
+    assert ticks._older(engine, settings, 2.0) == set(ticks._WORK)
     assert ticks.do(engine, settings, "fire")
-    assert ticks._neglected(engine, settings) == set(ticks._WORK) - {"fire"}
+    assert ticks._older(engine, settings, 2.0) == set(ticks._WORK) - {"fire"}
     with engine.begin() as conn:
         conn.execute(sa.text("UPDATE pipeline.tick SET at = at - interval '119 minutes'"))
-    assert "fire" not in ticks._neglected(engine, settings)
+    assert "fire" not in ticks._older(engine, settings, 2.0)
     with engine.begin() as conn:
         conn.execute(sa.text("UPDATE pipeline.tick SET at = at - interval '2 minutes'"))
-    assert "fire" in ticks._neglected(engine, settings)
+    assert "fire" in ticks._older(engine, settings, 2.0)
+
+
+def test_a_tick_that_fails_holds_up_no_other(
+    engine: sa.Engine, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = replace(Settings(), database_url=database_url)
+    done: list[str] = []
+
+    def away(engine: sa.Engine, settings: Settings) -> None:
+        raise TransientError("Redis does not answer")
+
+    monkeypatch.setitem(ticks._WORK, "relay", away)
+    for name in ("recover", "fire"):
+        monkeypatch.setitem(ticks._WORK, name, lambda engine, settings, n=name: done.append(n))
+    ticks.do_due(engine, settings)
+    assert done == ["recover", "fire"]
+    ticks.do_due(engine, settings)
+    assert done == ["recover", "fire"]
