@@ -18,6 +18,7 @@ import os
 import pkgutil
 import resource
 import selectors
+import signal
 import socket
 import subprocess
 import sys
@@ -115,6 +116,8 @@ def _serve(address: str) -> list[str]:
     """Fork for each that asks. Returns its arguments, in the process that is to run the command;
     where nobody can ask any more it does not return."""
     with socket.socket(socket.AF_UNIX) as door, selectors.DefaultSelector() as selector:
+        # Nobody waits for those who wait for the commands: they leave nothing.
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
         door.bind(address)
         door.listen(64)
         print("ready", flush=True)
@@ -126,11 +129,10 @@ def _serve(address: str) -> list[str]:
             if 0 in ready:
                 os._exit(0)
             there, _ = door.accept()
-            if os.fork():
-                there.close()
-                _reap()
-            else:
+            if not os.fork():
                 break
+            there.close()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     command = _command(there)
     if (pid := os.fork()) == 0:
         there.close()
@@ -138,12 +140,6 @@ def _serve(address: str) -> list[str]:
     _, status = os.waitpid(pid, 0)
     there.sendall(str(os.waitstatus_to_exitcode(status)).encode())
     os._exit(0)
-
-
-def _reap() -> None:
-    with contextlib.suppress(ChildProcessError):
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
 
 
 def _command(there: socket.socket) -> list[str]:
