@@ -18,6 +18,7 @@ import os
 import pkgutil
 import resource
 import selectors
+import shutil
 import signal
 import socket
 import subprocess
@@ -102,6 +103,7 @@ def _server() -> str:
         with contextlib.suppress(OSError):
             process.stdin.close()  # type: ignore[union-attr]
         process.wait(60)
+        shutil.rmtree(directory)
 
     atexit.register(stop)
     with process.stdout:

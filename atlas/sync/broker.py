@@ -28,9 +28,35 @@ class _Amqp(AMQP):  # type: ignore[misc]
     Connection = _Connection
 
 
+def _done_is_done() -> None:
+    """Let a message that was worked on free its place, whether or not Redis takes that it was.
+
+    Where Redis did not answer for a moment, kombu logs that a message could not be acknowledged and
+    has it in hand for ever. A worker that lost as many acknowledgements as it has processes would
+    take no message any more.
+    """
+    from kombu.transport import redis
+
+    class QoS(redis.QoS):
+        def ack(self, delivery_tag: str) -> None:
+            try:
+                super().ack(delivery_tag)  # type: ignore[no-untyped-call]
+            finally:
+                self._quick_ack(delivery_tag)
+
+        def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+            try:
+                super().reject(delivery_tag, requeue)  # type: ignore[no-untyped-call]
+            finally:
+                self._quick_ack(delivery_tag)
+
+    redis.Channel.QoS = QoS
+
+
 @cache
 def app() -> Celery:
     """The application with the settings of celeryconfig; the tasks themselves are in workers."""
+    _done_is_done()
     application = Celery("atlas", set_as_current=False, amqp=_Amqp)
     application.config_from_object("celeryconfig")
     return application

@@ -19,7 +19,7 @@ import psutil
 import redis
 
 from tests.chaos.brake import QUEUE
-from tests.chaos.stack import LEASE, Stack, Wires, set_clock, wait
+from tests.chaos.stack import ANSWER, LEASE, Stack, Wires, set_clock, wait
 
 
 class Fault:
@@ -250,13 +250,14 @@ class PostgresHole(Fault):
 
 
 class RedisHole(Fault):
-    """A network that swallows what goes to Redis for longer than a lease, and nobody says so."""
+    """A network that swallows what goes to Redis, and nobody says so: for longer than a lease, and
+    than a worker waits for an answer."""
 
     def inject(self) -> None:
         self.wires.redis.silence()
 
     def mend(self) -> None:
-        time.sleep(LEASE + 1)
+        time.sleep(ANSWER + 2)
         self.wires.redis.mend()
 
 

@@ -45,6 +45,8 @@ SETTINGS = {
     "ATLAS_LOAD_CONCURRENCY": "6",
 }
 LEASE = float(SETTINGS["ATLAS_LEASE_SECONDS"])
+ANSWER = 10.0
+"""Seconds that a worker waits for an answer of Redis (celeryconfig)."""
 WORKERS = ("worker-extract", "worker-scan", "worker-load")
 _PER_PROCESS = 4
 """Connections to PostgreSQL that a process of Atlas holds at most."""
