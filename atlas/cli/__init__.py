@@ -15,6 +15,7 @@ from atlas.cli.connectors import connectors
 from atlas.cli.demo import demo
 from atlas.cli.keys import keys
 from atlas.cli.pii import pii
+from atlas.cli.quality import quality
 from atlas.cli.runs import runs, sync
 from atlas.cli.stack import down, migrate, status, up
 from atlas.cli.state import state
@@ -49,6 +50,7 @@ _COMMANDS = (
     runs,
     state,
     pii,
+    quality,
     audit,
     keys,
     demo,

@@ -75,11 +75,11 @@ def tables(cur: extensions.cursor, connection: str, key: StreamKey) -> Tables:
     Making it takes a lock that all connections share until the transaction ends: call this in a
     short one.
     """
-    found = _stored_tables(cur, connection, key)
+    found = stored(cur, connection, key)
     if found is not None:
         return found
     cur.execute("SELECT pg_advisory_xact_lock(%s)", (_TABLES_LOCK,))
-    found = _stored_tables(cur, connection, key)
+    found = stored(cur, connection, key)
     if found is not None:
         return found
     identity = "\0".join((connection, key.namespace or "", key.name))
@@ -132,7 +132,8 @@ def put_token_key(cur: extensions.cursor, connection: str, key: StreamKey, numbe
     )
 
 
-def _stored_tables(cur: extensions.cursor, connection: str, key: StreamKey) -> Tables | None:
+def stored(cur: extensions.cursor, connection: str, key: StreamKey) -> Tables | None:
+    """The tables of a stream as they are called; None: it has none yet."""
     cur.execute(
         "SELECT table_name, raw_name, quarantine_name FROM pipeline.stream_table"
         " WHERE connection = %s AND namespace = %s AND stream = %s",

@@ -7,7 +7,17 @@ from flask import Flask
 from atlas.settings import Settings
 from atlas.settings import settings as process_settings
 from atlas.web import answers, docs, health, openapi, problems
-from atlas.web.api import connections, connectors, pii, runs, state, subjects, syncs, uploads
+from atlas.web.api import (
+    connections,
+    connectors,
+    pii,
+    quality,
+    runs,
+    state,
+    subjects,
+    syncs,
+    uploads,
+)
 from atlas.web.operations import Operation
 
 MAX_BODY = 1024 * 1024
@@ -15,7 +25,8 @@ MAX_BODY = 1024 * 1024
 
 def operations() -> list[Operation]:
     """Every operation of the API, in the order in which it is documented."""
-    rooms = (connectors, uploads, connections, state, syncs, runs, pii, subjects, health, docs)
+    data = (pii, subjects, quality)
+    rooms = (connectors, uploads, connections, state, syncs, runs, *data, health, docs)
     return [operation for room in rooms for operation in room.OPERATIONS]
 
 

@@ -1,0 +1,73 @@
+"""The rows of a stream that were set aside, as they stand: masked, with the checks they failed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from psycopg2 import extensions
+from psycopg2.sql import SQL, Composable, Identifier, Literal
+
+from atlas.layers import database
+from atlas.layers.names import stored
+from atlas.model.stream import StreamKey
+
+
+def rows(
+    cur: extensions.cursor,
+    connection: str,
+    key: StreamKey,
+    *,
+    limit: int,
+    before: int | None = None,
+    run_id: str | None = None,
+    check: str | None = None,
+) -> list[dict[str, Any]]:
+    """Rows in a stream's quarantine, newest first.
+
+    Args:
+        before: only those whose ``id`` is smaller.
+        run_id: only those of this run.
+        check: only those that failed this check.
+
+    Returns:
+        ``{"id", "run_id", "emitted_at", "checks": [str], "reasons": {column: str}, "row": {column:
+        str | None}}`` each; values as PostgreSQL writes them, exact to the digit.
+    """
+    tables = stored(cur, connection, key)
+    if tables is None or not database.exists(cur, "chart", tables.quarantine):
+        return []
+    columns = [
+        name
+        for name in database.existing(cur, "chart", tables.quarantine)
+        if not name.startswith("_atlas_")
+    ]
+    conditions: list[Composable] = [SQL("true")]
+    if before is not None:
+        conditions.append(SQL("_atlas_id < {}").format(Literal(before)))
+    if run_id is not None:
+        conditions.append(SQL("_atlas_run_id = {}::uuid").format(Literal(run_id)))
+    if check is not None:
+        conditions.append(SQL("{} = ANY(_atlas_checks)").format(Literal(check)))
+    cur.execute(
+        SQL(
+            "SELECT _atlas_id, _atlas_run_id::text, _atlas_emitted_at, _atlas_checks,"
+            " _atlas_reasons{columns} FROM {table} WHERE {conditions}"
+            " ORDER BY _atlas_id DESC LIMIT {limit}"
+        ).format(
+            columns=SQL("").join(SQL(", {}::text").format(Identifier(name)) for name in columns),
+            table=Identifier("chart", tables.quarantine),
+            conditions=SQL(" AND ").join(conditions),
+            limit=Literal(limit),
+        )
+    )
+    return [
+        {
+            "id": number,
+            "run_id": of_run,
+            "emitted_at": emitted_at,
+            "checks": checks,
+            "reasons": reasons or {},
+            "row": dict(zip(columns, values, strict=True)),
+        }
+        for number, of_run, emitted_at, checks, reasons, *values in cur.fetchall()
+    ]

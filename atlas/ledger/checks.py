@@ -1,0 +1,148 @@
+"""The results of checks by dataset and run: what a score is made of, and how it went over time."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from atlas.ledger.tables import (
+    check_result,
+    quality_score,
+    quarantine,
+    run,
+    run_stream,
+    stage_run,
+    stream_table,
+)
+from atlas.model.checks import Outcome
+from atlas.model.stage import Stage, Status
+from atlas.model.stream import StreamKey
+
+
+class Checked(NamedTuple):
+    """A stream of a run whose checks were evaluated: ``status`` is succeeded or blocked."""
+
+    run_stream_id: int
+    dataset: str
+    connection: str
+    stream: str
+    namespace: str | None
+    run_id: str
+    at: datetime
+    status: str
+
+
+_CHECKED = (
+    sa.select(
+        run_stream.c.id,
+        stream_table.c.table_name,
+        run.c.connection,
+        run_stream.c.stream,
+        sa.func.nullif(run_stream.c.namespace, ""),
+        run_stream.c.run_id,
+        stage_run.c.finished_at,
+        stage_run.c.status,
+    )
+    .join(run, run.c.id == run_stream.c.run_id)
+    .join(stage_run, stage_run.c.run_stream_id == run_stream.c.id)
+    .join(
+        stream_table,
+        sa.and_(
+            stream_table.c.connection == run.c.connection,
+            stream_table.c.namespace == run_stream.c.namespace,
+            stream_table.c.stream == run_stream.c.stream,
+        ),
+    )
+    .where(
+        stage_run.c.stage == Stage.QUALITY.value,
+        stage_run.c.status.in_([Status.SUCCEEDED.value, Status.BLOCKED.value]),
+        # A run that masks anew checks nothing.
+        sa.exists().where(check_result.c.run_stream_id == run_stream.c.id),
+    )
+    .order_by(run_stream.c.id.desc())
+)
+
+
+def of_dataset(
+    conn: sa.Connection,
+    connection: str,
+    key: StreamKey,
+    *,
+    limit: int = 1,
+    before: int | None = None,
+) -> list[Checked]:
+    """The times that a stream was checked, newest first; ``before`` is a run stream's id."""
+    query = _CHECKED.where(
+        run.c.connection == connection,
+        run_stream.c.stream == key.name,
+        run_stream.c.namespace == (key.namespace or ""),
+    ).limit(limit)
+    if before is not None:
+        query = query.where(run_stream.c.id < before)
+    return [Checked(*row) for row in conn.execute(query)]
+
+
+def of_run(conn: sa.Connection, run_id: str) -> list[Checked]:
+    """The streams of a run that were checked, in their order."""
+    found = conn.execute(_CHECKED.where(run_stream.c.run_id == run_id))
+    return [Checked(*row) for row in reversed(list(found))]
+
+
+def scores(conn: sa.Connection, ids: list[int]) -> dict[int, dict[str, float]]:
+    """Scores by dimension, and "overall", of each of these run streams."""
+    found: dict[int, dict[str, float]] = {each: {} for each in ids}
+    table = quality_score
+    for row in conn.execute(sa.select(table).where(table.c.run_stream_id.in_(ids))):
+        found[row.run_stream_id][row.dimension] = row.score
+    return found
+
+
+def results(conn: sa.Connection, run_stream_id: int) -> list[dict[str, Any]]:
+    """Each check of a run stream as a document: what failed first, the rest by name."""
+    order = [Outcome.ERROR, Outcome.FAIL, Outcome.WARN, Outcome.PASS]
+    rows = conn.execute(
+        sa.select(check_result).where(check_result.c.run_stream_id == run_stream_id)
+    )
+    found: list[dict[str, Any]] = [
+        {
+            "name": row.name,
+            "dimension": row.dimension,
+            "column": row.column_name,
+            "outcome": row.outcome,
+            "score": row.score,
+            "failed_rows": row.failed_rows,
+            "definition": row.definition,
+        }
+        for row in rows
+    ]
+    return sorted(found, key=lambda each: (order.index(Outcome(each["outcome"])), each["name"]))
+
+
+def failed(conn: sa.Connection, ids: list[int]) -> dict[int, list[str]]:
+    """Names of the checks that failed or could not be evaluated, of each of these run streams."""
+    found: dict[int, list[str]] = {each: [] for each in ids}
+    table = check_result
+    for row in conn.execute(
+        sa.select(table.c.run_stream_id, table.c.name)
+        .where(
+            table.c.run_stream_id.in_(ids),
+            table.c.outcome.in_([Outcome.FAIL.value, Outcome.ERROR.value]),
+        )
+        .order_by(table.c.name)
+    ):
+        found[row.run_stream_id].append(row.name)
+    return found
+
+
+def set_aside(conn: sa.Connection, run_stream_id: int) -> dict[str, int]:
+    """Rows that each check set aside; one row may be named by several."""
+    return {
+        row.check_name: row.rows
+        for row in conn.execute(
+            sa.select(quarantine)
+            .where(quarantine.c.run_stream_id == run_stream_id)
+            .order_by(quarantine.c.check_name)
+        )
+    }
