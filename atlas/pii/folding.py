@@ -1,6 +1,6 @@
 """Texts as they read, where they are written otherwise: escapes of HTML and of URLs, full-width
 letters, spaces, hyphens and digits of other scripts, letters apart from their accents, characters
-that nobody sees, an e-mail address broken over two lines.
+that nobody sees, an e-mail address or a number in groups broken over two lines.
 
 The patterns search the folded text, and people are sought in it; what is found there is masked in
 the original.
@@ -30,6 +30,13 @@ _PIECE = re.compile(
     rf"|(?P<dash>(?<=[\d)])[{DASHES}](?=[\d(]))"
     rf"|(?P<wide>[{_WIDE}])"
     rf"|(?P<marked>[^\W\d_][{MARKS}]+)"
+    # The number of a card or an account goes on in the next line: after a group that is not its
+    # first, or before two that follow.
+    r"|(?P<wrapped>(?:(?<=[ \-][0-9A-Z]{3}\d)|(?<=[ \-]\d{6}))=?\r?\n[ \t>]*"
+    r"(?=[0-9A-Z]{1,5}(?![0-9A-Za-z]))"
+    r"|(?<=[ \-][A-Z]{4})=?\r?\n[ \t>]*(?=\d{4}(?![0-9A-Za-z]))"
+    r"|(?<=\d{4})=?\r?\n[ \t>]*(?=\d{4}[ \-]\d{4}[ \-]\d|\d{6}[ \-]\d{5})"
+    r"|(?<=[A-Z]{2}\d{2})=?\r?\n[ \t>]*(?=[0-9A-Z]{4}[ \-][0-9A-Z]{4}[ \-]))"
     # An address goes on in the next line: after its "@", before it, or within its domain.
     r"|(?P<broken>(?<=@)=?\r?\n[ \t>]*(?=\w)|(?<=[\w.+])=?\r?\n[ \t>]*(?=@\w)"
     r"|(?<=[\w.\-])=?\r?\n[ \t>]*(?=[\w\-]*\.[A-Za-z]{2,}))"
@@ -138,6 +145,8 @@ def _read(piece: re.Match[str], text: str) -> Iterator[tuple[str, int, int]]:
             yield unicodedata.normalize("NFKC", written), start, end
         case "marked":
             yield from _composed(written, start, end)
+        case "wrapped":
+            yield " ", start, end
         case "broken":
             line = text[max(0, start - _LINE) : start]
             within = "@" not in line[-1:] and not text.startswith("@", end)

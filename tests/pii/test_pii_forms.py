@@ -107,6 +107,41 @@ def test_an_iban_ends_where_its_country_says(scanner: Scanner, iban: str) -> Non
     assert _masked(scanner, f"pay {wrong} please") == f"pay {wrong} please"
 
 
+@pytest.mark.parametrize(
+    ("written", "entity"),
+    [
+        ("4539 1488\n0343 6467", "CREDIT_CARD"),
+        ("4539-1488-0343\n6467", "CREDIT_CARD"),
+        ("4539\r\n1488 0343 6467", "CREDIT_CARD"),
+        ("4539 1488 0343\n> 6467", "CREDIT_CARD"),
+        ("3782 822463\n10005", "CREDIT_CARD"),
+        ("DE89 3704 0044\n0532 0130 00", "IBAN_CODE"),
+        ("DE89 3704 0044 0532 0130\n00", "IBAN_CODE"),
+        ("DE89\n3704 0044 0532 0130 00", "IBAN_CODE"),
+        ("GB82 WEST\n1234 5698 7654 32", "IBAN_CODE"),
+        ("GB82 WEST 1234=\n5698 7654 32", "IBAN_CODE"),
+    ],
+)
+def test_a_number_in_groups_is_masked_over_two_lines(
+    scanner: Scanner, written: str, entity: str
+) -> None:
+    assert _masked(scanner, f"ask {written} ok") == f"ask <{entity}> ok"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "orders 4539 1488\n0343 6468 came",
+        "4539 1488\n\n0343 6467",
+        "rooms 2021 2022\n2023 2024\n2025 2026",
+        "45391488\n03436467",
+        "AB12 CDEF\n1234 5678 9012 34",
+    ],
+)
+def test_groups_of_digits_in_lines_are_no_number(scanner: Scanner, text: str) -> None:
+    assert _masked(scanner, text) == text
+
+
 def test_lengths_of_ibans() -> None:
     assert len(IBAN_LENGTHS) > 70
     assert (IBAN_LENGTHS["NO"], IBAN_LENGTHS["BE"], IBAN_LENGTHS["MT"]) == (15, 16, 31)
