@@ -1,8 +1,8 @@
 """Running `atlas` as a user does, without paying for its imports each time.
 
 A process that has imported what every command needs forks for each: what comes out of the fork has
-the environment, directory, streams and arguments of its own, and ends as an interpreter does. That
-`python -m atlas.cli` and the console script are the same is tests/test_imports's.
+the environment, directory, streams and arguments of its own, and ends as an interpreter does.
+`python -m atlas.cli` itself is what `atlas up --detach` starts, and tests/cli/test_scanner_missing.
 """
 
 from __future__ import annotations

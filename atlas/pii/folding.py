@@ -46,6 +46,8 @@ FOLDABLE = f"[{_WIDE}{OTHERS}{MARKS}{DASHES}]|%[0-9A-Fa-f]{{2}}|&[#A-Za-z]|=40[A
 _CUT_DOMAIN = re.compile(r"\w@[\w.\-]*\Z")
 _WHOLE_DOMAIN = re.compile(r"\w@[\w\-]+(?:\.[\w\-]+)*\.[A-Za-z]{2,}\Z")
 _LINE = 80
+# As many characters as the shortest card or IBAN has.
+_NUMBER = re.compile(r"\b(?:\d(?:[ \-]?\d){13,18}|[A-Z]{2}\d{2}(?:[ \-]?[0-9A-Z]){11,30})\b")
 
 
 class Folded(NamedTuple):
@@ -146,7 +148,14 @@ def _read(piece: re.Match[str], text: str) -> Iterator[tuple[str, int, int]]:
         case "marked":
             yield from _composed(written, start, end)
         case "wrapped":
-            yield " ", start, end
+            # Only where the two lines together can be one: telephone numbers do not go on.
+            line = text[max(0, start - _LINE) : start].rpartition("\n")[2]
+            rest = text[end : end + _LINE].partition("\n")[0]
+            across = any(
+                found.start() < len(line) < found.end()
+                for found in _NUMBER.finditer(f"{line} {rest}")
+            )
+            yield (" " if across else written), start, end
         case "broken":
             line = text[max(0, start - _LINE) : start]
             within = "@" not in line[-1:] and not text.startswith("@", end)

@@ -136,6 +136,9 @@ def test_a_number_in_groups_is_masked_over_two_lines(
         "rooms 2021 2022\n2023 2024\n2025 2026",
         "45391488\n03436467",
         "AB12 CDEF\n1234 5678 9012 34",
+        "sold 33 1245\n7890 pieces",
+        "call 0171 2345\n67 times",
+        "lot 20 7946\n0958 pcs",
     ],
 )
 def test_groups_of_digits_in_lines_are_no_number(scanner: Scanner, text: str) -> None:
