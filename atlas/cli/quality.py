@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import click
@@ -48,14 +49,15 @@ def _show(found: dict[str, Any]) -> None:
     )
     scores = dict(found["scores"])
     overall = scores.pop("overall", None)
-    table(["dimension", "score"], [*sorted(scores.items()), ("overall", overall)])
+    found_scores = [*sorted(scores.items()), ("overall", overall)]
+    table(["dimension", "score"], [[name, _floor(score)] for name, score in found_scores])
     table(
         ["check", "outcome", "score", "failed rows", "set aside"],
         [
             [
                 each["name"],
                 each["outcome"],
-                each["score"],
+                _floor(each["score"]),
                 each["failed_rows"],
                 found["quarantined"].get(each["name"]),
             ]
@@ -68,6 +70,11 @@ def _show(found: dict[str, Any]) -> None:
         table(["always set aside", "rows"], others)
     if found["quarantined"]:
         note(f"the rows: `atlas quality quarantine {found['dataset']}`")
+
+
+def _floor(score: float | None) -> float | None:
+    """A score as it is shown: one that is not whole must not look so."""
+    return None if score is None else math.floor(score * 1000) / 1000
 
 
 def _sodacl(found: dict[str, Any]) -> str:
@@ -97,7 +104,7 @@ def history(name: str, limit: int, as_json: bool) -> None:
                 each["checked_at"].isoformat(timespec="seconds"),
                 each["run_id"],
                 each["status"],
-                each["scores"].get("overall"),
+                _floor(each["scores"].get("overall")),
                 ", ".join(each["failed"]),
             ]
             for each in found
