@@ -162,8 +162,9 @@ class Brake:
         before.close()
 
 
-def hold(brakes: dict[Brake, str], seconds: float = 180.0) -> list[Brake]:
-    """Wait until each brake holds its run's stage; returns those that do not."""
+def hold(brakes: dict[Brake, str], seconds: float = 900.0) -> list[Brake]:
+    """Wait until each brake holds its run's stage; returns those that do not. No trial yet: nothing
+    has disturbed the runs."""
     left = list(brakes)
 
     def all_held() -> bool:

@@ -6,6 +6,10 @@ often, undisturbed: what it has left is what they must have left.
 
 from __future__ import annotations
 
+import os
+
+import pytest
+
 from tests.chaos import trial, world
 from tests.chaos.brake import STAGES
 from tests.chaos.faults import FAULTS
@@ -21,7 +25,8 @@ class Column:
 
     def __init__(self, room: Room) -> None:
         self._room = room
-        self._done: dict[str, dict[str, Outcome] | Exception] = {}
+        self._done: dict[str, dict[str, Outcome] | str] = {}
+        self._told: set[str] = set()
         self._syncs = 0
 
     def check(self, fault: str, stage: str) -> None:
@@ -29,17 +34,33 @@ class Column:
         if fault not in self._done:
             self._done[fault] = self._do(fault)
         found = self._done[fault]
-        if isinstance(found, Exception):
-            raise found
-        assert found[stage].clean, f"{fault} in {stage}\n{found[stage]}"
+        if isinstance(found, str):
+            self._fail(fault, found)
+        elif not found[stage].clean:
+            self._fail(fault, f"{stage}: {found[stage]}")
 
-    def _do(self, fault: str) -> dict[str, Outcome] | Exception:
-        found: dict[str, Outcome] | Exception
+    def _fail(self, fault: str, why: str) -> None:
+        """At length for the first of a fault's cells only: the report is read by its end."""
+        if fault in self._told:
+            why = why[:300]
+        self._told.add(fault)
+        pytest.fail(f"{fault}\n{why}", pytrace=False)
+
+    def _do(self, fault: str) -> dict[str, Outcome] | str:
+        found: dict[str, Outcome] | str
+        stack = self._room.stack
         try:
             found = self._disturb(fault)
         except Exception as error:  # noqa: BLE001 - told to each of its cells
-            found = error
-        if isinstance(found, Exception) or not all(each.clean for each in found.values()):
+            found = f"{type(error).__name__}: {error}"
+        if isinstance(found, str) or not all(each.clean for each in found.values()):
+            machine = f"load {os.getloadavg()}, an undisturbed sync took {stack.calm_seconds:.1f} s"
+            told = "\n".join([machine, *stack.warnings()])
+            if isinstance(found, str):
+                found = f"{found}\n{told}"
+            else:
+                for outcome in found.values():
+                    outcome.told = told
             # What is wrong with the stack must not show in the next fault's cells.
             self._room.close()
             self._syncs = 0

@@ -31,7 +31,7 @@ FAKETIME = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1")
 """Debian's libfaketime."""
 SETTINGS = {
     "ATLAS_SECRET_KEY": "the same key for every stack of the trials",
-    "ATLAS_LEASE_SECONDS": "3",
+    "ATLAS_LEASE_SECONDS": "5",
     "ATLAS_RECOVERY_INTERVAL": "2",
     "ATLAS_RELAY_INTERVAL": "2",
     "ATLAS_REDISPATCH_SECONDS": "3",
@@ -69,6 +69,8 @@ class Stack(Atlas):
     """URL of the database, past any proxy; None: as stack.json says."""
     broker: str | None = None
     """The same of Redis."""
+    calm_seconds: float = 0.0
+    """How long the last sync took that nothing disturbed; 0: there was none."""
     _key: str = ""
     _second: subprocess.Popen[bytes] | None = None
 
@@ -155,7 +157,7 @@ class Stack(Atlas):
             found.update(self.statuses(run_ids))
             return len(found) == len(set(run_ids))
 
-        wait(ended, seconds)
+        wait(ended, seconds, every=0.1)
         return found
 
     # --- processes -----------------------------------------------------------------------------
@@ -216,11 +218,15 @@ class Stack(Atlas):
 
     # --- at rest -------------------------------------------------------------------------------
 
-    def left_behind(self, seconds: float = 30.0) -> list[str]:
+    def patience(self, seconds: float, calm: float) -> float:
+        """``seconds``, or ``calm`` times an undisturbed sync, where this machine is so slow."""
+        return max(seconds, calm * self.calm_seconds)
+
+    def left_behind(self) -> list[str]:
         """What is still there that should not be once all runs have ended, a line each.
 
-        Waits up to ``seconds`` for it to go: a killed process's session, a transaction of a
-        process that was frozen, and events on their way may take their time.
+        Waits half a minute, or ten undisturbed syncs, for it to go: a killed process's session, a
+        transaction of a process that was frozen, and events on their way may take their time.
         """
         found: list[str] = []
 
@@ -232,7 +238,7 @@ class Stack(Atlas):
                 found[:] = [f"a server does not answer: {type(error).__name__}"]
             return not found
 
-        wait(clean, seconds, every=0.5)
+        wait(clean, self.patience(30.0, 10), every=0.5)
         return found
 
     def _left_in_database(self, living: list[psutil.Process]) -> Iterator[str]:
@@ -278,6 +284,16 @@ class Stack(Atlas):
             yield f"file: {directory}"
 
     # --- evidence ------------------------------------------------------------------------------
+
+    def warnings(self, last: int = 6) -> list[str]:
+        """The last warnings of each log, and the last words of the supervisor's."""
+        found = []
+        for log in sorted((self.home / "logs").glob("*.log")):
+            lines = log.read_text(errors="replace").splitlines()
+            if log.stem != "up":
+                lines = [line for line in lines if " WARNING " in line or " ERROR " in line]
+            found += [f"{log.stem}: {line[:200]}" for line in lines[-last:]]
+        return found
 
     def keep_evidence(self, directory: Path) -> None:
         """Copy what tells of a failure: the logs, and the ledger of runs."""

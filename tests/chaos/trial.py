@@ -19,6 +19,10 @@ from tests.chaos.world import Picture
 
 PATIENCE = 180.0
 """Seconds after the fault within which every run has to end; more than any sum of the settings."""
+_SYNCS = 60
+"""The same as a multiple of an undisturbed sync, where a machine is so slow that this is more."""
+UNDISTURBED = 900.0
+"""Seconds for what is no trial, for nothing happens to it: a machine may have much else to do."""
 
 
 @dataclass
@@ -30,12 +34,14 @@ class Outcome:
         lost: what an undisturbed connection has and this one has not.
         extra: what this one has and an undisturbed connection has not.
         left: what is still there although nothing runs any more.
+        told: what else may help whoever reads it.
     """
 
     status: str | None
     lost: list[str] = field(default_factory=list)
     extra: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
+    told: str = ""
 
     @property
     def clean(self) -> bool:
@@ -48,6 +54,7 @@ class Outcome:
             parts += [f"{what}: {line}" for line in lines[:25]]
             if len(lines) > 25:
                 parts.append(f"{what}: and {len(lines) - 25} more")
+        parts += [self.told] if self.told else []
         return "\n".join(parts)
 
 
@@ -58,8 +65,9 @@ def prepare(stack: Stack, directory: Path, names: list[str], *, pace: float = 0.
         world.write(world.rows_file(directory, name), 1)
     stack.apply(*(world.connection(name, directory, pace=pace) for name in names))
     runs = [stack.request(name) for name in names]
-    ended = stack.wait_all(runs, PATIENCE)
-    assert [ended.get(run) for run in runs] == ["succeeded"] * len(runs), ended
+    ended = stack.wait_all(runs, UNDISTURBED)
+    late = [stack.document(run) for run in runs if ended.get(run) != "succeeded"]
+    assert not late, f"{len(late)} of {len(runs)} undisturbed syncs have not succeeded: {late[0]}"
     for name in names:
         world.write(world.rows_file(directory, name), 2)
 
@@ -72,8 +80,11 @@ def calm(stack: Stack, directory: Path, name: str = "calm") -> Picture:
 
 def undisturbed(stack: Stack, name: str) -> Picture:
     """Sync a connection once more, and see what all its syncs have left."""
+    began = time.monotonic()
     run = stack.request(name)
-    assert stack.wait_all([run], PATIENCE) == {run: "succeeded"}
+    ended = stack.wait_all([run], UNDISTURBED)
+    stack.calm_seconds = time.monotonic() - began
+    assert ended == {run: "succeeded"}, f"nothing disturbed it: {stack.document(run)}"
     with stack.engine.connect() as conn:
         return world.picture(conn, name)
 
@@ -117,7 +128,7 @@ def survive(stack: Stack, fault: Fault, runs: list[str]) -> float:
     if not fault.after_end:
         fault.mend()
     mended = time.monotonic()
-    stack.wait_all(runs, PATIENCE)
+    stack.wait_all(runs, stack.patience(PATIENCE, _SYNCS))
     again = time.monotonic() - mended
     if fault.after_end:
         fault.mend()
@@ -126,7 +137,7 @@ def survive(stack: Stack, fault: Fault, runs: list[str]) -> float:
 
 def judge(stack: Stack, want: Picture, runs: dict[str, str]) -> dict[str, Outcome]:
     """Wait for the ends of the disturbed runs, and compare what the connections have left."""
-    ended = stack.wait_all(list(runs.values()), PATIENCE)
+    ended = stack.wait_all(list(runs.values()), stack.patience(PATIENCE, _SYNCS))
     left = stack.left_behind()
     outcomes = {}
     for name, run in runs.items():
