@@ -48,7 +48,10 @@ class Column:
 
     def _do(self, fault: str) -> dict[str, Outcome] | str:
         found: dict[str, Outcome] | str
-        stack = self._room.stack
+        try:
+            stack = self._room.stack
+        except Exception as error:  # noqa: BLE001 - told to each of its cells
+            return f"{type(error).__name__}: {error}"
         try:
             found = self._disturb(fault)
         except Exception as error:  # noqa: BLE001 - told to each of its cells

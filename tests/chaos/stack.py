@@ -218,15 +218,11 @@ class Stack(Atlas):
 
     # --- at rest -------------------------------------------------------------------------------
 
-    def patience(self, seconds: float, calm: float) -> float:
-        """``seconds``, or ``calm`` times an undisturbed sync, where this machine is so slow."""
-        return max(seconds, calm * self.calm_seconds)
-
-    def left_behind(self) -> list[str]:
+    def left_behind(self, seconds: float = 30.0) -> list[str]:
         """What is still there that should not be once all runs have ended, a line each.
 
-        Waits half a minute, or ten undisturbed syncs, for it to go: a killed process's session, a
-        transaction of a process that was frozen, and events on their way may take their time.
+        Waits up to ``seconds`` for it to go: a killed process's session, a transaction of a
+        process that was frozen, and events on their way may take their time.
         """
         found: list[str] = []
 
@@ -238,7 +234,7 @@ class Stack(Atlas):
                 found[:] = [f"a server does not answer: {type(error).__name__}"]
             return not found
 
-        wait(clean, self.patience(30.0, 10), every=0.5)
+        wait(clean, seconds, every=0.5)
         return found
 
     def _left_in_database(self, living: list[psutil.Process]) -> Iterator[str]:
@@ -257,14 +253,17 @@ class Stack(Atlas):
             if count:
                 yield f"outbox: {count} lineage events are not delivered"
         sessions = self.rows(
-            "SELECT application_name, state, wait_event_type, count(*) FROM pg_stat_activity"
+            "SELECT application_name, state, wait_event_type, count(*),"
+            " extract(epoch FROM clock_timestamp() - min(xact_start)), min(left(query, 100))"
+            " FROM pg_stat_activity"
             " WHERE application_name LIKE 'atlas%' AND datname = current_database()"
             " GROUP BY 1, 2, 3"
         )
         # A tick may be at its work when we look, but not each time.
-        for name, state, wait_type, count in sessions:
+        for name, state, wait_type, count, age, query in sessions:
             if state != "idle":
-                yield f"connection: {count} of {name} {state} ({wait_type})"
+                since = f"for {age or 0:.1f} s, {query!r}"
+                yield f"connection: {count} of {name} {state} ({wait_type}) {since}"
         bound = _PER_PROCESS * sum(_is_python(process) for process in living)
         if (count := sum(row[3] for row in sessions)) > bound:
             yield f"connection: {count}, more than {bound}"

@@ -19,8 +19,6 @@ from tests.chaos.world import Picture
 
 PATIENCE = 180.0
 """Seconds after the fault within which every run has to end; more than any sum of the settings."""
-_SYNCS = 60
-"""The same as a multiple of an undisturbed sync, where a machine is so slow that this is more."""
 UNDISTURBED = 900.0
 """Seconds for what is no trial, for nothing happens to it: a machine may have much else to do."""
 
@@ -128,7 +126,7 @@ def survive(stack: Stack, fault: Fault, runs: list[str]) -> float:
     if not fault.after_end:
         fault.mend()
     mended = time.monotonic()
-    stack.wait_all(runs, stack.patience(PATIENCE, _SYNCS))
+    stack.wait_all(runs, PATIENCE)
     again = time.monotonic() - mended
     if fault.after_end:
         fault.mend()
@@ -137,7 +135,7 @@ def survive(stack: Stack, fault: Fault, runs: list[str]) -> float:
 
 def judge(stack: Stack, want: Picture, runs: dict[str, str]) -> dict[str, Outcome]:
     """Wait for the ends of the disturbed runs, and compare what the connections have left."""
-    ended = stack.wait_all(list(runs.values()), stack.patience(PATIENCE, _SYNCS))
+    ended = stack.wait_all(list(runs.values()), PATIENCE)
     left = stack.left_behind()
     outcomes = {}
     for name, run in runs.items():
