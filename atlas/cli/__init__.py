@@ -12,6 +12,7 @@ import click
 from atlas import __version__
 from atlas.cli.connections import apply, connections
 from atlas.cli.connectors import connectors
+from atlas.cli.datasets import datasets
 from atlas.cli.demo import demo
 from atlas.cli.keys import keys
 from atlas.cli.pii import pii
@@ -49,6 +50,7 @@ _COMMANDS = (
     sync,
     runs,
     state,
+    datasets,
     pii,
     quality,
     audit,

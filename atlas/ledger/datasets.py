@@ -35,6 +35,13 @@ def find(conn: sa.Connection, name: str) -> tuple[str, StreamKey]:
     return row.connection, StreamKey(row.stream, row.namespace or None)
 
 
+def named(conn: sa.Connection, table: str, *, raw: bool) -> sa.Row[Any] | None:
+    """The row of ``stream_table`` whose table in chart and navigate, or in explore where it is
+    ``raw``, has this name; None: there is none."""
+    column = stream_table.c.raw_name if raw else stream_table.c.table_name
+    return conn.execute(sa.select(stream_table).where(column == table)).one_or_none()
+
+
 def has_column(conn: sa.Connection, connection: str, stream: StreamKey, column: str) -> None:
     """See that a stream's tables have this column.
 

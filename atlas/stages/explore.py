@@ -25,7 +25,7 @@ from atlas.connectors.reader import Reader, Records
 from atlas.errors import AtlasError, TerminalError
 from atlas.layers import explore as raw
 from atlas.layers import names
-from atlas.ledger import connections, ends, parts, runs, state
+from atlas.ledger import connections, dataset_notes, ends, parts, runs, state
 from atlas.ledger import state_documents as documents
 from atlas.ledger.database import cursor
 from atlas.ledger.runs import RunStream
@@ -189,6 +189,7 @@ def _prepare(conn: sa.Connection, connection: Connection, run_id: str, stream: R
     tables = names.tables(cur, connection.name, stream.key)
     raw.ensure(cur, tables)
     names.columns(cur, connection.name, stream.key, stream.configured.json_schema)
+    dataset_notes.index(conn, connection.name, stream.key, stream.configured.json_schema)
     if not stream.explored:
         gone = runs.take_back(conn, stream.id, all_of_it=stream.refreshes)
         if gone:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from atlas.ledger.tables.access import api_key, audit, idempotency
 from atlas.ledger.tables.base import SCHEMA, metadata
+from atlas.ledger.tables.catalog import dataset_index, dataset_note
 from atlas.ledger.tables.connections import (
     connection,
     connector_state,
@@ -50,6 +51,8 @@ __all__ = [
     "check_result",
     "connection",
     "connector_state",
+    "dataset_index",
+    "dataset_note",
     "erased",
     "erasure",
     "erasure_stream",
