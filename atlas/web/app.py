@@ -10,6 +10,7 @@ from atlas.web import answers, docs, health, openapi, problems
 from atlas.web.api import (
     connections,
     connectors,
+    datasets,
     pii,
     quality,
     runs,
@@ -25,7 +26,7 @@ MAX_BODY = 1024 * 1024
 
 def operations() -> list[Operation]:
     """Every operation of the API, in the order in which it is documented."""
-    data = (pii, subjects, quality)
+    data = (datasets, pii, subjects, quality)
     rooms = (connectors, uploads, connections, state, syncs, runs, *data, health, docs)
     return [operation for room in rooms for operation in room.OPERATIONS]
 

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from atlas import __version__
+from atlas.web.dataset_models import Layer, TableName
 from atlas.web.models import (
     ConnectionName,
     ConnectorName,
@@ -30,6 +31,8 @@ PATH: dict[str, tuple[Any, str]] = {
     "connector": (ConnectorName, "Name of the connector."),
     "operation_id": (RunId, "Id of the operation."),
     "dataset": (DatasetName, "Name of the dataset."),
+    "layer": (Layer, "The layer."),
+    "table": (TableName, "Name of the dataset's table in the layer."),
     "policy": (PolicyName, "Name of the policy."),
     "upload": (UploadName, "Name of the file."),
 }
