@@ -36,6 +36,7 @@ def datasets() -> None:
 @click.option(
     "--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="How many."
 )
+@click.option("--cursor", help="Where the page before ended.")
 @json_option
 def list_(
     layer: str | None,
@@ -43,6 +44,7 @@ def list_(
     tag: str | None,
     owner: str | None,
     limit: int,
+    cursor: str | None,
     as_json: bool,
 ) -> None:
     """List the tables that hold datasets."""
@@ -50,9 +52,11 @@ def list_(
     from atlas.sync import datasets as use
 
     with begin() as conn:
-        found = use.listed(conn, limit=limit, layer=layer, words=words, tag=tag, owner=owner)
+        found = use.listed(
+            conn, limit=limit, after=cursor, layer=layer, words=words, tag=tag, owner=owner
+        )
     if as_json:
-        emit({"items": found["items"]})
+        emit(found)
         return
     table(
         ["dataset", "about rows", "loaded at", "quality", "personal", "owner", "tags"],
@@ -70,7 +74,7 @@ def list_(
         ],
     )
     if found["next_cursor"] is not None:
-        note(f"these are the first {limit}: there are more (--limit)")
+        note(f"there are more: --cursor {found['next_cursor']}")
 
 
 @datasets.command()

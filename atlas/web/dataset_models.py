@@ -13,7 +13,6 @@ from atlas.model.stream import ColumnType
 from atlas.web.models import ConnectionName, Count, Cursor, DatasetName, NextCursor, RunId, Time
 from atlas.web.pii_models import ColumnPlace, EntityType
 
-
 Layer = Literal["explore", "chart", "navigate"]
 TableName = Annotated[
     str, Meta(description="Name of its table in the layer.", examples=["shop_users"])
