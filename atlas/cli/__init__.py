@@ -15,6 +15,7 @@ from atlas.cli.connectors import connectors
 from atlas.cli.datasets import datasets
 from atlas.cli.demo import demo
 from atlas.cli.keys import keys
+from atlas.cli.lineage import lineage
 from atlas.cli.pii import pii
 from atlas.cli.quality import quality
 from atlas.cli.runs import runs, sync
@@ -53,6 +54,7 @@ _COMMANDS = (
     datasets,
     pii,
     quality,
+    lineage,
     audit,
     keys,
     demo,

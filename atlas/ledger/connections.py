@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from atlas.errors import Conflict, NotFound, UsageError
-from atlas.ledger import sent_configs, state
+from atlas.ledger import lineage, sent_configs, state
 from atlas.ledger.schedules import next_due
 from atlas.ledger.secrets import encrypt, fingerprint, hold, reader
 from atlas.ledger.state_basis import chosen_anew, reset_command
@@ -162,6 +162,7 @@ def forget_runs(conn: sa.Connection, name: str) -> None:
     """Delete all runs of connections of this name, with all that is written about them."""
     conn.execute(source_change.delete().where(source_change.c.connection == name))
     conn.execute(pii_override.delete().where(pii_override.c.connection == name))
+    lineage.forget(conn, name)
     conn.execute(run.delete().where(run.c.connection == name))
 
 

@@ -42,6 +42,13 @@ def named(conn: sa.Connection, table: str, *, raw: bool) -> sa.Row[Any] | None:
     return conn.execute(sa.select(stream_table).where(column == table)).one_or_none()
 
 
+def quarantined(conn: sa.Connection, table: str) -> sa.Row[Any] | None:
+    """The row of ``stream_table`` whose quarantine has this name; None: there is none."""
+    return conn.execute(
+        sa.select(stream_table).where(stream_table.c.quarantine_name == table)
+    ).one_or_none()
+
+
 def has_column(conn: sa.Connection, connection: str, stream: StreamKey, column: str) -> None:
     """See that a stream's tables have this column.
 

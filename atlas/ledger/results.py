@@ -166,16 +166,41 @@ def _replace(
         conn.execute(table.insert(), [{"run_stream_id": run_stream_id, **row} for row in rows])
 
 
-def put_event(conn: sa.Connection, run_id: str, key: str, event: dict[str, Any]) -> None:
-    """A lineage event, to be delivered later; ``key`` makes it one however often it is put."""
-    conn.execute(
-        insert(lineage_event).values(run_id=run_id, key=key, event=event).on_conflict_do_nothing()
-    )
+def put_event(conn: sa.Connection, run_id: str, key: str, event: dict[str, Any]) -> bool:
+    """A lineage event, to be delivered later; ``key`` makes it one however often it is put.
+
+    Returns: whether it is new.
+    """
+    put = insert(lineage_event).values(run_id=run_id, key=key, event=event).on_conflict_do_nothing()
+    return bool(conn.execute(put).rowcount)
 
 
 def has_event(conn: sa.Connection, key: str) -> bool:
     """Whether an event was put under ``key``."""
     return bool(conn.execute(sa.select(sa.true()).where(lineage_event.c.key == key)).scalar())
+
+
+def events(
+    conn: sa.Connection, run_id: str, *, limit: int | None = None, after: int = 0
+) -> list[dict[str, Any]]:
+    """The events of a run, oldest first, with what became of their delivery; ``after``: those with
+    a larger id."""
+    rows = conn.execute(
+        sa.select(lineage_event)
+        .where(lineage_event.c.run_id == run_id, lineage_event.c.id > after)
+        .order_by(lineage_event.c.id)
+        .limit(limit)
+    )
+    return [
+        {
+            "id": row.id,
+            "delivered_at": row.delivered_at,
+            "failed_attempts": row.attempts,
+            "error": row.error,
+            "event": row.event,
+        }
+        for row in rows
+    ]
 
 
 def undelivered(conn: sa.Connection, limit: int = 200) -> list[sa.Row[Any]]:

@@ -29,6 +29,15 @@ class ColumnCounts:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """One thing done to a value on its way from a column to another."""
+
+    subtype: str
+    masking: bool = False
+    description: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class StreamInfo:
     """A stream of a run, as far as one stage knows it; what is not known yet is left out.
 
@@ -42,6 +51,7 @@ class StreamInfo:
         columns: its typed columns; empty until ``discover`` has answered.
         masked_types: the types of masked columns in ``chart`` where they differ from the columns'.
         verdicts: what the scan found; a column with one that does not keep its value is masked.
+        standing: masks that rows of earlier runs bear in ``chart``, and that hold for this one's.
         rows_read: rows that the stage read, None while not counted.
         rows_written: rows that the stage wrote to its output, None while not counted.
         rows_quarantined: rows that ``chart`` set aside, None while not counted.
@@ -59,21 +69,13 @@ class StreamInfo:
     columns: tuple[Column, ...] = ()
     masked_types: Mapping[str, ColumnType] = field(default_factory=dict)
     verdicts: tuple[Verdict, ...] = ()
+    standing: Mapping[str, tuple[Step, ...]] = field(default_factory=dict)
     rows_read: int | None = None
     rows_written: int | None = None
     rows_quarantined: int | None = None
     checks: tuple[CheckResult, ...] = ()
     metrics: Mapping[str, ColumnCounts] = field(default_factory=dict)
     on_failure: OnFailure = OnFailure.QUARANTINE
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One thing done to a value on its way from a column to another."""
-
-    subtype: str
-    masking: bool = False
-    description: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +246,7 @@ def _masked_origins(place: Place, stream: StreamInfo) -> dict[str, tuple[Origin,
     kept = ("_atlas_id", "_atlas_run_id", "_atlas_emitted_at") if stream.columns else ()
     return {
         **{
-            column.name: (Origin(*raw, _raw_field(column), _steps(column.name, stream.verdicts)),)
+            column.name: (Origin(*raw, _raw_field(column), _steps(column.name, stream)),)
             for column in stream.columns
         },
         **{name: (Origin(*raw, name, _IDENTITY),) for name in kept},
@@ -280,12 +282,13 @@ def _typed(
     return (*((column.name, str(kinds[column.name])) for column in stream.columns), *own)
 
 
-def _steps(column: str, verdicts: tuple[Verdict, ...]) -> tuple[Step, ...]:
+def _steps(column: str, stream: StreamInfo) -> tuple[Step, ...]:
     masks = {
         Step(
             "TRANSFORMATION", masking=True, description=f"{verdict.operator} {verdict.entity_type}"
         )
-        for verdict in verdicts
+        for verdict in stream.verdicts
         if verdict.column == column and verdict.operator is not Operator.KEEP
     }
+    masks.update(stream.standing.get(column, ()))
     return tuple(sorted(masks, key=lambda step: step.description or "")) or _IDENTITY

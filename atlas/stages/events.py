@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from atlas.layers import chart, names, staging
-from atlas.ledger import claims, connections, results, runs
+from atlas.ledger import claims, connections, lineage, results, runs
 from atlas.ledger.claims import Claim
 from atlas.ledger.database import cursor
+from atlas.ledger.lineage import Node
 from atlas.lineage import events
-from atlas.lineage.datasets import StreamInfo
+from atlas.lineage.datasets import Step, StreamInfo
 from atlas.lineage.events import EventType, RunInfo, StageInfo
-from atlas.lineage.naming import place
-from atlas.model.stage import Stage, Status
+from atlas.lineage.naming import Place, place
+from atlas.model.stage import Layer, Stage, Status
 from atlas.settings import Settings, database_url
 
 if TYPE_CHECKING:
@@ -115,18 +116,22 @@ def _put(
         fence=claim.since,
         stream=streams[0].key if claim.run_stream_id is not None else None,
     )
-    # One that masks anew asks no source and checks nothing: no data went through these.
+    # One that masks anew asks no source and checks nothing: no data went through these. Nor did
+    # any of a stream that its source has no more.
     idle = run.remasks and claim.stage in (Stage.EXPLORE, Stage.QUALITY)
-    told = [] if idle else streams
+    told = [] if idle else [item for item in streams if not item.gone]
+    here = place(database_url(settings))
     event = events.stage_event(
         kind,
         info,
         _now(conn),
-        place(database_url(settings)),
-        tuple(_stream_info(conn, run, item, claim.stage, kind, detail) for item in told),
+        here,
+        tuple(_stream_info(conn, here, run, item, claim.stage, kind, detail) for item in told),
         error=error,
     )
-    results.put_event(conn, run.id, _key(claim, kind), event)
+    key = _key(claim, kind)
+    if results.put_event(conn, run.id, key, event) and kind is EventType.COMPLETE:
+        lineage.tell(conn, key)
 
 
 def _key(claim: Claim, kind: EventType) -> str:
@@ -135,6 +140,7 @@ def _key(claim: Claim, kind: EventType) -> str:
 
 def _stream_info(
     conn: sa.Connection,
+    here: Place,
     run: Run,
     stream: RunStream,
     stage: Stage,
@@ -163,8 +169,27 @@ def _stream_info(
         columns=columns.all,
         masked_types=masked,
         verdicts=tuple(results.findings(conn, stream.id)),
+        standing=_standing(conn, here, run, stream, tables) if stage is Stage.CHART else {},
         **(counted | (detail or {})),
     )
+
+
+def _standing(
+    conn: sa.Connection, here: Place, run: Run, stream: RunStream, tables: names.Tables
+) -> dict[str, tuple[Step, ...]]:
+    """How rows of earlier runs are masked, where this one adds to them: it masks alike, also where
+    it finds nothing to mask."""
+    if stream.replaces or run.remasks:
+        return {}
+    table = Node(here.namespace, here.name(Layer.CHART, tables.table))
+    found = lineage.standing(conn, run.id, table, stream.key.namespace, stream.key.name)
+    return {
+        column: tuple(
+            Step(step["subtype"], masking=True, description=step.get("description"))
+            for step in steps
+        )
+        for column, steps in found.items()
+    }
 
 
 def _source(conn: sa.Connection, run: Run) -> str:

@@ -11,6 +11,7 @@ from atlas.web.api import (
     connections,
     connectors,
     datasets,
+    lineage,
     pii,
     quality,
     runs,
@@ -26,7 +27,7 @@ MAX_BODY = 1024 * 1024
 
 def operations() -> list[Operation]:
     """Every operation of the API, in the order in which it is documented."""
-    data = (datasets, pii, subjects, quality)
+    data = (datasets, pii, subjects, quality, lineage)
     rooms = (connectors, uploads, connections, state, syncs, runs, *data, health, docs)
     return [operation for room in rooms for operation in room.OPERATIONS]
 

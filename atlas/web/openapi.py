@@ -10,6 +10,7 @@ import msgspec
 
 from atlas import __version__
 from atlas.web.dataset_models import Layer, TableName
+from atlas.web.lineage_models import NodeName
 from atlas.web.models import (
     ConnectionName,
     ConnectorName,
@@ -33,6 +34,7 @@ PATH: dict[str, tuple[Any, str]] = {
     "dataset": (DatasetName, "Name of the dataset."),
     "layer": (Layer, "The layer."),
     "table": (TableName, "Name of the dataset's table in the layer."),
+    "node": (NodeName, "The dataset, or a table of it."),
     "policy": (PolicyName, "Name of the policy."),
     "upload": (UploadName, "Name of the file."),
 }

@@ -20,7 +20,7 @@ from atlas.model.stage import Stage, Status
 from atlas.model.stream import StreamSelection
 from atlas.settings import Settings, parse, secret_key
 from atlas.stages import explore, quality
-from atlas.stages.work import Work, finish
+from atlas.stages.work import Work, begin, finish
 
 SCRIPTED = Path(__file__).parents[1] / "connectors" / "scripted.py"
 STREAM = {"cursor_field": ["updated_at"], "primary_key": [["id"]]}
@@ -96,6 +96,8 @@ class Source:
         claim = claims.claim(self.engine, Stage.EXPLORE, run_id=run_id, holder="t", lease=60)
         assert isinstance(claim, claims.Claim)
         work = Work(claim, self.engine, self.settings, lambda _: None)
+        with work.transaction() as conn:
+            begin(conn, self.settings, claim)
         try:
             explore.run(work)
         except AtlasError as error:

@@ -104,6 +104,8 @@ def test_every_operation_but_the_open_ones_needs_a_role(document: dict[str, Any]
         "get /api/v1/quality/datasets/{dataset}/history": ["viewer"],
         "get /api/v1/quality/runs/{run_id}": ["viewer"],
         "get /api/v1/quarantine/{dataset}": ["viewer"],
+        "get /api/v1/lineage/datasets/{node}": ["viewer"],
+        "get /api/v1/lineage/runs/{run_id}": ["viewer"],
         "get /healthz": [],
         "get /readyz": [],
         "get /api/v1/openapi.json": [],

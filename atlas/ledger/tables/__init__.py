@@ -16,6 +16,7 @@ from atlas.ledger.tables.connections import (
     stream_column,
     stream_table,
 )
+from atlas.ledger.tables.lineage import lineage_edge, lineage_flow
 from atlas.ledger.tables.operations import key_mark, operation, secret_slot
 from atlas.ledger.tables.results import (
     check_result,
@@ -59,7 +60,9 @@ __all__ = [
     "finding",
     "idempotency",
     "key_mark",
+    "lineage_edge",
     "lineage_event",
+    "lineage_flow",
     "metadata",
     "operation",
     "outbox",

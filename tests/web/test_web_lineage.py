@@ -1,0 +1,93 @@
+"""The lineage graph, and the events of a run, over HTTP."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from tests.lineage.told import tell
+
+NOWHERE = "0192f5a2-1111-7111-8111-123456789abc"
+BASE = "/api/v1/lineage/datasets"
+
+
+@pytest.fixture
+def told(engine: sa.Engine, shop: str) -> list[str]:
+    """Two runs that told of a dataset, the first of which masked nothing; their ids."""
+    assert shop == "shop"
+    with engine.begin() as conn:
+        return [tell(conn, masked=False), tell(conn)]
+
+
+def test_a_column_leads_to_its_source(api: Any, told: list[str]) -> None:
+    found = api.get(f"{BASE}/shop_users?column=email&direction=upstream").json
+    assert [(node["dataset"], node["column"], node["masks"]) for node in found["nodes"]] == [
+        ("navigate.shop_users", "email", []),
+        ("chart.shop_users", "email", []),
+        ("explore.shop_users_raw", "data.email", ["mask EMAIL_ADDRESS"]),
+        ("source.shop_users", "email", ["mask EMAIL_ADDRESS"]),
+    ]
+    assert [edge["masking"] for edge in found["edges"]] == [False, True, False]
+    assert {edge["run_id"] for edge in found["edges"]} == {told[1]}
+    assert api.get(f"{BASE}/shop_users.email?direction=upstream").json == found
+    first = api.get(f"{BASE}/shop_users?column=email&direction=upstream&run={told[0]}").json
+    assert {edge["run_id"] for edge in first["edges"]} == {told[0]}
+    assert not any(edge["masking"] for edge in first["edges"])
+
+
+def test_a_dataset_leads_to_what_comes_of_it(api: Any, told: list[str]) -> None:
+    found = api.get(f"{BASE}/source.shop_users?direction=downstream&depth=2").json
+    assert [node["dataset"] for node in found["nodes"]] == [
+        "source.shop_users",
+        "explore.shop_users_raw",
+        "chart.shop_users",
+        "chart.shop_users_quarantine",
+    ]
+    assert (found["depth"], found["cut"]) == (2, False)
+
+
+def test_a_run_and_its_events_in_pages(api: Any, told: list[str]) -> None:
+    page = api.get(f"/api/v1/lineage/runs/{told[0]}?limit=2").json
+    assert (page["run_id"], len(page["nodes"]), len(page["edges"])) == (told[0], 5, 4)
+    assert {edge["run_id"] for edge in page["edges"]} == {told[0]}
+    jobs = [each["event"]["job"]["name"] for each in page["items"]]
+    assert jobs == ["shop.explore", "shop.users.chart"]
+    path = f"/api/v1/lineage/runs/{told[0]}?limit=2&cursor={page['next_cursor']}"
+    more = api.get(path).json
+    jobs = [each["event"]["job"]["name"] for each in more["items"]]
+    assert (jobs, more["next_cursor"]) == (["shop.users.navigate"], None)
+    assert more["edges"] == page["edges"]
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        (f"{BASE}/nowhere", "there is no dataset 'navigate.nowhere'"),
+        (f"{BASE}/shop_users?column=mail", "no column 'mail': did you mean email?"),
+        (f"{BASE}/shop_users.email?column=email", "stands there twice"),
+        (f"{BASE}/shop_users?run={NOWHERE}", "there is no run"),
+        (f"{BASE}/shop%00users", "there is no dataset or column"),
+        (f"{BASE}/shop_users?column=%00", "there is no dataset or column"),
+        (f"/api/v1/lineage/runs/{NOWHERE}", "there is no run"),
+        ("/api/v1/lineage/runs/nonsense", "there is no run"),
+    ],
+)
+def test_what_is_not_there(api: Any, told: list[str], path: str, said: str) -> None:
+    refused = api.get(path)
+    assert (refused.status_code, refused.json["type"]) == (404, "/api/docs#not-found")
+    assert said in refused.json["detail"]
+
+
+@pytest.mark.parametrize(
+    "query", ["depth=0", "depth=21", "direction=sideways", "column=", "more=1", "run=a&run=b"]
+)
+def test_what_makes_no_sense(api: Any, told: list[str], query: str) -> None:
+    refused = api.get(f"{BASE}/shop_users?{query}")
+    assert (refused.status_code, query.partition("=")[0] in refused.json["detail"]) == (400, True)
+
+
+def test_a_key_is_wanted(api: Any, told: list[str]) -> None:
+    for path in (f"{BASE}/shop_users", f"/api/v1/lineage/runs/{told[0]}"):
+        assert api.get(path, role=None).status_code == 401
