@@ -368,6 +368,17 @@ def progress(conn: sa.Connection, claim: Claim) -> None:
     )
 
 
+def age(conn: sa.Connection, claim: Claim) -> float:
+    """Seconds since the attempt began, parked ones included."""
+    return float(
+        conn.execute(
+            sa.select(
+                sa.func.extract("epoch", sa.func.clock_timestamp() - attempt.c.started_at)
+            ).where(attempt.c.stage_run_id == claim.stage_run_id, attempt.c.fence == claim.since)
+        ).scalar_one()
+    )
+
+
 def failures(conn: sa.Connection, claim: Claim, cause: str, *, ever: bool = False) -> int:
     """How many attempts failed for ``cause`` since the stage got on last; ``ever``: since a user
     asked for it."""

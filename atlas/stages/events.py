@@ -49,6 +49,11 @@ def stage_started(conn: sa.Connection, settings: Settings, claim: Claim) -> None
     _put(conn, settings, claim, run, EventType.START)
 
 
+def stage_running(conn: sa.Connection, settings: Settings, claim: Claim) -> None:
+    """An attempt at a stage is still at work; told once, however often this is called."""
+    _put(conn, settings, claim, runs.get(conn, claim.run_id), EventType.RUNNING)
+
+
 def attempts_lost(conn: sa.Connection, settings: Settings, claim: Claim) -> None:
     """ABORT for each attempt at the stage of ``claim`` whose holder was lost."""
     run = runs.get(conn, claim.run_id)
@@ -155,10 +160,11 @@ def _stream_info(
         masked = {column: twin.type for column, twin in staging.twins(cur, stream.id).items()}
     else:
         masked = chart.masked_types(cur, tables)
-    if kind is not EventType.START and stage in (Stage.EXPLORE, Stage.PII, Stage.QUALITY):
-        counted["rows_read"] = stream.rows_explore
-        if stage is Stage.EXPLORE:
-            counted["rows_written"] = stream.rows_explore
+    if stage is Stage.EXPLORE and kind is not EventType.START:
+        # So far: they are counted at each checkpoint.
+        counted = {"rows_read": stream.rows_explore, "rows_written": stream.rows_explore}
+    elif stage in (Stage.PII, Stage.QUALITY) and kind in events.ENDS.values():
+        counted = {"rows_read": stream.rows_explore}
     return StreamInfo(
         connection=run.connection,
         connector=_source(conn, run),

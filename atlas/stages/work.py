@@ -23,6 +23,9 @@ from atlas.stages import ORDER, events
 
 log = logging.getLogger(__name__)
 
+LONG = 60.0
+"""Seconds of an attempt at a stage after which lineage tells that it is still running."""
+
 
 class Held:
     """What whoever holds a claim needs beside it: transactions, and to be told when it is lost.
@@ -206,11 +209,32 @@ class PartWork(Held):
 
 
 def begin(conn: sa.Connection, settings: Settings, claim: Claim) -> None:
-    """Write the lineage event of an attempt that begins; one that goes on has its own."""
+    """Write the lineage event of an attempt that begins; one that goes on has its own, and may
+    have been at work for long."""
     if claim.resumed:
+        _running(conn, settings, claim)
         return
     with _aside(conn, "lineage"):
         events.stage_started(conn, settings, claim)
+
+
+def at_work(engine: sa.Engine, settings: Settings, claim: Claim) -> bool:
+    """Write the lineage event of an attempt that has been at work for :data:`LONG`, once; whether
+    that is done.
+
+    It commits only while the claim holds, so it never comes after the attempt's end.
+    """
+    with contextlib.suppress(LostClaim), claims.transaction(engine, claim) as conn:
+        return _running(conn, settings, claim)
+    return False
+
+
+def _running(conn: sa.Connection, settings: Settings, claim: Claim) -> bool:
+    if claims.age(conn, claim) < LONG:
+        return False
+    with _aside(conn, "lineage"):
+        events.stage_running(conn, settings, claim)
+    return True
 
 
 def finish(

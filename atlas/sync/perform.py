@@ -28,7 +28,7 @@ from atlas.ledger.database import classified, classify
 from atlas.ledger.parts import Part, PartStatus
 from atlas.model.stage import Stage, Status
 from atlas.settings import Settings
-from atlas.stages.work import PartWork, Work, begin, finish, hand_back, postpone
+from atlas.stages.work import PartWork, Work, at_work, begin, finish, hand_back, postpone
 from atlas.sync import dispatch
 from atlas.sync.lease import kept
 from atlas.sync.slots import Slots
@@ -162,10 +162,15 @@ def _work(
     name = f"stage {claim.stage} of run {claim.run_id}"
     log.info("%s: attempt %d", name, claim.attempt)
 
+    told = False
+
     def renew() -> bool:
+        nonlocal told
         if slot is not None:
             slot[0].renew(slot[1])
         renewed = claims.renew(engine, claim, settings.lease_seconds)
+        if renewed and not told:
+            told = at_work(engine, settings, claim)
         return renewed or bool(work.ended) or work.parked
 
     with kept(

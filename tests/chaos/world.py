@@ -264,8 +264,8 @@ def _lineage(conn: sa.Connection, name: str, numbers: dict[str, str]) -> Counter
         if event["eventType"] == "COMPLETE":
             told[f"{numbers[run_id]} | {job} | COMPLETE | {_counts(event)}"] += 1
     for (number, job, _), seen in kinds.items():
-        ends = seen.total() - seen["START"]
-        if (seen["START"], ends) != (1, 1):
+        ends = seen.total() - seen["START"] - seen["RUNNING"]
+        if (seen["START"], ends) != (1, 1) or seen["RUNNING"] > 1:
             told[f"{number} | {job} | an attempt with {dict(sorted(seen.items()))}"] += 1
     return told
 
