@@ -7,11 +7,13 @@ import functools
 import os
 import select
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import psycopg2
 import sqlalchemy as sa
+from psycopg2 import extensions
+from psycopg2.sql import Composable
 from sqlalchemy.exc import DBAPIError, DisconnectionError, PendingRollbackError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -229,6 +231,26 @@ def classified(url: str = "") -> Iterator[None]:
 def cursor(conn: sa.Connection) -> Any:
     """A psycopg2 cursor inside the transaction of ``conn``, for the SQL of the data plane."""
     return conn.connection.cursor()
+
+
+class Recording(extensions.cursor):
+    """A cursor that remembers the composed statements it executed, without the values bound to
+    them. Of the layers' own, these hold names, run ids and times; no value of a row."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.statements: list[str] = []
+
+    def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002 - the driver's name
+        """Execute ``query``, and remember it."""
+        if isinstance(query, Composable):
+            self.statements.append(query.as_string(self))
+        super().execute(query, vars)
+
+
+def recording(conn: sa.Connection) -> Recording:
+    """As :func:`cursor`; what it executes can be told."""
+    return cast(Recording, conn.connection.cursor(cursor_factory=Recording))
 
 
 def round_trip(engine: sa.Engine) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypedDict
 
 from atlas.lineage.naming import Place, source_name, source_namespace
 from atlas.model.checks import CheckResult, OnFailure
@@ -58,6 +59,9 @@ class StreamInfo:
         checks: results of the ``quality`` stage.
         metrics: what ``quality`` counted, by name of the typed column.
         on_failure: what its gate does with a failed check.
+        sql: the statements that moved its data, without values; None: there are none to tell.
+        changes: CREATE or ALTER by table (``chart.shop_users``), where the stage did that.
+        owner, tags: what people say of its dataset.
     """
 
     connection: str
@@ -76,6 +80,20 @@ class StreamInfo:
     checks: tuple[CheckResult, ...] = ()
     metrics: Mapping[str, ColumnCounts] = field(default_factory=dict)
     on_failure: OnFailure = OnFailure.QUARANTINE
+    sql: str | None = None
+    changes: Mapping[str, str] = field(default_factory=dict)
+    owner: str | None = None
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """What a dataset or a field of it is marked with, and by whom: USER or ATLAS."""
+
+    key: str
+    value: str
+    source: str
+    field: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +104,12 @@ class Origin:
     name: str
     field: str
     steps: tuple[Step, ...]
+
+
+class _Marks(TypedDict):
+    change: str | None
+    owner: str | None
+    tags: tuple[Tag, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +126,9 @@ class Dataset:
         checks: of an input of ``quality``, what was checked on it, by the names of ``fields``.
         metrics: of an input of ``quality``, what was counted of its ``fields``.
         on_failure: what a failed check does.
+        change: CREATE or ALTER, of an output that the stage did that to.
+        owner: who answers for it.
+        tags: what people mark it with, and which of its ``fields`` hold what personal data.
     """
 
     namespace: str
@@ -113,6 +140,9 @@ class Dataset:
     checks: tuple[CheckResult, ...] = ()
     metrics: Mapping[str, ColumnCounts] = field(default_factory=dict)
     on_failure: OnFailure = OnFailure.QUARANTINE
+    change: str | None = None
+    owner: str | None = None
+    tags: tuple[Tag, ...] = ()
 
 
 # The columns of Atlas's own beside a stream's, by layer, in the order of the tables.
@@ -202,6 +232,8 @@ def _explore(place: Place, stream: StreamInfo, rows: int | None) -> Dataset:
             for column in stream.columns
         },
         rows=rows,
+        owner=stream.owner,
+        tags=_tags(stream, {column.name: _raw_field(column) for column in stream.columns}),
     )
 
 
@@ -227,6 +259,7 @@ def _chart(place: Place, stream: StreamInfo, rows: int | None) -> Dataset:
         fields=_typed(stream, _CHART),
         origins=_masked_origins(place, stream),
         rows=rows,
+        **_marks(stream, Layer.CHART, stream.table_name),
     )
 
 
@@ -238,6 +271,7 @@ def _quarantine(place: Place, stream: StreamInfo, rows: int | None) -> Dataset:
         fields=_typed(stream, _QUARANTINE),
         origins=_masked_origins(place, stream),
         rows=rows,
+        **_marks(stream, Layer.CHART, stream.quarantine_name),
     )
 
 
@@ -266,6 +300,28 @@ def _navigate(place: Place, stream: StreamInfo, rows: int | None) -> Dataset:
             for name in (*(column.name for column in stream.columns), *kept)
         },
         rows=rows,
+        **_marks(stream, Layer.NAVIGATE, stream.table_name),
+    )
+
+
+def _marks(stream: StreamInfo, layer: Layer, table: str) -> _Marks:
+    return {
+        "change": stream.changes.get(f"{layer}.{table}"),
+        "owner": stream.owner,
+        "tags": _tags(stream, {column.name: column.name for column in stream.columns}),
+    }
+
+
+def _tags(stream: StreamInfo, fields: Mapping[str, str]) -> tuple[Tag, ...]:
+    """Those of people, and what personal data the scan found, by the fields' names here."""
+    personal = {(each.column, each.entity_type) for each in stream.verdicts}
+    return (
+        *(Tag(tag, "true", "USER") for tag in stream.tags),
+        *(
+            Tag("pii", entity, "ATLAS", fields[column])
+            for column, entity in sorted(personal)
+            if column in fields
+        ),
     )
 
 

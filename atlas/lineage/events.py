@@ -7,6 +7,7 @@ event that ends it carry the same id because both derive it from the ledger's fa
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -40,6 +41,14 @@ from atlas.model.stream import StreamKey
 
 PRODUCER = f"urn:x-atlas:atlas-sync:{__version__}"
 """Who says all this, as OpenLineage's ``producer``."""
+
+# A check that compares a number of rows with a bound: the first line of its SodaCL.
+_COUNTS = re.compile(
+    r"\s*- (?P<metric>row_count|(?:missing|invalid|duplicate)_count(?=\())[^\n]*?"
+    r" (?P<sign>[<>!]?=|<|>) (?P<bound>\d+):?(?:\n|$)"
+)
+# One that wants no row of a kind, and has no threshold of its own.
+_FAILED_ROWS = re.compile(r"\s*- failed rows:(?!.*^\s*(warn|fail):)", re.DOTALL | re.MULTILINE)
 
 EventType = RunState
 """START, RUNNING, COMPLETE, FAIL, ABORT, OTHER."""
@@ -173,14 +182,20 @@ def stage_event(
             description=_DESCRIPTIONS[stage.stage], producer=PRODUCER
         ),
     }
+    statements = [stream.sql for stream in streams if stream.sql is not None]
+    if statements:
+        job_facets["sql"] = facet.sql_job.SQLJobFacet(
+            query=";\n".join(statements), dialect="postgres", producer=PRODUCER
+        )
     inputs, outputs = flow(stage.stage, place, streams)
+    version = stage.run.run_id if kind is EventType.COMPLETE else None
     return _event(
         kind,
         at,
         run=Run(runId=stage.run_id, facets=run_facets),
         job=Job(namespace=stage.run.namespace, name=stage.job, facets=job_facets),
         inputs=[_input(dataset) for dataset in inputs],
-        outputs=[_output(dataset) for dataset in outputs],
+        outputs=[_output(dataset, version) for dataset in outputs],
     )
 
 
@@ -258,6 +273,20 @@ def _dataset_facets(dataset: Dataset) -> dict[str, DatasetFacet]:
             ],
             producer=PRODUCER,
         )
+    if dataset.owner is not None:
+        facets["ownership"] = facet.ownership_dataset.OwnershipDatasetFacet(
+            owners=[facet.ownership_dataset.Owner(name=dataset.owner)], producer=PRODUCER
+        )
+    if dataset.tags:
+        facets["tags"] = facet.tags_dataset.TagsDatasetFacet(
+            tags=[
+                facet.tags_dataset.TagsDatasetFacetFields(
+                    key=tag.key, value=tag.value, source=tag.source, field=tag.field
+                )
+                for tag in dataset.tags
+            ],
+            producer=PRODUCER,
+        )
     return facets
 
 
@@ -308,20 +337,50 @@ def _assertion(
         "score": check.score,
         "failedRows": check.failed_rows,
     }
+    expected, actual = _measured(check)
     return facet.data_quality_assertions_dataset.Assertion(
         assertion=check.dimension.value,
         success=check.outcome is Outcome.PASS,
         column=check.column,
         severity="warn" if warns else "error",
         name=check.name,
+        expected=expected,
+        actual=actual,
         content=check.definition,
         contentType="sodacl",
         params=params,
     )
 
 
-def _output(dataset: Dataset) -> OutputDataset:
+def _measured(check: CheckResult) -> tuple[str | None, str | None]:
+    """What a check that counts rows wants and what it counted. Other measures may be values of a
+    row, such as the largest."""
+    if check.outcome is Outcome.ERROR:
+        return None, None
+    rows = check.failed_rows
+    if _FAILED_ROWS.match(check.definition):
+        wanted = "0"
+    elif found := _COUNTS.match(check.definition):
+        wanted = found["bound"] if found["sign"] == "=" else f"{found['sign']} {found['bound']}"
+        if found["metric"] == "row_count":
+            rows = check.detail.get("value")
+    else:
+        return None, None
+    return wanted, None if rows is None else str(rows)
+
+
+def _output(dataset: Dataset, version: str | None) -> OutputDataset:
+    """An output; ``version``: the run that has written it, once it has."""
     dataset_facets = _dataset_facets(dataset)
+    if version is not None and dataset.rows:
+        dataset_facets["version"] = facet.dataset_version_dataset.DatasetVersionDatasetFacet(
+            datasetVersion=version, producer=PRODUCER
+        )
+    if dataset.change is not None:
+        change = facet.lifecycle_state_change_dataset
+        dataset_facets["lifecycleStateChange"] = change.LifecycleStateChangeDatasetFacet(
+            lifecycleStateChange=change.LifecycleStateChange(dataset.change), producer=PRODUCER
+        )
     if dataset.origins:
         lineage = facet.column_lineage_dataset
         dataset_facets["columnLineage"] = lineage.ColumnLineageDatasetFacet(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from atlas.errors import TerminalError
 from atlas.layers import chart, staging
 from atlas.ledger import runs
-from atlas.ledger.database import cursor
-from atlas.stages import remask
+from atlas.ledger.database import recording
+from atlas.stages import events, remask
 from atlas.stages.context import load
 from atlas.stages.work import Work
 
@@ -24,7 +24,7 @@ def run(work: Work) -> None:
     stream = context.stream
     configured = stream.configured
     with work.transaction() as conn:
-        cur = cursor(conn)
+        cur = recording(conn)
         masked = {column: twin.type for column, twin in staging.twins(cur, stream.id).items()}
         chart.ensure(
             cur, context.tables, context.columns, masked, configured.primary_key, stream.id
@@ -62,5 +62,6 @@ def run(work: Work) -> None:
                 "rows_read": stream.rows,
                 "rows_written": counts.written,
                 "rows_quarantined": counts.quarantined,
+                **events.done_by(cur),
             },
         )

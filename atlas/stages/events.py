@@ -7,15 +7,17 @@ committed and nothing else.
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from atlas.layers import chart, names, staging
-from atlas.ledger import claims, connections, lineage, results, runs
+from atlas.ledger import claims, connections, dataset_notes, datasets, lineage, results, runs
 from atlas.ledger.claims import Claim
-from atlas.ledger.database import cursor
+from atlas.ledger.database import Recording, cursor
+from atlas.ledger.dataset_notes import Note
 from atlas.ledger.lineage import Node
 from atlas.lineage import events
 from atlas.lineage.datasets import Step, StreamInfo
@@ -28,6 +30,11 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from atlas.ledger.runs import Run, RunStream
+
+_MOVES = re.compile("INSERT |UPDATE |DELETE |CREATE TEMP TABLE ")
+_CHANGES = re.compile(r'(?P<change>CREATE|ALTER) TABLE "(?P<schema>\w+)"\."(?P<table>\w+)"')
+_LONGEST = 100_000
+"""Characters of statements that an event takes; longer ones are left out as a whole."""
 
 
 def stage_started(conn: sa.Connection, settings: Settings, claim: Claim) -> None:
@@ -77,6 +84,18 @@ def stage_ended(
     """
     run = runs.get(conn, claim.run_id)
     _put(conn, settings, claim, run, events.ENDS[status], error=error, detail=detail)
+
+
+def done_by(cur: Recording) -> dict[str, Any]:
+    """What a stage's statements say of it, for its ``detail``: those that moved its data, and which
+    tables they made or altered."""
+    moved = [text for text in cur.statements if _MOVES.match(text)]
+    changes: dict[str, str] = {}
+    for text in cur.statements:
+        if found := _CHANGES.match(text):
+            changes.setdefault(f"{found['schema']}.{found['table']}", found["change"])
+    sql = ";\n".join(moved)
+    return {"sql": sql if 0 < len(sql) <= _LONGEST else None, "changes": changes}
 
 
 def run_ended(conn: sa.Connection, settings: Settings, run_id: str, status: Status) -> None:
@@ -165,6 +184,7 @@ def _stream_info(
         counted = {"rows_read": stream.rows_explore, "rows_written": stream.rows_explore}
     elif stage in (Stage.PII, Stage.QUALITY) and kind in events.ENDS.values():
         counted = {"rows_read": stream.rows_explore}
+    said = _said(conn, tables)
     return StreamInfo(
         connection=run.connection,
         connector=_source(conn, run),
@@ -176,8 +196,16 @@ def _stream_info(
         masked_types=masked,
         verdicts=tuple(results.findings(conn, stream.id)),
         standing=_standing(conn, here, run, stream, tables) if stage is Stage.CHART else {},
+        owner=said.owner,
+        tags=said.tags,
         **(counted | (detail or {})),
     )
+
+
+def _said(conn: sa.Connection, tables: names.Tables) -> Note:
+    """What people say of the stream's dataset as a whole."""
+    dataset = datasets.named(conn, tables.table, raw=False)
+    return dataset_notes.notes(conn, dataset.id).get("", Note()) if dataset else Note()
 
 
 def _standing(

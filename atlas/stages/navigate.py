@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from atlas.layers import chart, navigate
 from atlas.ledger import backlog, runs
-from atlas.ledger.database import cursor
-from atlas.stages import remask
+from atlas.ledger.database import recording
+from atlas.stages import events, remask
 from atlas.stages.context import load
 from atlas.stages.work import Work
 
@@ -26,7 +26,7 @@ def run(work: Work) -> None:
     stream = context.stream
     configured = stream.configured
     with work.transaction() as conn:
-        cur = cursor(conn)
+        cur = recording(conn)
         pending = backlog.unapplied(conn, context.run.connection, stream.key)
         counts = navigate.apply(
             cur,
@@ -42,5 +42,9 @@ def run(work: Work) -> None:
         work.finish(
             conn,
             rows=counts.opened + counts.closed,
-            detail={"rows_read": counts.opened, "rows_written": counts.opened + counts.closed},
+            detail={
+                "rows_read": counts.opened,
+                "rows_written": counts.opened + counts.closed,
+                **events.done_by(cur),
+            },
         )

@@ -267,6 +267,73 @@ def test_quality_tells_its_checks_and_counts_under_the_names_of_the_schema() -> 
     }
 
 
+@pytest.mark.parametrize(
+    ("definition", "failed", "detail", "told"),
+    [
+        ("  - missing_count(id) = 0", 3, {"value": 3}, ("0", "3")),
+        ("  - invalid_count(e) = 0:\n      valid min: 0", 2, {"value": 2}, ("0", "2")),
+        ("  - duplicate_count(a, b) <= 10:\n      name: x", 7, {}, ("<= 10", "7")),
+        ("  - row_count > 0", None, {"value": 12}, ("> 0", "12")),
+        ("  - failed rows:\n      fail condition: a > 1", 4, {}, ("0", "4")),
+        ("  - failed rows:\n      fail: when > 3\n      fail query: x", 4, {}, (None, None)),
+        # What these measure is a value of a row, or no count.
+        ("  - max(salary) < 100", None, {"value": 99}, (None, None)),
+        ("  - missing_percent(id) < 5", 3, {"value": 1.5}, (None, None)),
+        ("  - row_count:\n      warn: when = 0", None, {"value": 0}, (None, None)),
+    ],
+)
+def test_assertion_says_what_was_wanted_and_counted(
+    definition: str, failed: int | None, detail: dict[str, Any], told: tuple[str | None, ...]
+) -> None:
+    check = replace(USERS.checks[1], definition=definition, failed_rows=failed, detail=detail)
+    for outcome, wanted in ((Outcome.FAIL, told), (Outcome.ERROR, (None, None))):
+        streams = (replace(USERS, checks=(replace(check, outcome=outcome),)),)
+        checked = _made(Stage.QUALITY, streams=streams)["inputs"][0]
+        (found,) = checked["inputFacets"]["dataQualityAssertions"]["assertions"]
+        assert (found.get("expected"), found.get("actual")) == wanted
+
+
+def test_owner_and_tags_of_people_and_what_is_personal() -> None:
+    streams = (replace(USERS, owner="Sales", tags=("core", "eu")),)
+    people = [("core", "true", "USER", None), ("eu", "true", "USER", None)]
+    for stage, side in (
+        (Stage.PII, "inputs"),
+        (Stage.CHART, "outputs"),
+        (Stage.NAVIGATE, "outputs"),
+    ):
+        prefix = "data." if stage is Stage.PII else ""
+        mail = "data.E-Mail" if prefix else "e_mail"
+        for dataset in _made(stage, streams=streams)[side]:
+            facets = dataset["facets"]
+            assert [owner["name"] for owner in facets["ownership"]["owners"]] == ["Sales"]
+            found = [
+                (tag["key"], tag["value"], tag["source"], tag.get("field"))
+                for tag in facets["tags"]["tags"]
+            ]
+            assert found == [
+                *people,
+                ("pii", "LOCATION", "ATLAS", f"{prefix}address"),
+                ("pii", "PERSON", "ATLAS", f"{prefix}address"),
+                ("pii", "EMAIL_ADDRESS", "ATLAS", mail),
+                ("pii", "NRP", "ATLAS", f"{prefix}title"),
+            ]
+    source = _made(Stage.EXPLORE, streams=streams)["inputs"][0]["facets"]
+    assert not {"ownership", "tags"} & set(source)
+    bare = _made(Stage.CHART, streams=(replace(USERS, verdicts=()),))["outputs"][0]["facets"]
+    assert not {"ownership", "tags"} & set(bare)
+
+
+def test_what_was_written_has_the_runs_version_once_it_is_written() -> None:
+    for kind in KINDS:
+        error = "no" if kind in KINDS[2:] else None
+        facets = [each["facets"] for each in _made(Stage.CHART, kind, error=error)["outputs"]]
+        versions = {each.get("version", {}).get("datasetVersion") for each in facets}
+        assert versions == ({RUN.run_id} if kind is EventType.COMPLETE else {None})
+    nothing = replace(USERS, rows_written=0)
+    (navigate,) = _made(Stage.NAVIGATE, streams=(nothing,))["outputs"]
+    assert "version" not in navigate["facets"]
+
+
 def test_gate_that_only_warns_makes_every_check_a_warning() -> None:
     streams = (replace(USERS, on_failure=OnFailure.WARN),)
     checked = _made(Stage.QUALITY, streams=streams)["inputs"][0]

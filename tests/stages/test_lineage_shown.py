@@ -13,7 +13,8 @@ from atlas.ledger import connections
 from atlas.ledger import lineage as graph
 from atlas.ledger.lineage import Node
 from atlas.model.personal import Says
-from atlas.sync import lineage, personal, request
+from atlas.sync import datasets, lineage, personal, request
+from tests.lineage.validator import validate
 from tests.stages import pipeline
 from tests.stages.conftest import Source, row
 
@@ -238,6 +239,66 @@ def test_a_run_tells_what_it_moved_and_its_events_in_order(users: Source) -> Non
     assert told[:3] == [("shop", "START"), ("shop.explore", "START"), ("shop.explore", "COMPLETE")]
     assert told[3:5] == [("shop.users.pii", "START"), ("shop.users.pii", "COMPLETE")]
     assert told[-2:] == [("shop.users.lineage", "COMPLETE"), ("shop", "COMPLETE")]
+
+
+def _completed(shop: Source, job: str) -> dict[str, Any]:
+    """The last COMPLETE of a job."""
+    event: dict[str, Any] = shop.value(
+        "SELECT event FROM pipeline.lineage_event WHERE event -> 'job' ->> 'name' = :j"
+        " AND event ->> 'eventType' = 'COMPLETE' ORDER BY id DESC LIMIT 1",
+        j=job,
+    )
+    validate(event)
+    return event
+
+
+def _changes(shop: Source) -> dict[str, str | None]:
+    """What became of tables in the last run, by table."""
+    outputs = [
+        each
+        for job in ("shop.users.chart", "shop.users.navigate")
+        for each in _completed(shop, job)["outputs"]
+    ]
+    return {
+        each["name"].partition(".")[2]: each["facets"]
+        .get("lifecycleStateChange", {})
+        .get("lifecycleStateChange")
+        for each in outputs
+    }
+
+
+def test_what_was_made_of_tables_is_told(users: Source) -> None:
+    tables = ["chart.shop_users", "chart.shop_users_quarantine", "navigate.shop_users"]
+    assert _changes(users) == dict.fromkeys(tables, "CREATE")
+    users.rows["users"].append(_person(5))
+    pipeline.sync(users)
+    assert _changes(users) == dict.fromkeys(tables)
+    later = {**SCHEMA["properties"], "city": {"type": "string"}}  # type: ignore[dict-item]
+    users.extra = {"users": {"schema": {**SCHEMA, "properties": later}}}
+    users.rows["users"].append(_person(6, city="Aarhus"))
+    pipeline.sync(users)
+    assert _changes(users) == dict.fromkeys(tables, "ALTER")
+
+
+def test_the_statements_are_told_without_values(users: Source) -> None:
+    for job, start in (
+        ("shop.users.chart", 'INSERT INTO "chart"."shop_users"'),
+        ("shop.users.navigate", 'INSERT INTO "navigate"."shop_users"'),
+    ):
+        facet = _completed(users, job)["job"]["facets"]["sql"]
+        assert (start in facet["query"], facet["dialect"]) == (True, "postgres")
+        assert "example.org" not in facet["query"]
+    assert "sql" not in _completed(users, "shop.users.pii")["job"]["facets"]
+
+
+def test_what_people_say_of_a_dataset_goes_with_it(users: Source) -> None:
+    with users.engine.begin() as conn:
+        datasets.describe(conn, "shop_users", {"owner": "Sales", "tag": ["core"]}, actor="t")
+    pipeline.sync(users)
+    (table,) = _completed(users, "shop.users.navigate")["outputs"]
+    assert table["facets"]["ownership"]["owners"] == [{"name": "Sales"}]
+    tags = {(tag["key"], tag.get("field")) for tag in table["facets"]["tags"]["tags"]}
+    assert ("core", None) in tags
 
 
 @pytest.mark.parametrize(
