@@ -162,6 +162,11 @@ class Settings:
         15.0,
         "How long a stage stays claimed without a sign of life of its worker.",
     )
+    quarantine_days: int | None = _setting(
+        _positive_int,
+        None,
+        "Days after which rows in quarantine are discarded; unset: never.",
+    )
     recovery_interval: float = _setting(
         _positive_float, 5.0, "Seconds between two looks for work that lost its worker or message."
     )

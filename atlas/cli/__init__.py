@@ -18,6 +18,7 @@ from atlas.cli.keys import keys
 from atlas.cli.lineage import lineage
 from atlas.cli.pii import pii
 from atlas.cli.quality import quality
+from atlas.cli.quarantine import discard, fix, override, reprocess
 from atlas.cli.runs import runs, sync
 from atlas.cli.stack import down, migrate, status, up
 from atlas.cli.state import state
@@ -63,6 +64,8 @@ for command in _COMMANDS:
     atlas.add_command(command)
 for of_a_person in (find, export, erase):
     pii.add_command(of_a_person)
+for of_a_row in (fix, override, reprocess, discard):
+    quality.add_command(of_a_row)
 
 
 def main() -> None:

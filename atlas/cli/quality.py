@@ -128,6 +128,10 @@ def quarantine(name: str, check: str | None, run_id: str | None, limit: int, as_
     if as_json:
         emit({"items": found})
         return
+    if found:
+        note(
+            f"`atlas quality fix {name} ID --set COLUMN=VALUE` puts a row right, and reprocesses it"
+        )
     columns = list(found[0]["row"]) if found else []
     table(
         ["id", "checks", *columns],

@@ -8,6 +8,7 @@ from atlas.errors import TerminalError
 from atlas.layers import database
 from atlas.layers.keys import column_of
 from atlas.layers.promotion import Counts, Load
+from atlas.layers.reprocess import Places
 from atlas.layers.values import Extraction, typed
 
 
@@ -68,6 +69,7 @@ class ByKey(Load):
             for n, column in enumerate(self.ever_masked)
         ]
         cursor = self.cursor.ordered(self.staged.original) if self.cursor else SQL("NULL::text")
+        places = Places(self.cur, self.tables)
         self.cur.execute("DROP TABLE IF EXISTS pg_temp._atlas_winner")
         self.cur.execute(
             SQL(
@@ -76,13 +78,17 @@ class ByKey(Load):
                 " WHEN w.deleted THEN 'tombstone' WHEN c._atlas_id IS NULL THEN 'new'"
                 " WHEN {differs} THEN 'changed' ELSE 'equal' END AS fate"
                 " FROM (SELECT DISTINCT ON ({values}) {keys}, {cursor} AS cursor,"
-                " s._atlas_id, s._atlas_row_hash AS hash, s._atlas_deleted AS deleted{masks}"
-                " FROM {staging} s WHERE s._atlas_failed = '{{}}'"
-                " ORDER BY {values}, {cursor} DESC NULLS LAST, s._atlas_id DESC) w"
-                " LEFT JOIN {chart} c ON {same}{present}"
+                " s._atlas_id, s._atlas_row_hash AS hash, s._atlas_deleted AS deleted,"
+                " {place} AS place{masks}"
+                " FROM {staging} s{places} WHERE s._atlas_failed = '{{}}'"
+                " ORDER BY {values}, {cursor} DESC NULLS LAST, {place} DESC) w"
+                " LEFT JOIN {chart} c ON {same}{present_places}{present}"
             ).format(
                 alias=SQL(", ").join(SQL("w.{}").format(name) for name in alias),
-                stale=self._stale(full_refresh=full_refresh),
+                stale=self._stale(places.of("c"), full_refresh=full_refresh),
+                place=places.of("s"),
+                places=places.join("s"),
+                present_places=places.join("c"),
                 differs=self._differs(),
                 values=SQL(", ").join(values),
                 keys=SQL(", ").join(
@@ -112,16 +118,16 @@ class ByKey(Load):
             for n, value in enumerate(self.key.of(column_of("c")))
         )
 
-    def _stale(self, *, full_refresh: bool) -> Composable:
-        """Whether chart's row is later than the winner."""
+    def _stale(self, place: Composable, *, full_refresh: bool) -> Composable:
+        """Whether chart's row, which stands at ``place``, is later than the winner."""
         if full_refresh or self.cursor is None:
-            return SQL("coalesce(c._atlas_id > w._atlas_id, false)")
+            return SQL("coalesce({} > w.place, false)").format(place)
         present = self._present_cursor()
         return SQL(
             "c._atlas_id IS NOT NULL AND ({present} > w.cursor"
             " OR (w.cursor IS NULL AND {present} IS NOT NULL)"
-            " OR (w.cursor IS NOT DISTINCT FROM {present} AND c._atlas_id > w._atlas_id))"
-        ).format(present=present)
+            " OR (w.cursor IS NOT DISTINCT FROM {present} AND {place} > w.place))"
+        ).format(present=present, place=place)
 
     def _cursor_is_kept(self) -> bool:
         """Whether chart's own column holds the cursor as it came."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from psycopg2 import extensions
 from psycopg2.sql import SQL, Composable, Literal
@@ -10,6 +10,7 @@ from psycopg2.sql import SQL, Composable, Literal
 from atlas.layers import database, staging
 from atlas.layers.keys import MOST_BYTES, key
 from atlas.layers.names import Tables
+from atlas.layers.reprocess import waived
 from atlas.model.stream import Column, FieldPath
 
 KEY_NOT_NULL = "key_not_null"
@@ -24,6 +25,8 @@ def mark(
     columns: tuple[Column, ...],
     primary_key: tuple[FieldPath, ...],
     rules: Sequence[tuple[str, str]] = (),
+    *,
+    overridable: Collection[str] = (),
 ) -> dict[str, int]:
     """Write into each row which checks it fails, and count.
 
@@ -33,6 +36,7 @@ def mark(
 
     Args:
         rules: pairs of a check's name and the SQL condition that is true of the rows that fail it.
+        overridable: those of them that people may have overridden for rows that are taken up again.
 
     Returns: rows by the name of the check, all ``rules`` included.
     """
@@ -66,7 +70,13 @@ def mark(
         for column in columns
         if column.name not in chart_key.columns()
     ]
-    checks += [(check, SQL(condition)) for check, condition in rules]
+    checks += [
+        (
+            check,
+            _unless_waived(tables, check, condition) if check in overridable else SQL(condition),
+        )
+        for check, condition in rules
+    ]
     failed = SQL("array_remove(ARRAY[{}]::text[], NULL)").format(
         SQL(", ").join(
             [
@@ -101,6 +111,15 @@ def mark(
         ).format(table)
     )
     return {check: 0 for check, _ in rules} | dict(cur.fetchall())
+
+
+def always(check: str) -> bool:
+    """Whether a check is one of those that rows fail whatever the rules."""
+    return check in (KEY_NOT_NULL, KEY_SIZE, RECORD) or check.startswith("type_of_")
+
+
+def _unless_waived(tables: Tables, check: str, condition: str) -> Composable:
+    return SQL("({}) AND NOT {}").format(SQL(condition), waived(tables, check))
 
 
 def _errs(column: str) -> Composable:

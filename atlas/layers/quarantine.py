@@ -8,7 +8,8 @@ from psycopg2 import extensions
 from psycopg2.sql import SQL, Composable, Identifier, Literal
 
 from atlas.layers import database
-from atlas.layers.names import stored
+from atlas.layers.names import Tables, stored
+from atlas.layers.reprocess import Chosen
 from atlas.model.stream import StreamKey
 
 
@@ -71,3 +72,35 @@ def rows(
         }
         for number, of_run, emitted_at, checks, reasons, *values in cur.fetchall()
     ]
+
+
+def any_of(cur: extensions.cursor, connection: str, key: StreamKey, chosen: Chosen) -> bool:
+    """Whether a stream's quarantine has such rows."""
+    tables = stored(cur, connection, key)
+    if tables is None or not database.exists(cur, "chart", tables.quarantine):
+        return False
+    query = SQL("SELECT EXISTS (SELECT FROM {} q WHERE {})")
+    return bool(
+        database.scalar(
+            cur, query.format(Identifier("chart", tables.quarantine), chosen.condition())
+        )
+    )
+
+
+def discard(
+    cur: extensions.cursor, tables: Tables, chosen: Chosen, *, most: int | None = None
+) -> list[tuple[int, list[str]]]:
+    """Delete rows from a quarantine, of many the ``most`` oldest; returns each one's id and the
+    checks that it failed."""
+    cur.execute(
+        SQL(
+            "DELETE FROM {quarantine} d WHERE d._atlas_id IN"
+            " (SELECT q._atlas_id FROM {quarantine} q WHERE {wanted} ORDER BY 1 LIMIT {most})"
+            " RETURNING d._atlas_id, d._atlas_checks"
+        ).format(
+            quarantine=Identifier("chart", tables.quarantine),
+            wanted=chosen.condition(),
+            most=Literal(most),
+        )
+    )
+    return sorted((number, checks) for number, checks in cur.fetchall())

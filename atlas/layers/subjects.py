@@ -19,6 +19,7 @@ from atlas.layers.database import Existing
 from atlas.layers.erased import Identity, identity, of_stream, take
 from atlas.layers.keys import column_of
 from atlas.layers.names import Tables
+from atlas.layers.reprocess import of_same_records
 from atlas.layers.sought import Sought, copy, in_small, leaf_matches, matches, seek
 from atlas.layers.values import Extraction, typed
 from atlas.model.stream import Column, ColumnType, FieldPath
@@ -123,8 +124,10 @@ class Subject:
         for layer in self.layers.values():
             self._direct(layer, columns)
         self._lead_to_explore()
+        self._lead_to_records()
         if self.same.key:
             self._by_key(hide)
+            self._lead_to_records()
         self._type()
         self._lead_on()
         return {name: self._count(name) for name in LAYERS}
@@ -225,6 +228,12 @@ class Subject:
                     self.layers["explore"],
                     SQL("JOIN {} f ON f.id = x._atlas_id").format(self.layers[name].found),
                 )
+
+    def _lead_to_records(self) -> None:
+        """What a person put right may have neither key nor value of what the source sent."""
+        if "explore" in self.layers:
+            raw = self.layers["explore"]
+            self._add(raw, SQL("WHERE {}").format(of_same_records(self.tables, raw.found)))
 
     def _by_key(self, hide: Callable[[str], Sequence[str]]) -> None:
         """Collect the keys of what was found, and add the raw rows that have them."""

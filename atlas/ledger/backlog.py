@@ -8,7 +8,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from atlas.ledger import runs
-from atlas.ledger.tables import run, run_stream, stage_run
+from atlas.ledger.tables import run, run_stream, segment, stage_run
 from atlas.model.stage import Stage, Status
 from atlas.model.stream import Segment, StreamKey
 
@@ -86,10 +86,10 @@ def _since_promoted(
 
 
 def _promoted() -> sa.ColumnElement[bool]:
-    """Condition that a run brought its rows of the stream to chart; one that only masked anew what
-    was there has none."""
+    """Condition that a run brought to chart what there was of the stream to bring; one that only
+    masked anew what was there, or took some rows of its quarantine there, has left the rest."""
     return sa.and_(
-        run.c.trigger != runs.REMASK,
+        run.c.trigger.not_in((runs.REMASK, runs.REPROCESS)),
         sa.exists().where(
             stage_run.c.run_stream_id == run_stream.c.id,
             stage_run.c.stage == Stage.CHART.value,
@@ -108,6 +108,33 @@ def promoted(conn: sa.Connection, connection: str) -> list[runs.RunStream]:
         .order_by(run_stream.c.namespace, run_stream.c.stream, run_stream.c.id.desc())
     )
     return [runs.restore(row) for row in rows]
+
+
+def replaced(conn: sa.Connection, connection: str, key: StreamKey) -> int:
+    """Id of the last raw row that the last complete refresh in chart has replaced, whatever it was;
+    0: none did. What the refresh itself has read comes after it."""
+    of_stream = sa.and_(
+        run.c.connection == connection,
+        run_stream.c.stream == key.name,
+        run_stream.c.namespace == (key.namespace or ""),
+    )
+    refreshes = run_stream.c.configured["refreshes"].as_boolean()
+    streams = sa.select(sa.func.max(run_stream.c.id)).join(run, run.c.id == run_stream.c.run_id)
+    brought = streams.where(
+        of_stream, _promoted(), sa.or_(refreshes, run_stream.c.carries_refresh)
+    ).scalar_subquery()
+    # It read it itself, or carried what one before it had read.
+    read = streams.where(
+        of_stream, refreshes, run_stream.c.explored_at.is_not(None), run_stream.c.id <= brought
+    ).scalar_subquery()
+    return int(
+        conn.execute(
+            sa.select(sa.func.coalesce(sa.func.max(segment.c.last_id), 0))
+            .join(run_stream, run_stream.c.id == segment.c.run_stream_id)
+            .join(run, run.c.id == run_stream.c.run_id)
+            .where(of_stream, run_stream.c.id < read)
+        ).scalar_one()
+    )
 
 
 def unapplied(conn: sa.Connection, connection: str, key: StreamKey) -> dict[str, datetime]:

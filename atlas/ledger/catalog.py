@@ -60,16 +60,19 @@ _OF_ONE = sa.text(f"{_TABLES} WHERE s.id = :id")
 _LAST = sa.text(
     """
 SELECT s.id, max(rs.id) AS last,
-       max(rs.explored_at) FILTER (WHERE rs.remasked IS NULL) AS explore,
-       max(g.finished_at) FILTER (WHERE rs.remasked IS NULL AND g.stage = 'chart'
-                                    AND g.status = 'succeeded') AS chart,
-       max(g.finished_at) FILTER (WHERE rs.remasked IS NULL AND g.stage = 'navigate'
+       max(rs.explored_at) FILTER (WHERE r.trigger NOT IN ('remask', 'reprocess')) AS explore,
+       max(g.finished_at) FILTER (WHERE r.trigger NOT IN ('remask', 'reprocess')
+                                    AND g.stage = 'chart' AND g.status = 'succeeded') AS chart,
+       max(g.finished_at) FILTER (WHERE r.trigger NOT IN ('remask', 'reprocess')
+                                    AND g.stage = 'navigate'
                                     AND g.status = 'succeeded') AS navigate,
        max(rs.id) FILTER (WHERE g.stage = 'pii' AND g.status = 'succeeded'
                             -- What brought no rows says nothing of them.
                             AND (rs.rows_explore + rs.rows_carried > 0
                                  OR rs.remasked IS NOT NULL)) AS scanned,
+       -- The scores of a few rows that were taken up again are no scores of the dataset.
        max(rs.id) FILTER (WHERE g.stage = 'quality' AND g.status IN ('succeeded', 'blocked')
+                            AND r.trigger <> 'reprocess'
                             AND EXISTS (SELECT FROM pipeline.quality_score q
                                          WHERE q.run_stream_id = rs.id)) AS checked
   FROM pipeline.stream_table s

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from atlas.ledger import runs
 from atlas.ledger.tables import (
     check_result,
     quality_score,
@@ -73,8 +74,10 @@ def of_dataset(
     limit: int = 1,
     before: int | None = None,
 ) -> list[Checked]:
-    """The times that a stream was checked, newest first; ``before`` is a run stream's id."""
+    """The times that a stream was checked, newest first; ``before`` is a run stream's id. What was
+    found of rows that were taken up again says nothing of the others, and is left out."""
     query = _CHECKED.where(
+        run.c.trigger != runs.REPROCESS,
         run.c.connection == connection,
         run_stream.c.stream == key.name,
         run_stream.c.namespace == (key.namespace or ""),

@@ -35,6 +35,15 @@ def find(conn: sa.Connection, name: str) -> tuple[str, StreamKey]:
     return row.connection, StreamKey(row.stream, row.namespace or None)
 
 
+def all_names(conn: sa.Connection) -> list[str]:
+    """The datasets there are, each by its table in chart and navigate."""
+    return list(
+        conn.execute(
+            sa.select(stream_table.c.table_name).order_by(stream_table.c.table_name)
+        ).scalars()
+    )
+
+
 def named(conn: sa.Connection, table: str, *, raw: bool) -> sa.Row[Any] | None:
     """The row of ``stream_table`` whose table in chart and navigate, or in explore where it is
     ``raw``, has this name; None: there is none."""

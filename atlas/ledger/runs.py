@@ -22,6 +22,9 @@ ACTIVE = (Status.QUEUED.value, Status.RUNNING.value)
 REMASK = "remask"
 """Trigger of a run that asks no source: it makes the masked layers anew from explore."""
 
+REPROCESS = "reprocess"
+"""Trigger of a run that asks no source: it takes rows of a quarantine through the stages again."""
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -44,6 +47,16 @@ class Run:
     def remasks(self) -> bool:
         """Whether it makes the masked layers anew from explore, and asks no source."""
         return self.trigger == REMASK
+
+    @property
+    def syncs(self) -> bool:
+        """Whether it reads its source."""
+        return not (self.remasks or self.reprocesses)
+
+    @property
+    def reprocesses(self) -> bool:
+        """Whether it takes rows of a quarantine through the stages again, and asks no source."""
+        return self.trigger == REPROCESS
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,11 +16,11 @@ from atlas.model.stream import StreamKey
 _LAST = sa.text(
     """
     -- Each stream as the connection's last earlier run that had it read it; one that only masks
-    -- anew reads nothing.
+    -- anew, or takes up a quarantine, reads nothing.
     SELECT DISTINCT ON (s.namespace, s.stream) s.*
       FROM pipeline.run_stream AS s JOIN pipeline.run AS r ON r.id = s.run_id
      WHERE r.connection_id = :connection_id AND r.id <> CAST(:run_id AS uuid)
-       AND r.trigger <> 'remask'
+       AND r.trigger NOT IN ('remask', 'reprocess')
      ORDER BY s.namespace, s.stream, r.seq DESC
     """
 )
@@ -32,7 +32,7 @@ _WHOLE = sa.text(
      WHERE s.run_id = (
        SELECT r.id FROM pipeline.run AS r
         WHERE r.connection_id = :connection_id AND r.id <> CAST(:run_id AS uuid)
-          AND r.selected IS NULL AND r.trigger <> 'remask'
+          AND r.selected IS NULL AND r.trigger NOT IN ('remask', 'reprocess')
           AND EXISTS (SELECT FROM pipeline.run_stream AS x WHERE x.run_id = r.id)
         ORDER BY r.seq DESC LIMIT 1)
     """

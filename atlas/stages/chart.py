@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from atlas.errors import TerminalError
 from atlas.layers import chart, staging
+from atlas.layers.reprocess import release
 from atlas.ledger import runs
 from atlas.ledger.database import recording
-from atlas.stages import events, remask
+from atlas.stages import events, remask, reprocess
 from atlas.stages.context import load
 from atlas.stages.work import Work
 
@@ -29,6 +30,7 @@ def run(work: Work) -> None:
         chart.ensure(
             cur, context.tables, context.columns, masked, configured.primary_key, stream.id
         )
+        outdated = reprocess.drop_outdated(work, conn, context) if context.run.reprocesses else 0
         counts = chart.promote(
             cur,
             context.tables,
@@ -40,18 +42,21 @@ def run(work: Work) -> None:
             full_refresh=stream.replaces,
             complete=stream.explored,
         )
-        accounted = counts.promoted + counts.quarantined + counts.superseded + counts.tombstones
+        superseded = counts.superseded + outdated
+        accounted = counts.promoted + counts.quarantined + superseded + counts.tombstones
         if accounted != stream.rows:
             raise TerminalError(
                 f"stream {stream.key}: {stream.rows} rows came and {accounted} are accounted for; "
                 "nothing of this run was promoted"
             )
+        if context.run.reprocesses:
+            release(cur, context.tables, context.run.id)
         runs.count(
             conn,
             stream.id,
             rows_promoted=counts.promoted,
             rows_quarantined=counts.quarantined,
-            rows_superseded=counts.superseded,
+            rows_superseded=superseded,
             rows_tombstones=counts.tombstones,
             rows_deleted=counts.deleted,
         )

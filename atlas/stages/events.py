@@ -140,9 +140,11 @@ def _put(
         fence=claim.since,
         stream=streams[0].key if claim.run_stream_id is not None else None,
     )
-    # One that masks anew asks no source and checks nothing: no data went through these. Nor did
-    # any of a stream that its source has no more.
-    idle = run.remasks and claim.stage in (Stage.EXPLORE, Stage.QUALITY)
+    # One that masks anew asks no source and checks nothing: no data went through these. Nor does
+    # one ask a source that takes up a quarantine, and none had a stream that its source has no more.
+    idle = (run.remasks and claim.stage in (Stage.EXPLORE, Stage.QUALITY)) or (
+        run.reprocesses and claim.stage is Stage.EXPLORE
+    )
     told = [] if idle else [item for item in streams if not item.gone]
     here = place(database_url(settings))
     event = events.stage_event(

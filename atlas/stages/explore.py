@@ -34,7 +34,7 @@ from atlas.model.connection import Connection
 from atlas.model.stage import Status
 from atlas.model.stream import AvailableStream, StreamKey, SyncMode
 from atlas.settings import secret_key
-from atlas.stages import ORDER, remask
+from atlas.stages import ORDER, remask, reprocess
 from atlas.stages.evolution import Offer, lost_streams, settle
 from atlas.stages.landing import Landing, Target, reading
 from atlas.stages.rotation import Rotation
@@ -60,6 +60,9 @@ def run(work: Work) -> None:
         this = runs.get(conn, work.claim.run_id)
     if this.remasks:
         remask.plan(work, this)
+        return
+    if this.reprocesses:
+        reprocess.plan(work, this)
         return
     with work.reading() as conn:
         stored = connections.of_run(conn, secret_key(settings), this.connection_id)

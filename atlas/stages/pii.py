@@ -139,7 +139,12 @@ def _planned(work: Work, context: Context) -> bool:
             carried = Carried({}, replaces=False)
             ranges = {context.run.id: raw.whole(cursor(conn), context.tables)}
         else:
-            carried = pieces.carried(conn, context.run.connection, stream)
+            # What earlier syncs left is for the next one.
+            carried = (
+                Carried({}, replaces=False)
+                if context.run.reprocesses
+                else pieces.carried(conn, context.run.connection, stream)
+            )
             ranges = {**carried.parts, context.run.id: runs.ranges(conn, stream.id)}
         planned = parts.planned(conn, stream.id)
         if sum(part.rows for found in ranges.values() for part in found) <= most:

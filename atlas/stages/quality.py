@@ -13,7 +13,7 @@ from atlas.quality.rules import failing
 from atlas.quality.score import gate, overall, scores
 from atlas.quality.soda import SodaHost
 from atlas.settings import database_url
-from atlas.stages import remask
+from atlas.stages import remask, reprocess
 from atlas.stages.context import load
 from atlas.stages.work import Work
 
@@ -47,6 +47,8 @@ def run(work: Work) -> None:
         full_refresh=stream.refreshes,
         extra=context.connection.checks,
     )
+    if context.run.reprocesses:
+        checks = reprocess.of_rows(checks)
     work.when_lost(_host().stop)
     found = _host().scan(
         database_url(work.settings),
@@ -65,6 +67,7 @@ def run(work: Work) -> None:
             context.columns,
             stream.configured.primary_key,
             [(rule.check, failing(rule)) for rule in decision.rules],
+            overridable=reprocess.overridable(checks) if context.run.reprocesses else (),
         )
         stored = {dimension.value: score for dimension, score in by_dimension.items()}
         whole = overall(by_dimension)

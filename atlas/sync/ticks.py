@@ -24,6 +24,7 @@ from atlas.ledger.tables import tick
 from atlas.settings import Settings
 from atlas.sync.delivery import deliver_events
 from atlas.sync.dispatch import deliver
+from atlas.sync.quarantine import expire
 from atlas.sync.recovery import recover
 from atlas.sync.request import fire
 from atlas.sync.subjects import resume
@@ -36,17 +37,21 @@ _WORK: dict[str, Callable[[sa.Engine, Settings], object]] = {
     "fire": lambda engine, settings: fire(engine),
     "deliver": deliver_events,
     "erase": resume,
+    "expire": expire,
 }
 
 _RARE = frozenset({"recover", "erase"})
 # A lineage endpoint may be slow, so what waits for it holds up nothing else; nor does what goes on
 # with erasures, each of which reads all that a stream has.
 _QUICK = ("relay", "recover", "fire")
-_LANES = (_QUICK, ("deliver",), ("erase",))
+_LANES = (_QUICK, ("deliver",), ("erase",), ("expire",))
+_HOUR = 3600.0
 
 
 def interval(settings: Settings, name: str) -> float:
     """Seconds between two ticks of a kind."""
+    if name == "expire":  # what it looks for is days old
+        return _HOUR
     return settings.recovery_interval if name in _RARE else settings.relay_interval
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 
+import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+from atlas.errors import UsageError
 from atlas.ledger import migrations
 from atlas.ledger.tables import SCHEMA, metadata
 
@@ -65,3 +67,23 @@ def test_two_at_once_migrate_once(database_url: str) -> None:
     for thread in threads:
         thread.join()
     assert sorted(changed) == [False, False, True]
+
+
+def test_the_schema_without_places_is_refused_once_rows_have_some(database_url: str) -> None:
+    engine = sa.create_engine(database_url)
+    migrations.upgrade(engine)
+    with engine.begin() as conn:
+        conn.execute(
+            sa.text(
+                "WITH s AS (INSERT INTO pipeline.stream_table (connection, stream, table_name,"
+                " raw_name, quarantine_name) VALUES ('shop', 'users', 'u', 'u_raw', 'u_q')"
+                " RETURNING id), r AS (INSERT INTO pipeline.run (id, connection, trigger, status)"
+                " VALUES (gen_random_uuid(), 'shop', 'reprocess', 'succeeded') RETURNING id)"
+                " INSERT INTO pipeline.reprocessed_row (stream_table_id, run_id, of_id, row_id,"
+                " place) SELECT s.id, r.id, 1, 2, 1 FROM s, r"
+            )
+        )
+    with pytest.raises(UsageError, match="stay at revision 0013"):
+        migrations.downgrade(engine, "0010")
+    assert migrations.current(engine) == "0013"
+    engine.dispose()

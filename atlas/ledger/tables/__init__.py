@@ -30,6 +30,7 @@ from atlas.ledger.tables.results import (
     pii_policy,
     quality_score,
     quarantine,
+    reprocessed_row,
     schema_change,
     source_change,
 )
@@ -71,6 +72,7 @@ __all__ = [
     "pii_policy",
     "quality_score",
     "quarantine",
+    "reprocessed_row",
     "run",
     "run_stream",
     "scan_part",

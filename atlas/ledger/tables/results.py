@@ -189,6 +189,38 @@ quarantine = sa.Table(
 )
 
 
+reprocessed_row = sa.Table(
+    "reprocessed_row",
+    metadata,
+    identity(),
+    sa.Column(
+        "stream_table_id",
+        sa.BigInteger,
+        sa.ForeignKey("pipeline.stream_table.id", ondelete="CASCADE"),
+        nullable=False,
+    ),
+    sa.Column(
+        "run_id",
+        UUID(as_uuid=False),
+        sa.ForeignKey("pipeline.run.id", ondelete="CASCADE"),
+        nullable=False,
+    ),
+    sa.Column("of_id", sa.BigInteger, nullable=False, comment="the raw row it was set aside as"),
+    sa.Column("row_id", sa.BigInteger, nullable=False, comment="the raw row that this run has"),
+    sa.Column(
+        "place",
+        sa.BigInteger,
+        nullable=False,
+        comment="the raw row that the source sent: where it stands among other records of its key",
+    ),
+    sa.Column("mended", ARRAY(sa.Text), comment="properties that a person put right; no values"),
+    sa.Column("waived", ARRAY(sa.Text), comment="checks that a person overrode for it"),
+    sa.UniqueConstraint("stream_table_id", "row_id"),
+    sa.UniqueConstraint("run_id", "of_id"),
+    comment="rows of a quarantine that a run took through the stages again",
+)
+
+
 lineage_event = sa.Table(
     "lineage_event",
     metadata,
