@@ -14,6 +14,7 @@ from atlas.web.api import (
     lineage,
     pii,
     quality,
+    quarantine,
     runs,
     state,
     subjects,
@@ -27,7 +28,7 @@ MAX_BODY = 1024 * 1024
 
 def operations() -> list[Operation]:
     """Every operation of the API, in the order in which it is documented."""
-    data = (datasets, pii, subjects, quality, lineage)
+    data = (datasets, pii, subjects, quality, quarantine, lineage)
     rooms = (connectors, uploads, connections, state, syncs, runs, *data, health, docs)
     return [operation for room in rooms for operation in room.OPERATIONS]
 

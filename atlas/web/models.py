@@ -181,7 +181,11 @@ class Run(msgspec.Struct):
     run_id: RunId
     connection: str
     trigger: Annotated[
-        str, Meta(description="Who asked for it: cli, api or schedule; or remask: it masks anew.")
+        str,
+        Meta(
+            description="Who asked for it: cli, api or schedule; or remask: it masks anew; or "
+            "reprocess: it takes up rows of a quarantine."
+        ),
     ]
     status: Status
     created_at: Time

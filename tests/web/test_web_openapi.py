@@ -104,6 +104,8 @@ def test_every_operation_but_the_open_ones_needs_a_role(document: dict[str, Any]
         "get /api/v1/quality/datasets/{dataset}/history": ["viewer"],
         "get /api/v1/quality/runs/{run_id}": ["viewer"],
         "get /api/v1/quarantine/{dataset}": ["viewer"],
+        "post /api/v1/quarantine/{dataset}/reprocess": ["operator"],
+        "post /api/v1/quarantine/{dataset}/discard": ["operator"],
         "get /api/v1/lineage/datasets/{node}": ["viewer"],
         "get /api/v1/lineage/runs/{run_id}": ["viewer"],
         "get /healthz": [],
