@@ -141,7 +141,8 @@ def _put(
         stream=streams[0].key if claim.run_stream_id is not None else None,
     )
     # One that masks anew asks no source and checks nothing: no data went through these. Nor does
-    # one ask a source that takes up a quarantine, and none had a stream that its source has no more.
+    # one ask a source that takes up a quarantine. Nor did any of a stream that its source has no
+    # more.
     idle = (run.remasks and claim.stage in (Stage.EXPLORE, Stage.QUALITY)) or (
         run.reprocesses and claim.stage is Stage.EXPLORE
     )
