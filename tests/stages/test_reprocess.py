@@ -146,9 +146,9 @@ def test_a_row_that_is_put_right_is_found_in_navigate(shop: Source) -> None:
     assert charted(shop, "email")[4] == "***@***"
     # The account of the run that set it aside stays as it was.
     assert told(counts(shop, before["run_id"])) == (2, 2, 0)
-    # Each stage after explore told its beginning and its end.
+    # Each stage and the run itself told their beginning and their end.
     told_of = "SELECT event->>'eventType' FROM pipeline.lineage_event WHERE run_id = :r"
-    assert sorted(shop.column(told_of, r=run_id)) == ["COMPLETE"] * 5 + ["START"] * 5
+    assert sorted(shop.column(told_of, r=run_id)) == ["COMPLETE"] * 7 + ["START"] * 7
 
 
 def test_what_is_put_right_is_exact_and_stands_in_explore_alone(shop: Source) -> None:
