@@ -11,11 +11,14 @@ from atlas.layers import database, staging
 from atlas.layers.keys import MOST_BYTES, key
 from atlas.layers.names import Tables
 from atlas.layers.reprocess import waived
-from atlas.model.stream import Column, FieldPath
+from atlas.model.stream import Column, ColumnType, FieldPath
 
 KEY_NOT_NULL = "key_not_null"
 KEY_SIZE = "key_size"
 RECORD = "record_is_object"
+
+_LONG = (ColumnType.TEXT, ColumnType.NUMERIC, ColumnType.JSONB)
+"""Types whose values can be long; a key of others alone never is, whatever its parts."""
 
 
 def mark(
@@ -54,15 +57,16 @@ def mark(
                 SQL(" OR ").join(SQL("{} IS NULL").format(value) for value in values),
             )
         )
-        always.append(
-            (
-                KEY_SIZE,
-                SQL("{} > {}").format(
-                    SQL(" + ").join(SQL("octet_length({}::text)").format(v) for v in values),
-                    Literal(MOST_BYTES),
-                ),
+        if any(part.kind in _LONG for part in chart_key.parts):
+            always.append(
+                (
+                    KEY_SIZE,
+                    SQL("{} > {}").format(
+                        SQL(" + ").join(SQL("octet_length({}::text)").format(v) for v in values),
+                        Literal(MOST_BYTES),
+                    ),
+                )
             )
-        )
     always += [(f"type_of_{column}", _errs(column)) for column in chart_key.columns()]
     checks: list[tuple[str, Composable]] = [(RECORD, _errs(""))]
     checks += [
@@ -99,16 +103,14 @@ def mark(
             for _, condition in checks[len(checks) - len(rules) :]
         ]
     )
-    cur.execute(
-        SQL("UPDATE {table} s SET _atlas_failed = {failed} WHERE {suspect}").format(
-            table=table, failed=failed, suspect=suspect
-        )
-    )
+    # Rows that fail nothing are not written, and hold no mark: those written are all to be counted.
     cur.execute(
         SQL(
-            "SELECT checks._atlas_check, count(DISTINCT s._atlas_id)"
-            " FROM {} s, unnest(s._atlas_failed) checks(_atlas_check) GROUP BY 1"
-        ).format(table)
+            "WITH marked AS (UPDATE {table} s SET _atlas_failed = {failed} WHERE {suspect}"
+            " RETURNING s._atlas_id, s._atlas_failed)"
+            " SELECT checks._atlas_check, count(DISTINCT m._atlas_id)"
+            " FROM marked m, unnest(m._atlas_failed) checks(_atlas_check) GROUP BY 1"
+        ).format(table=table, failed=failed, suspect=suspect)
     )
     return {check: 0 for check, _ in rules} | dict(cur.fetchall())
 

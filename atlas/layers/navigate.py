@@ -15,7 +15,7 @@ import psycopg2
 from psycopg2 import extensions
 from psycopg2.sql import SQL, Composable, Composed, Identifier, Literal
 
-from atlas.errors import TerminalError
+from atlas.errors import TerminalError, TransientError
 from atlas.layers import chart, database, keys
 from atlas.layers.keys import Key, column_of
 from atlas.layers.names import Tables
@@ -95,7 +95,8 @@ def apply(
             at, and nothing is gone.
 
     Raises:
-        TerminalError: a version would end before it began.
+        TerminalError: a version would end before it began. TransientError: somebody else wrote to
+            the tables meanwhile.
     """
     database.settle(cur)
     cleared = ensure(cur, tables, columns, masked_types, primary_key)
@@ -109,14 +110,13 @@ def apply(
     # whatever the history was by the old key, what is open is compared as a whole
     whole = whole or rekeyed
     try:
-        closed = history.close(whole=whole, rekeyed=rekeyed)
+        opened, closed = history.turn(whole=whole, rekeyed=rekeyed)
     except psycopg2.errors.CheckViolation:
         # not "from error": its text quotes the row
         raise TerminalError(
             f"navigate.{tables.table}: this run's extraction time is not later than that of a "
             "version it would close; check that the database server's clock was not set back"
         ) from None
-    opened = history.open(whole=whole)
     history.secure_key()
     history.remask(whole=cleared)
     return Counts(opened=opened, closed=closed)
@@ -199,18 +199,77 @@ class _History:
                 )
             )
 
-    # -- closing -----------------------------------------------------------------------------
+    # -- what differs ----------------------------------------------------------------------------
 
-    def close(self, *, whole: bool, rekeyed: bool) -> int:
-        """Close the versions that chart holds otherwise, and if ``whole`` those it does not."""
+    def turn(self, *, whole: bool, rekeyed: bool) -> tuple[int, int]:
+        """Close what chart holds otherwise, and if ``whole`` what it does not hold; open what has
+        no version. Returns how many were opened and closed."""
         if not self.key:
-            return self._close_copies() if whole else 0
-        closed = self._close_changed(whole=whole)
-        if whole:
-            closed += self._close_gone()
+            closed = self._close_copies() if whole else 0
+            return self._open_copies(whole=whole), closed
+        self._compare(whole=whole)
+        closed = self._close_differing()
         if rekeyed:
             closed += self._close_doubles()
-        return closed
+            # Now one version a key is open: which keys have none is another question than before.
+            self._compare(whole=whole)
+        opened = self._open_differing()
+        self.cur.execute("DROP TABLE pg_temp._atlas_difference")
+        return opened, closed
+
+    def _found(self, done: int, column: str) -> int:
+        """``done``, which is to be the number of differences that have ``column``.
+
+        Raises:
+            TransientError: a row has moved since it was compared.
+        """
+        due = database.scalar(
+            self.cur,
+            SQL("SELECT count({}) FROM pg_temp._atlas_difference").format(Identifier(column)),
+        )
+        if done != due:
+            raise TransientError(
+                f"somebody else changed rows of chart.{self.table_name} or "
+                f"navigate.{self.table_name} while the history was written"
+            )
+        return done
+
+    def _compare(self, *, whole: bool) -> None:
+        """Table of where the open versions and chart's rows differ: either, or both of one key.
+
+        One pass over narrow rows, for a history that closes and opens little is read, not written.
+        Rows are found again by where they lie, which costs no index and no second pass; the numbers
+        beside say whether they still lie there.
+        """
+        names = [SQL("k{}").format(SQL(str(n))) for n in range(len(self.key.parts))]
+        same = SQL(" AND ").join(SQL("n.{k} = c.{k}").format(k=name) for name in names)
+
+        def keyed(values: list[Composable]) -> Composed:
+            pairs = zip(values, names, strict=True)
+            return SQL(", ").join(SQL("{} AS {}").format(value, name) for value, name in pairs)
+
+        self.cur.execute("DROP TABLE IF EXISTS pg_temp._atlas_difference")
+        self.cur.execute(
+            SQL(
+                "CREATE TEMP TABLE _atlas_difference ON COMMIT DROP AS"
+                " SELECT n.place AS old_place, n.surrogate_key, c.place AS new_place, c._atlas_id,"
+                " c._atlas_run_id FROM (SELECT c.ctid AS place, c._atlas_id, c._atlas_run_id,"
+                " c._atlas_row_hash AS hash, {new} FROM {pending}) c {join}"
+                " (SELECT n.ctid AS place, n.surrogate_key, n._atlas_row_hash AS hash, {old}"
+                " FROM {table} n WHERE n.is_current) n ON {same}"
+                " WHERE n.hash IS DISTINCT FROM c.hash"
+            ).format(
+                new=keyed(self.key.of(self._value)),
+                pending=SQL("{} c").format(self.chart) if whole else self._pending(whole=False),
+                join=SQL("FULL JOIN" if whole else "LEFT JOIN"),
+                old=keyed(self.key.of(column_of("n"))),
+                table=self.table,
+                same=same,
+            )
+        )
+        self.cur.execute("ANALYZE pg_temp._atlas_difference")
+
+    # -- closing -----------------------------------------------------------------------------
 
     def _close_where(self, at: Composable, rest: Composable) -> int:
         self.cur.execute(
@@ -218,21 +277,15 @@ class _History:
         )
         return self.cur.rowcount
 
-    def _close_changed(self, *, whole: bool) -> int:
-        return self._close_where(
+    def _close_differing(self) -> int:
+        closed = self._close_where(
             self._at(),
             SQL(
-                " FROM {} WHERE n.is_current AND {} AND n._atlas_row_hash <> c._atlas_row_hash"
-            ).format(self._pending(whole=whole), self._same_key()),
+                " FROM pg_temp._atlas_difference d LEFT JOIN {} ON t.id = d._atlas_run_id"
+                " WHERE n.ctid = d.old_place AND n.surrogate_key = d.surrogate_key"
+            ).format(self.runs),
         )
-
-    def _close_gone(self) -> int:
-        return self._close_where(
-            self.latest,
-            SQL(" WHERE n.is_current AND NOT EXISTS (SELECT FROM {} c WHERE {})").format(
-                self.chart, self._same_key()
-            ),
-        )
+        return self._found(closed, "surrogate_key")
 
     def _close_doubles(self) -> int:
         """Of the current versions that are one key under a new primary key, the last stays."""
@@ -270,15 +323,21 @@ class _History:
         """Open a version for each row of chart, in chart's own order, which costs no sort."""
         return self._insert(self._pending(whole=whole))
 
-    def open(self, *, whole: bool) -> int:
-        """Open a version for each row of chart that has none."""
-        if self.key:
-            source = SQL("{} WHERE NOT EXISTS (SELECT FROM {} n WHERE n.is_current AND {})").format(
-                self._pending(whole=whole), self.table, self._same_key()
-            )
-        else:
-            source = self._missing_copies(whole=whole)
-        return self._insert(SQL("{} ORDER BY c._atlas_id").format(source))
+    def _open_differing(self) -> int:
+        opened = self._insert(
+            SQL(
+                "pg_temp._atlas_difference d JOIN {} c ON c.ctid = d.new_place"
+                " AND c._atlas_id = d._atlas_id LEFT JOIN {} ON t.id = d._atlas_run_id"
+                " ORDER BY c._atlas_id"
+            ).format(self.chart, self.runs)
+        )
+        return self._found(opened, "_atlas_id")
+
+    def _open_copies(self, *, whole: bool) -> int:
+        """Without a key: open a version for each row of chart that is one too many."""
+        return self._insert(
+            SQL("{} ORDER BY c._atlas_id").format(self._missing_copies(whole=whole))
+        )
 
     def _insert(self, source: Composable) -> int:
         names = [Identifier(column.name) for column in self.columns]

@@ -8,12 +8,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg2
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg2 import extensions
 
-from atlas.errors import TerminalError
+from atlas.errors import TerminalError, TransientError
 from atlas.layers import chart, marks, navigate
 from atlas.model.stream import ColumnType
 
@@ -355,6 +356,43 @@ def test_a_clock_set_back_is_refused(keyed: Any, cur: extensions.cursor) -> None
         assert "secret" not in str(caught.value)
         cur.execute("ROLLBACK TO s")
     assert keyed.history("id, v") == [(1, "secret value", 1, None)]
+
+
+@pytest.mark.parametrize("table", ["chart", "navigate"])
+def test_rows_that_somebody_moves_while_they_are_compared_are_not_passed_over(
+    make: MAKE,
+    connection: extensions.connection,
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    table: str,
+) -> None:
+    stream = make({"id": INT, "v": TEXT}, primary_key=ID)
+    stream.run([row(1, "a"), row(2, "b")])
+    result = stream.run([row(1, "A"), row(3, "c")], navigated=False)
+    columns, masked, _ = stream.last
+    connection.commit()
+    compare = navigate._History._compare
+
+    def compare_then_move(history: Any, **options: Any) -> None:
+        compare(history, **options)
+        other = psycopg2.connect(database_url)
+        with other, other.cursor() as cursor:
+            cursor.execute(f"UPDATE {table}.shop_users SET v = v WHERE id = 1")
+        other.close()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(navigate._History, "_compare", compare_then_move)
+        runs = {result.run_id: result.at}
+        with pytest.raises(TransientError, match="somebody else"):
+            navigate.apply(stream.cur, stream.tables, columns, masked, ID, runs, whole=True)
+    connection.rollback()
+    navigate.apply(stream.cur, stream.tables, columns, masked, ID, runs, whole=True)
+    assert stream.history("id, v") == [
+        (1, "a", 1, 2),
+        (1, "A", 2, None),
+        (2, "b", 1, 2),
+        (3, "c", 2, None),
+    ]
 
 
 def test_an_older_run_that_comes_late_does_not_undo_a_newer(keyed: Any) -> None:
