@@ -22,8 +22,10 @@ from bench import (
     governed,
     growth,
     memory,
+    navigate,
     overhead,
     postgres,
+    quality,
     reading,
     scan,
     scans,
@@ -45,6 +47,8 @@ MEASUREMENTS: dict[str, Callable[[Options], Result]] = {
     "accept": accept.measure,
     "scan": scan.measure,
     "scans": scans.measure,
+    "quality": quality.measure,
+    "navigate": navigate.measure,
 }
 
 
@@ -62,7 +66,8 @@ def main() -> int:
     parser.add_argument(
         "--runs",
         type=_count,
-        help="rounds (default 3; start: 5; memory, growth: 1; overhead: 30; accept: 20; scan: 2)",
+        help="rounds (default 3; start: 5; memory, growth: 1; overhead: 30; accept: 20; scan: 2; "
+        "navigate: 7 of 100,000 rows; lineage: 5)",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there as well")
     given = parser.parse_args()

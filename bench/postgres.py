@@ -18,7 +18,6 @@ round only, for dlt takes minutes.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -29,7 +28,7 @@ from typing import Any
 import psycopg2
 from psycopg2.extensions import parse_dsn
 
-from bench import Options, stack
+from bench import Options, packages, stack
 from bench.report import Limit, Result, Table
 from bench.stack import BenchError, Stack
 
@@ -37,10 +36,7 @@ ROWS = 1_000_000
 """How many the limits are meant for."""
 _LEAST = 0.5
 _TIMES_DLT = 7.0
-_PEERS = {
-    "sling": ["sling==1.4.11", "sling-linux-amd64==1.4.11"],
-    "dlt": ["dlt[sql_database,postgres]", "psycopg2-binary"],
-}
+_PEERS = {"sling": packages.SLING, "dlt": packages.DLT}
 _TABLE = """
 CREATE TABLE {name} AS
 SELECT g AS id, 'customer with the number ' || g AS name,
@@ -65,7 +61,7 @@ def measure(options: Options) -> Result:
     with stack.running() as atlas, atlas.database("shop") as url:
         width = _fill(url, rows)
         options.say(f"{rows:,} rows of {width:.0f} bytes; installing the peers")
-        environment = _environment(atlas, missing)
+        environment = packages.install(atlas.home.parent / "peers", _PEERS, missing)
         for number in range(1, runs + 1):
             atlas.calm()
             with atlas.frozen():
@@ -233,26 +229,10 @@ def _to_explored(atlas: Stack, run_id: str) -> dict[str, Any]:
 # --- peers ---------------------------------------------------------------------------------------
 
 
-def _environment(atlas: Stack, missing: dict[str, str]) -> Path | None:
-    """An environment with the peers; what cannot be installed is noted in ``missing``."""
-    home = atlas.home.parent / "peers"
-    uv = [str(Path(sys.executable).with_name("uv"))]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    if subprocess.run([*uv, "venv", "--python", sys.executable, str(home)], **quiet).returncode:  # type: ignore[call-overload]
-        missing |= dict.fromkeys(_PEERS, "no environment could be made")
-        return None
-    python = ["--python", str(home / "bin" / "python")]
-    for name, packages in _PEERS.items():
-        done = subprocess.run([*uv, "pip", "install", *python, *packages], **quiet)  # type: ignore[call-overload]
-        if done.returncode:
-            missing[name] = "it could not be installed"
-    return home
-
-
 def _peer(environment: Path, name: str, url: str, target: str, rows: int) -> float:
     started = perf_counter()
     script = Path(__file__).with_name("postgres_peers.py")
-    if _run_peer(environment, [str(script), name, url, target], 1800.0):
+    if packages.run(environment, [str(script), name, url, target], 1800.0):
         raise BenchError("it failed")
     seconds = perf_counter() - started
     connection = psycopg2.connect(target)
@@ -263,20 +243,3 @@ def _peer(environment: Path, name: str, url: str, target: str, rows: int) -> flo
     if found != (rows,):
         raise BenchError(f"it loaded {found} rows")
     return seconds
-
-
-def _run_peer(environment: Path, arguments: list[str], limit: float) -> int:
-    log = environment / "log"
-    with log.open("ab") as file:
-        try:
-            return subprocess.run(
-                [str(environment / "bin" / "python"), *arguments],
-                env=os.environ | {"HOME": str(environment), "RUNTIME__DLTHUB_TELEMETRY": "false"},
-                cwd=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=file,
-                timeout=limit,
-            ).returncode
-        except subprocess.TimeoutExpired:
-            return -1

@@ -34,7 +34,7 @@ class Limit:
 
     Attributes:
         at_most: whether ``bound`` is the most allowed; else it is the least.
-        unit: "x", "s" or "MiB".
+        unit: "x", "%", "s", "MiB" or "rows".
         binding: False when the size of the measurement is not the one the limit is meant for; it
             is then printed and decides nothing.
     """
