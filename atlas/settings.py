@@ -283,6 +283,9 @@ class Settings:
     openlineage_api_key: str | None = _setting(
         str, None, "Bearer token for the OpenLineage endpoint.", secret=True
     )
+    openlineage_config: Path | None = _setting(
+        _file, None, "Where lineage events go, a YAML file in the format of openlineage.yml."
+    )
     openlineage_namespace: str = _setting(
         str, "atlas", "Namespace of Atlas's jobs in lineage events."
     )

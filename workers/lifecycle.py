@@ -27,6 +27,7 @@ from celery.signals import (
 from atlas.errors import AtlasError, LostKeys, WrongSecretKey
 from atlas.ledger.database import classified, engine, name_process, shared
 from atlas.ledger.secrets import keys
+from atlas.lineage.sinks import sinks
 from atlas.model.stage import Stage
 from atlas.pii import installed
 from atlas.pii.declared import declared
@@ -67,11 +68,14 @@ def remember_queues(options: dict[str, Any] | None = None, **_: Any) -> None:
 
 
 @celeryd_init.connect
-def refuse_what_it_cannot_scan_with(**_: Any) -> None:
+def refuse_what_it_cannot_work_with(**_: Any) -> None:
     """Before the pool forks: a worker whose file of recognizers is wrong does not start, nor one
-    that is to scan and has no model. Its children could do nothing but end."""
+    that is to scan and has no model, nor one that is to deliver lineage and is not told where. Its
+    children could do nothing but end."""
     try:
         declared(settings().pii_recognizers)
+        if "control" in _queues:
+            sinks(settings())
         if "scan" in _queues:
             installed.see(settings())
     except AtlasError as error:

@@ -147,14 +147,46 @@ def events(run_id: str, as_json: bool) -> None:
         emit({"items": found})
         return
     table(
-        ["at", "event", "job", "delivered at", "failed attempts", "last error"],
+        ["at", "event", "job", "delivered at", "refused"],
         [
             [
                 each["event"]["eventTime"],
                 each["event"]["eventType"],
                 each["event"]["job"]["name"],
                 _time(each["delivered_at"]),
-                each["failed_attempts"],
+                "; ".join(
+                    f"{one['sink']}: {one['error']}"
+                    for one in each["deliveries"]
+                    if one["error"] is not None
+                ),
+            ]
+            for each in found
+        ],
+    )
+
+
+@lineage.command()
+@json_option
+def sinks(as_json: bool) -> None:
+    """List where OpenLineage events go, what waits for each sink, and what went wrong last."""
+    from atlas.cli.database import begin
+    from atlas.ledger import deliveries
+
+    with begin() as conn:
+        found = deliveries.listed(conn)
+    if as_json:
+        emit({"items": found})
+        return
+    table(
+        ["sink", "where", "delivered at", "waiting", "since", "refused", "last error"],
+        [
+            [
+                each["name"],
+                each["target"],
+                _time(each["delivered_at"]),
+                each["waiting"],
+                _time(each["waiting_since"]),
+                each["refused"],
                 each["error"],
             ]
             for each in found

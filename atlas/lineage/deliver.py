@@ -18,6 +18,7 @@ from typing import Any, Protocol, cast
 from urllib.parse import urlsplit
 
 import requests
+from openlineage.client.transport.console import ConsoleConfig, ConsoleTransport
 from openlineage.client.transport.file import FileConfig, FileTransport
 from openlineage.client.transport.http import (
     ApiKeyTokenProvider,
@@ -27,7 +28,7 @@ from openlineage.client.transport.http import (
 )
 
 from atlas.errors import TerminalError, TransientError, UsageError
-from atlas.settings import Settings
+from atlas.lineage.sinks import Sink
 
 TIMEOUT = 5.0
 """Seconds that an endpoint may take to accept a connection, and to answer."""
@@ -43,18 +44,20 @@ class _Sink(Protocol):
 
 
 class Delivery:
-    """Where the events of this process go: an HTTP endpoint, or the file under ATLAS_HOME.
+    """The way to one sink.
 
     Raises:
-        UsageError: a setting of the endpoint cannot be used.
+        UsageError: what is set for it cannot be used.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, sink: Sink) -> None:
         self._sink: _Sink
-        if settings.openlineage_url is None:
-            self._sink = _File(settings.home / "lineage" / "events.jsonl")
+        if sink.url is not None:
+            self._sink = _Http(sink.url, sink)
+        elif sink.path is not None:
+            self._sink = _File(sink.path)
         else:
-            self._sink = _Http(settings.openlineage_url, settings.openlineage_api_key)
+            self._sink = _Console()
 
     def deliver(self, event: dict[str, Any]) -> None:
         """Deliver one event, once.
@@ -68,6 +71,19 @@ class Delivery:
     def close(self) -> None:
         """Close the connection to the endpoint; the next delivery opens another."""
         self._sink.close()
+
+
+class _Console:
+    """A line of the log an event."""
+
+    def __init__(self) -> None:
+        self._transport = ConsoleTransport(ConsoleConfig())
+
+    def send(self, event: dict[str, Any]) -> None:
+        self._transport.emit(cast(Any, event))
+
+    def close(self) -> None:
+        pass
 
 
 class _File:
@@ -134,16 +150,17 @@ class _File:
 class _Http:
     """POST to the endpoint; nothing of the key or of the event gets into an error."""
 
-    def __init__(self, url: str, api_key: str | None) -> None:
-        parts = urlsplit(url)
+    def __init__(self, url: str, sink: Sink) -> None:
+        parts, api_key = urlsplit(url), sink.api_key
+        self._said = sink
         if "@" in parts.netloc:
             raise UsageError(
-                "setting ATLAS_OPENLINEAGE_URL: must hold no credentials, "
-                "put a token into ATLAS_OPENLINEAGE_API_KEY"
+                f"setting {sink.url_said}: must hold no credentials, "
+                f"put a token into {sink.key_said}"
             )
         if api_key is not None and not (api_key.isascii() and api_key.isprintable()):
             raise UsageError(
-                "setting ATLAS_OPENLINEAGE_API_KEY: its value has characters that no header takes"
+                f"setting {sink.key_said}: its value has characters that no header takes"
             )
         # A URL without a path is a server, with one it is the endpoint itself.
         path = "/" + (parts.path.strip("/") or _ENDPOINT)
@@ -174,7 +191,7 @@ class _Http:
             )
         except ValueError as error:
             raise UsageError(
-                "setting ATLAS_OPENLINEAGE_URL: is no URL of a server, such as http://marquez:5000"
+                f"setting {sink.url_said}: is no URL of a server, such as http://marquez:5000"
             ) from error
 
     def send(self, event: dict[str, Any]) -> None:
@@ -186,7 +203,7 @@ class _Http:
         except requests.TooManyRedirects as error:
             raise TerminalError(
                 f"lineage endpoint {self._where} redirects; "
-                "set ATLAS_OPENLINEAGE_URL to where it leads"
+                f"set {self._said.url_said} to where it leads"
             ) from error
         except requests.Timeout as error:
             raise TransientError(
@@ -209,10 +226,9 @@ class _Http:
             return TransientError(
                 f"lineage endpoint {self._where} answered {status}; delivered later"
             )
-        name = "API_KEY" if status in (401, 403) else "URL"
+        said = self._said.key_said if status in (401, 403) else self._said.url_said
         return TerminalError(
-            f"lineage endpoint {self._where} refused an event with {status}; "
-            f"check ATLAS_OPENLINEAGE_{name}"
+            f"lineage endpoint {self._where} refused an event with {status}; check {said}"
         )
 
     def close(self) -> None:

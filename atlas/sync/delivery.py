@@ -9,41 +9,63 @@ import time
 import sqlalchemy as sa
 
 from atlas.errors import AtlasError, TransientError
-from atlas.ledger import results
+from atlas.ledger import deliveries
 from atlas.lineage.deliver import Delivery
+from atlas.lineage.sinks import Sink, sinks
 from atlas.settings import Settings
 
 log = logging.getLogger(__name__)
 
 _ROUND = 5.0
-"""Seconds after which a round ends: other periodic work waits for the same processes."""
+"""Seconds after which a sink's turn ends: others wait for the same process."""
 
 
 def deliver_events(engine: sa.Engine, settings: Settings) -> int:
-    """Deliver what is due, oldest first; returns how many events were taken.
+    """Deliver to each sink what is due, oldest first; returns how many deliveries that were.
 
-    An event that could not be delivered is kept and tried again later, with growing delays. When
-    the endpoint does not answer, or is slow, the rest waits for the next round; when it refuses one
-    event, the others go on. A process that dies in here delivers some of them twice.
+    One that cannot be reached gets everything later and holds up no other. A process that dies in
+    here delivers some events twice.
+
+    Raises:
+        UsageError: what says where events go is wrong; none is lost.
     """
+    wanted = sinks(settings)
+    with engine.begin() as conn:
+        deliveries.use(conn, {sink.name: sink.target for sink in wanted})
     count = 0
+    for sink in wanted:
+        try:
+            count += _deliver(engine, sink)
+        except AtlasError as error:
+            log.warning("lineage: %s", error)
+    return count
+
+
+def _deliver(engine: sa.Engine, sink: Sink) -> int:
+    count = 0
+    refused: set[str] = set()
     until = time.monotonic() + _ROUND
     with engine.begin() as conn:
-        events = results.undelivered(conn)
+        events = deliveries.waiting(conn, sink.name) if deliveries.take(conn, sink.name) else []
         if not events:
             return 0
-        with contextlib.closing(Delivery(settings)) as delivery:
+        with contextlib.closing(Delivery(sink)) as delivery:
             for event in events:
+                if event.run_id in refused:
+                    continue
                 try:
                     delivery.deliver(event.event)
+                except TransientError as error:
+                    log.warning("lineage: %s", error)
+                    deliveries.away(conn, sink.name, str(error))
+                    break
                 except AtlasError as error:
                     log.warning("lineage: %s", error)
-                    delay = min(5.0 * 2 ** min(event.attempts, 10), 3600.0)
-                    results.not_delivered(conn, event.id, str(error), delay)
-                    if isinstance(error, TransientError):
-                        break
+                    deliveries.refused(conn, sink.name, event, str(error))
+                    if event.failed_attempts + 1 < deliveries.HELD:
+                        refused.add(event.run_id)
                     continue
-                results.delivered(conn, event.id)
+                deliveries.delivered(conn, sink.name, event.id)
                 count += 1
                 if time.monotonic() > until:
                     break

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 import sqlalchemy as sa
 
 from atlas.errors import NotFound
-from atlas.ledger import dataset_notes, datasets, lineage, results, runs
+from atlas.ledger import dataset_notes, datasets, deliveries, lineage, runs
 from atlas.ledger.lineage import EVER, Edge, Node, Told
 
 DEPTH = 10
@@ -111,13 +111,14 @@ def of_run(conn: sa.Connection, run_id: str) -> dict[str, Any]:
 def events(
     conn: sa.Connection, run_id: str, *, limit: int | None = None, after: int = 0
 ) -> list[dict[str, Any]]:
-    """The OpenLineage events of a run in their order, and what became of their delivery.
+    """The OpenLineage events of a run in their order, and which sinks have them: see
+    :func:`atlas.ledger.deliveries.events`.
 
     Raises:
         NotFound: there is no such run.
     """
     runs.get(conn, run_id)
-    return results.events(conn, run_id, limit=limit, after=after)
+    return deliveries.events(conn, run_id, limit=limit, after=after)
 
 
 # --- what is asked for ---------------------------------------------------------------------------

@@ -107,14 +107,47 @@ class LineageFilter(msgspec.Struct, forbid_unknown_fields=True):
     run: Annotated[RunId | None, Meta(description="As of this run; left out: of the last.")] = None
 
 
+class LineageDelivery(msgspec.Struct):
+    """What became of an event at a sink."""
+
+    sink: str
+    delivered_at: Annotated[Time | None, Meta(description="Null: it has been refused so far.")]
+    failed_attempts: Count
+
+
 class LineageEvent(msgspec.Struct):
-    """An event, and what became of its delivery."""
+    """An event, and who has got it."""
 
     id: int
-    delivered_at: Time | None
-    failed_attempts: Count
-    error: Annotated[str | None, Meta(description="Why the last attempt failed; null: none did.")]
+    delivered_at: Annotated[
+        Time | None, Meta(description="When the last of all sinks had it; null: not all have.")
+    ]
+    deliveries: Annotated[list[LineageDelivery], Meta(description="Sinks that took or refused it.")]
     event: Annotated[Document, Meta(description="The OpenLineage event as it is sent.")]
+
+
+class LineageSink(msgspec.Struct):
+    """A place that events go to."""
+
+    name: str
+    target: Annotated[str, Meta(description="Where it is.")]
+    delivered_at: Annotated[Time | None, Meta(description="When it took an event last.")]
+    waiting: Annotated[Count, Meta(description="Events that it has not got.")]
+    waiting_since: Annotated[Time | None, Meta(description="How old the oldest of them is.")]
+    refused: Annotated[Count, Meta(description="Those of them that it refused.")]
+    failed_attempts: Annotated[
+        Count, Meta(description="Times in a row that it could not be reached.")
+    ]
+    next_attempt_at: Annotated[
+        Time | None, Meta(description="Until when it is left alone; null: it is not.")
+    ]
+    error: Annotated[str | None, Meta(description="What went wrong last; null: nothing does.")]
+
+
+class LineageSinks(msgspec.Struct):
+    """All places that events go to, by name."""
+
+    items: list[LineageSink]
 
 
 class LineageRun(msgspec.Struct):

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from atlas.ledger import connections, results
+from atlas.ledger import connections, deliveries
 from atlas.model.connection import Connection
 from tests.cli.test_bad_input import KEY, atlas, refused
 from tests.lineage.told import tell
@@ -28,9 +28,11 @@ def run(database_url: str, migrated_database: str, tmp_path: Path) -> Run:
         shop = Connection("shop", connector="source-faker", executable=None, config={})
         connections.put(conn, KEY.encode(), shop)
         tell(conn)
-        first, second, _ = results.undelivered(conn)
-        results.delivered(conn, first.id)
-        results.not_delivered(conn, second.id, "cannot reach lineage endpoint marquez", 60)
+        deliveries.use(conn, {"archive": "/lineage.jsonl", "marquez": "http://marquez:5000"})
+        first, second, _ = deliveries.waiting(conn, "archive")
+        for sink, event in (("archive", first), ("archive", second), ("marquez", first)):
+            deliveries.delivered(conn, sink, event.id)
+        deliveries.refused(conn, "marquez", second, "lineage endpoint marquez refused it")
     environ = {"ATLAS_DATABASE_URL": database_url, "ATLAS_SECRET_KEY": KEY}
     return lambda *args: atlas(tmp_path, "lineage", *args, **environ)
 
@@ -89,9 +91,27 @@ def test_the_events_of_a_run_and_their_delivery(run: Run) -> None:
     jobs = ["shop.explore", "shop.users.chart", "shop.users.navigate"]
     assert [each["event"]["job"]["name"] for each in items] == jobs
     assert [each["delivered_at"] is not None for each in items] == [True, False, False]
-    assert [each["failed_attempts"] for each in items] == [0, 1, 0]
+    assert [[one["sink"] for one in each["deliveries"]] for each in items] == [
+        ["archive", "marquez"],
+        ["archive", "marquez"],
+        [],
+    ]
+    assert [one["failed_attempts"] for one in items[1]["deliveries"]] == [0, 1]
     listed = run("events", run_id).stdout
-    assert [word in listed for word in (*jobs, "COMPLETE", "marquez")] == [True] * 5
+    said = "marquez: lineage endpoint marquez refused it"
+    assert [word in listed for word in (*jobs, "COMPLETE", said)] == [True] * 5
+
+
+def test_what_each_sink_lacks(run: Run) -> None:
+    items = json.loads(run("sinks", "--json").stdout)["items"]
+    lacks = [(each["name"], each["waiting"], each["refused"], each["error"]) for each in items]
+    assert lacks == [
+        ("archive", 1, 0, None),
+        ("marquez", 2, 1, "lineage endpoint marquez refused it"),
+    ]
+    listed = run("sinks").stdout
+    for word in ("archive", "/lineage.jsonl", "http://marquez:5000", "refused it"):
+        assert word in listed
 
 
 def test_what_is_not_there(run: Run) -> None:

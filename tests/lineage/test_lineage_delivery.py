@@ -11,9 +11,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +21,9 @@ from atlas.errors import AtlasError, TerminalError, TransientError, UsageError
 from atlas.lineage import deliver
 from atlas.lineage.deliver import Delivery
 from atlas.lineage.events import EventType, RunInfo, run_event
+from atlas.lineage.sinks import sinks
 from atlas.settings import Settings
+from tests.lineage.conftest import Endpoint
 from tests.lineage.validator import validate
 
 EVENT = run_event(
@@ -32,6 +32,12 @@ EVENT = run_event(
     datetime(2025, 1, 2, tzinfo=UTC),
 )
 KEY = "k-0123456789abcdef"
+
+
+def _to(settings: Settings) -> Delivery:
+    """The only sink of these settings."""
+    (sink,) = sinks(settings)
+    return Delivery(sink)
 
 
 def _lines(home: Path) -> list[dict[str, Any]]:
@@ -44,7 +50,7 @@ def _lines(home: Path) -> list[dict[str, Any]]:
 
 
 def test_file_gets_the_event_as_it_is(tmp_path: Path) -> None:
-    delivery = Delivery(Settings(home=tmp_path))
+    delivery = _to(Settings(home=tmp_path))
     delivery.deliver(EVENT)
     delivery.deliver(EVENT)
     assert _lines(tmp_path) == [EVENT, EVENT]
@@ -54,7 +60,7 @@ def test_file_gets_the_event_as_it_is(tmp_path: Path) -> None:
 def test_file_is_for_its_owner_only(tmp_path: Path) -> None:
     old = os.umask(0)
     try:
-        Delivery(Settings(home=tmp_path)).deliver(EVENT)
+        _to(Settings(home=tmp_path)).deliver(EVENT)
     finally:
         os.umask(old)
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.rglob("*")}
@@ -65,8 +71,8 @@ _WRITER = """
 import sys
 from pathlib import Path
 from atlas.lineage.deliver import Delivery
-from atlas.settings import Settings
-delivery = Delivery(Settings(home=Path(sys.argv[1])))
+from atlas.lineage.sinks import Sink
+delivery = Delivery(Sink('file', path=Path(sys.argv[1]) / 'lineage' / 'events.jsonl'))
 sys.stdin.readline()  # all start together
 for number in range(100):
     delivery.deliver({"who": sys.argv[2], "number": number, "long": sys.argv[2] * 40_000})
@@ -98,7 +104,7 @@ def test_what_a_killed_writer_left_of_a_line_is_cut_off(tmp_path: Path, before: 
     path = tmp_path / "lineage" / "events.jsonl"
     path.parent.mkdir()
     path.write_bytes(before + b'{"half": "' + b"x" * 200_000)
-    Delivery(Settings(home=tmp_path)).deliver(EVENT)
+    _to(Settings(home=tmp_path)).deliver(EVENT)
     assert path.read_bytes()[: len(before)] == before
     assert _lines(tmp_path)[-1] == EVENT
     assert len(_lines(tmp_path)) == before.count(b"\n") + 1
@@ -107,7 +113,7 @@ def test_what_a_killed_writer_left_of_a_line_is_cut_off(tmp_path: Path, before: 
 def test_full_disk_leaves_no_half_line_and_can_be_tried_again(tmp_path: Path) -> None:
     import resource
 
-    delivery = Delivery(Settings(home=tmp_path))
+    delivery = _to(Settings(home=tmp_path))
     delivery.deliver(EVENT)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     size = (tmp_path / "lineage" / "events.jsonl").stat().st_size
@@ -126,7 +132,7 @@ def test_full_disk_leaves_no_half_line_and_can_be_tried_again(tmp_path: Path) ->
 def test_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "lineage").write_text("in the way")
     with pytest.raises(TransientError, match=r"lineage/events\.jsonl: "):
-        Delivery(Settings(home=tmp_path)).deliver(EVENT)
+        _to(Settings(home=tmp_path)).deliver(EVENT)
 
 
 def test_clients_own_configuration_is_not_obeyed(
@@ -140,58 +146,12 @@ def test_clients_own_configuration_is_not_obeyed(
     monkeypatch.setenv("OPENLINEAGE_DISABLED", "true")
     monkeypatch.setenv("OPENLINEAGE_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("OPENLINEAGE__TRANSPORT__TYPE", "console")
-    Delivery(Settings(home=tmp_path / "home")).deliver(EVENT)
+    _to(Settings(home=tmp_path / "home")).deliver(EVENT)
     assert _lines(tmp_path / "home") == [EVENT]
     assert not elsewhere.exists()
 
 
 # --- HTTP ----------------------------------------------------------------------------------------
-
-
-@dataclass
-class Endpoint:
-    """A server on the loopback that answers as it is told and remembers what it got."""
-
-    url: str = ""
-    status: int = 201
-    location: str | None = None
-    silent: bool = False
-    got: list[tuple[str, str, str | None, bytes]] = field(default_factory=list)
-    release: threading.Event = field(default_factory=threading.Event)
-
-
-@pytest.fixture
-def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
-    state = Endpoint()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            state.got.append((self.command, self.path, self.headers.get("Authorization"), body))
-            if state.silent:
-                state.release.wait(30)
-                return
-            self.send_response(state.status)
-            if state.location is not None:
-                self.send_header("Location", state.location)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        do_GET = do_POST  # noqa: N815
-
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    state.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    yield state
-    state.release.set()
-    server.shutdown()
-    thread.join()
-    server.server_close()
 
 
 @pytest.fixture
@@ -204,7 +164,7 @@ def opened() -> Iterator[list[Delivery]]:
 
 
 def _delivery(opened: list[Delivery], url: str, key: str | None = KEY) -> Delivery:
-    delivery = Delivery(Settings(openlineage_url=url, openlineage_api_key=key))
+    delivery = _to(Settings(openlineage_url=url, openlineage_api_key=key))
     opened.append(delivery)
     return delivery
 
@@ -335,5 +295,5 @@ def test_endpoint_that_breaks_off_is_transient(opened: list[Delivery]) -> None:
 )
 def test_setting_that_cannot_work_is_named(url: str, key: str | None, setting: str) -> None:
     with pytest.raises(UsageError, match=setting) as caught:
-        Delivery(Settings(openlineage_url=url, openlineage_api_key=key))
+        _to(Settings(openlineage_url=url, openlineage_api_key=key))
     assert "s3cr" not in str(caught.value)

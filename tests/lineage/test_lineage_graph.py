@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from atlas.ledger import connections, lineage, migrations, results
+from atlas.ledger import connections, deliveries, lineage, migrations, results
 from atlas.model.connection import Connection
 from tests.lineage.told import tell
 
@@ -50,7 +50,7 @@ def test_a_migration_draws_what_was_told_before(engine: sa.Engine) -> None:
     with engine.begin() as conn:
         first, second = tell(conn, masked=False), tell(conn)
         third = tell(conn)
-        explore, chart, _ = (each["event"] for each in results.events(conn, third))
+        explore, chart, _ = (each["event"] for each in deliveries.events(conn, third))
         # One that failed says what it would have written; one without an output says nothing.
         _put(conn, third, {**chart, "eventType": "FAIL"})
         _put(conn, third, {**chart, "job": {**chart["job"], "name": "a"}, "outputs": []})

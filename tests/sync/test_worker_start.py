@@ -26,6 +26,36 @@ print(json.dumps([loaded, scanners, gc.get_freeze_count() > 0, silent]))
 """
 
 
+def _start(queues: str, tmp_path: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    environ = {k: v for k, v in os.environ.items() if not k.startswith("ATLAS_")}
+    given = {
+        "ATLAS_HOME": str(tmp_path),
+        "ATLAS_SECRET_KEY": "s" * 40,
+        "ATLAS_DATABASE_URL": "postgresql://nobody@127.0.0.1:9/nowhere",
+        "ATLAS_REDIS_URL": "redis://127.0.0.1:9/0",
+    }
+    return subprocess.run(
+        [sys.executable, "-c", _PARENT, queues],
+        cwd=Path(__file__).parents[2],
+        env={**environ, **given, **more},
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize(("queue", "starts"), [("control", False), ("load", True)])
+def test_one_that_is_told_nonsense_about_lineage_does_not_start(
+    queue: str, starts: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "openlineage.yml"
+    path.write_text("transport: {type: kafka}")
+    done = _start(queue, tmp_path, ATLAS_OPENLINEAGE_CONFIG=str(path))
+    assert (done.returncode == 0) is starts
+    assert ("this worker does not start: " in done.stderr) is not starts
+    assert ("transport.type: must be one of" in done.stderr) is not starts
+
+
 @pytest.mark.parametrize(
     ("queues", "stages", "scanners"),
     [
@@ -37,21 +67,8 @@ print(json.dumps([loaded, scanners, gc.get_freeze_count() > 0, silent]))
 def test_the_parent_has_what_its_children_use(
     queues: str, stages: set[str], scanners: int, tmp_path: Path
 ) -> None:
-    environ = {k: v for k, v in os.environ.items() if not k.startswith("ATLAS_")}
-    given = {
-        "ATLAS_HOME": str(tmp_path),
-        "ATLAS_SECRET_KEY": "s" * 40,
-        "ATLAS_DATABASE_URL": "postgresql://nobody@127.0.0.1:9/nowhere",
-        "ATLAS_REDIS_URL": "redis://127.0.0.1:9/0",
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", _PARENT, queues],
-        cwd=Path(__file__).parents[2],
-        env={**environ, **given},
-        capture_output=True,
-        check=True,
-        text=True,
-    )
+    done = _start(queues, tmp_path)
+    assert done.returncode == 0, done.stderr
     loaded, found, frozen, silent = json.loads(done.stdout)
     assert {f"atlas.stages.{stage}" for stage in stages} <= set(loaded)
     assert (found, frozen) == (scanners, True)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from atlas.ledger import deliveries
 from tests.lineage.told import tell
 
 NOWHERE = "0192f5a2-1111-7111-8111-123456789abc"
@@ -59,6 +60,30 @@ def test_a_run_and_its_events_in_pages(api: Any, told: list[str]) -> None:
     jobs = [each["event"]["job"]["name"] for each in more["items"]]
     assert (jobs, more["next_cursor"]) == (["shop.users.navigate"], None)
     assert more["edges"] == page["edges"]
+
+
+def test_sinks_and_what_they_lack(api: Any, engine: sa.Engine, told: list[str]) -> None:
+    with engine.begin() as conn:
+        deliveries.use(conn, {"archive": "/lineage.jsonl", "marquez": "http://marquez:5000"})
+        first, *_ = deliveries.waiting(conn, "archive")
+        deliveries.delivered(conn, "archive", first.id)
+        deliveries.refused(conn, "marquez", first, "lineage endpoint marquez refused it")
+        deliveries.away(conn, "marquez", "cannot reach lineage endpoint marquez")
+    archive, marquez = api.get("/api/v1/lineage/sinks", "operator").json["items"]
+    assert (archive["name"], archive["waiting"], archive["error"]) == ("archive", 5, None)
+    assert (marquez["target"], marquez["waiting"]) == ("http://marquez:5000", 6)
+    assert (marquez["refused"], marquez["failed_attempts"]) == (1, 1)
+    assert marquez["error"] == "cannot reach lineage endpoint marquez"
+    assert marquez["next_attempt_at"] is not None
+    # Where they are is the operator's business.
+    assert api.get("/api/v1/lineage/sinks", "viewer").status_code == 403
+    page = api.get(f"/api/v1/lineage/runs/{told[0]}?limit=1")
+    (event,) = page.json["items"]
+    assert [(one["sink"], one["failed_attempts"]) for one in event["deliveries"]] == [
+        ("archive", 0),
+        ("marquez", 1),
+    ]
+    assert "refused it" not in page.text
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,7 @@ def test_every_operation_but_the_open_ones_needs_a_role(document: dict[str, Any]
         "post /api/v1/quarantine/{dataset}/discard": ["operator"],
         "get /api/v1/lineage/datasets/{node}": ["viewer"],
         "get /api/v1/lineage/runs/{run_id}": ["viewer"],
+        "get /api/v1/lineage/sinks": ["operator"],
         "get /healthz": [],
         "get /readyz": [],
         "get /api/v1/openapi.json": [],

@@ -16,7 +16,12 @@ from atlas.ledger.tables.connections import (
     stream_column,
     stream_table,
 )
-from atlas.ledger.tables.lineage import lineage_edge, lineage_flow
+from atlas.ledger.tables.lineage import (
+    lineage_delivery,
+    lineage_edge,
+    lineage_flow,
+    lineage_sink,
+)
 from atlas.ledger.tables.operations import key_mark, operation, secret_slot
 from atlas.ledger.tables.results import (
     check_result,
@@ -61,9 +66,11 @@ __all__ = [
     "finding",
     "idempotency",
     "key_mark",
+    "lineage_delivery",
     "lineage_edge",
     "lineage_event",
     "lineage_flow",
+    "lineage_sink",
     "metadata",
     "operation",
     "outbox",

@@ -1,11 +1,11 @@
-"""The graph that the lineage events draw: which dataset came of which, run by run."""
+"""What lineage adds beside its events: the graph that they draw, and who has got them."""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 
-from atlas.ledger.tables.base import identity, metadata, time
+from atlas.ledger.tables.base import identity, metadata, now, time
 
 lineage_flow = sa.Table(
     "lineage_flow",
@@ -45,4 +45,42 @@ lineage_edge = sa.Table(
     # A source's names may be longer than a tree takes.
     sa.Index("lineage_edge_by_source", "source_name", postgresql_using="hash"),
     comment="what a dataset and its columns come of; written once, however many runs tell the same",
+)
+
+
+lineage_sink = sa.Table(
+    "lineage_sink",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("target", sa.Text, nullable=False, comment="where it is; nothing secret"),
+    sa.Column("removed_at", time, comment="since when no setting names it"),
+    sa.Column("delivered_at", time, comment="the last time that it took an event"),
+    sa.Column(
+        "failed_attempts",
+        sa.Integer,
+        nullable=False,
+        server_default="0",
+        comment="in a row, since it took one",
+    ),
+    sa.Column("next_attempt_at", time, nullable=False, server_default=now),
+    sa.Column("error", sa.Text, comment="why the last attempt to reach it failed"),
+    comment="where lineage events go, and how that goes",
+)
+
+
+lineage_delivery = sa.Table(
+    "lineage_delivery",
+    metadata,
+    sa.Column(
+        "event_id",
+        sa.BigInteger,
+        sa.ForeignKey("pipeline.lineage_event.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    sa.Column("sink", sa.Text, primary_key=True),
+    sa.Column("delivered_at", time, comment="NULL: it was refused"),
+    sa.Column("failed_attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("next_attempt_at", time),
+    sa.Column("error", sa.Text),
+    comment="which sink has, or has refused, which lineage event",
 )

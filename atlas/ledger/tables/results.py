@@ -241,10 +241,7 @@ lineage_event = sa.Table(
     ),
     sa.Column("event", JSONB, nullable=False),
     sa.Column("created_at", time, nullable=False, server_default=now),
-    sa.Column("delivered_at", time),
-    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
-    sa.Column("next_attempt_at", time, nullable=False, server_default=now),
-    sa.Column("error", sa.Text),
+    sa.Column("delivered_at", time, comment="to all sinks that there were"),
     sa.Index("lineage_event_waiting", "id", postgresql_where=sa.text("delivered_at IS NULL")),
 )
 

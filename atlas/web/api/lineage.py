@@ -6,11 +6,17 @@ from typing import Any
 
 from flask import Response
 
-from atlas.ledger import paging
+from atlas.ledger import deliveries, paging
 from atlas.sync import lineage
 from atlas.web.answers import answer
 from atlas.web.database import transaction
-from atlas.web.lineage_models import LineageFilter, LineageGraph, LineageRun, LineageRunFilter
+from atlas.web.lineage_models import (
+    LineageFilter,
+    LineageGraph,
+    LineageRun,
+    LineageRunFilter,
+    LineageSinks,
+)
 from atlas.web.operations import Operation, Returns
 
 _RUN_ID = "0192f5a2-1111-7111-8111-123456789abc"
@@ -89,7 +95,15 @@ def get_lineage_run(run_id: str, query: LineageRunFilter) -> Response:
     with transaction() as conn:
         graph = lineage.of_run(conn, run_id)
         events = lineage.events(conn, run_id, limit=query.limit + 1, after=after)
+    for delivery in (each for event in events for each in event["deliveries"]):
+        del delivery["error"]  # it names a host, which is the operator's business
     return answer({"run_id": run_id, **graph, **paging.page(events, query.limit)})
+
+
+def list_lineage_sinks() -> Response:
+    """Where events go."""
+    with transaction() as conn:
+        return answer({"items": deliveries.listed(conn)})
 
 
 OPERATIONS = [
@@ -142,8 +156,13 @@ OPERATIONS = [
                         {
                             "id": 17,
                             "delivered_at": "2025-03-01T09:00:04Z",
-                            "failed_attempts": 0,
-                            "error": None,
+                            "deliveries": [
+                                {
+                                    "sink": "http",
+                                    "delivered_at": "2025-03-01T09:00:04Z",
+                                    "failed_attempts": 0,
+                                }
+                            ],
                             "event": {"eventType": "COMPLETE", "job": {"name": "shop.users.chart"}},
                         }
                     ],
@@ -152,5 +171,36 @@ OPERATIONS = [
             )
         },
         problems=("not-found",),
+    ),
+    Operation(
+        method="GET",
+        path="/api/v1/lineage/sinks",
+        role="operator",
+        tag="Lineage",
+        summary="List where OpenLineage events go",
+        about="What each sink has yet to get, and what went wrong last. Those that the settings of "
+        "the workers name.",
+        handler=list_lineage_sinks,
+        returns={
+            200: Returns(
+                LineageSinks,
+                "All of them.",
+                example={
+                    "items": [
+                        {
+                            "name": "http",
+                            "target": "http://marquez:5000",
+                            "delivered_at": "2025-03-01T09:00:04Z",
+                            "waiting": 12,
+                            "waiting_since": "2025-03-01T09:00:05Z",
+                            "refused": 0,
+                            "failed_attempts": 3,
+                            "next_attempt_at": "2025-03-01T09:02:00Z",
+                            "error": "cannot reach lineage endpoint marquez:5000; delivered later",
+                        }
+                    ]
+                },
+            )
+        },
     ),
 ]
