@@ -129,11 +129,9 @@ def quarantine(name: str, check: str | None, run_id: str | None, limit: int, as_
         emit({"items": found})
         return
     if found:
-        note(
-            f"`atlas quality fix {name} ID --set COLUMN=VALUE` puts a row right, and reprocesses it"
-        )
+        note(f"put one right: `atlas quality fix {name} ROW --set COLUMN=VALUE`")
     columns = list(found[0]["row"]) if found else []
     table(
-        ["id", "checks", *columns],
+        ["row", "checks", *columns],
         [[str(each["id"]), ", ".join(each["checks"]), *each["row"].values()] for each in found],
     )

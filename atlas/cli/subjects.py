@@ -21,6 +21,8 @@ from atlas.errors import UsageError
 if TYPE_CHECKING:
     from atlas.sync.subjects import Request
 
+_FEW = 10
+
 _OPTIONS = (
     click.option(
         "-f",
@@ -242,10 +244,17 @@ def list_entries(
                 each["actor"],
                 each["action"],
                 each["subject"],
-                " ".join(f"{k}={v}" for k, v in each["detail"].items() if not isinstance(v, list)),
+                " ".join(f"{k}={v}" for k, v in each["detail"].items() if _short(v)),
             ]
             for each in page["items"]
         ],
     )
     if page["next_cursor"]:
         note(f"more: --cursor {page['next_cursor']}")
+
+
+def _short(value: Any) -> bool:
+    """Whether a line has room for it: some names or numbers at most."""
+    return not isinstance(value, list) or (
+        len(value) <= _FEW and not any(isinstance(each, dict) for each in value)
+    )

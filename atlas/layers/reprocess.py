@@ -263,36 +263,47 @@ def drop_outdated(
 
     Returns: how many rows that were.
     """
-    gone: Composable = SQL("false")
+    outdated = _drop(cur, tables, run_stream_id, SQL("m.place <= {}").format(Literal(replaced)))
     if primary_key and any(column.property == TOMBSTONE for column in columns):
-        gone = _deleted_since(cur, tables, run_stream_id, columns, primary_key)
+        outdated += _drop_deleted(cur, tables, run_stream_id, columns, primary_key)
+    return outdated
+
+
+def _drop(
+    cur: extensions.cursor,
+    tables: Tables,
+    run_stream_id: int,
+    outdated: Composable,
+    source: Composable = SQL(""),  # noqa: B008
+) -> int:
+    """Take out of the staging table the rows ``s``, whose places ``m`` has, that are outdated."""
     cur.execute(
         SQL(
-            "DELETE FROM {} s USING pipeline.reprocessed_row m WHERE m.stream_table_id = {}"
-            " AND m.row_id = s._atlas_id AND (m.place <= {} OR {})"
-        ).format(staging.table(run_stream_id), _dataset(tables), Literal(replaced), gone)
+            "DELETE FROM {} s USING pipeline.reprocessed_row m{} WHERE m.stream_table_id = {}"
+            " AND m.row_id = s._atlas_id AND {}"
+        ).format(staging.table(run_stream_id), source, _dataset(tables), outdated)
     )
     return cur.rowcount
 
 
-def _deleted_since(
+def _drop_deleted(
     cur: extensions.cursor,
     tables: Tables,
     run_stream_id: int,
     columns: tuple[Column, ...],
     primary_key: tuple[FieldPath, ...],
-) -> Composable:
-    """Condition that the source deleted the key of ``s``, whose place ``m`` has, after it sent it.
+) -> int:
+    """The same for rows whose key the source deleted after it sent them.
 
     Tombstones stand in explore alone, which has no index on keys: all of it is read once.
     """
     what = staging.staged(cur, run_stream_id)
     kinds = {column.name: what.types.get(column.name, column.type) for column in columns}
-    theirs = {column.name: column.type for column in columns}
-    key_of = identity(columns, theirs, primary_key, ())
-    if not key_of.key:
-        return SQL("false")
-    wanted = {c.name: (n, c) for n, c in enumerate(columns) if c.name in key_of.key.columns()}
+    ours = identity(columns, kinds, primary_key, ())
+    theirs = identity(columns, {column.name: column.type for column in columns}, primary_key, ())
+    if not (ours.key and theirs.key):
+        return 0
+    wanted = {c.name: (n, c) for n, c in enumerate(columns) if c.name in theirs.key.columns()}
     extraction = Extraction(tuple(column for _, column in wanted.values()))
 
     def refer(name: str) -> Composable:
@@ -309,7 +320,7 @@ def _deleted_since(
             " LEFT JOIN pipeline.reprocessed_row m"
             " ON m.stream_table_id = {dataset} AND m.row_id = e._atlas_id GROUP BY 1"
         ).format(
-            key=SQL(", ").join(key_of.key_texts(refer)),
+            key=SQL(", ").join(theirs.key_texts(refer)),
             raws=SQL(", ").join(
                 SQL("{} AS {}").format(extraction.raw(column), Identifier(f"v{n}"))
                 for n, column in wanted.values()
@@ -320,10 +331,15 @@ def _deleted_since(
             dataset=_dataset(tables),
         )
     )
-    ours = identity(columns, kinds, primary_key, ())
-    return SQL(
-        "EXISTS (SELECT FROM pg_temp._atlas_gone g WHERE g.key = ARRAY[{}] AND g.place > m.place)"
-    ).format(SQL(", ").join(ours.key_texts(what.original)))
+    cur.execute("ANALYZE pg_temp._atlas_gone")
+    key = SQL(", ").join(ours.key_texts(what.original))
+    return _drop(
+        cur,
+        tables,
+        run_stream_id,
+        SQL("g.place > m.place AND g.key = ARRAY[{}]").format(key),
+        SQL(", pg_temp._atlas_gone g"),
+    )
 
 
 def release(cur: extensions.cursor, tables: Tables, run_id: str) -> None:
