@@ -12,10 +12,11 @@ import sqlalchemy as sa
 from atlas.errors import ActiveRun, LostClaim, NotFound, TerminalError, UsageError
 from atlas.ledger import audit, claims
 from atlas.model.stage import Stage
-from atlas.stages import chart, explore
+from atlas.stages import chart, explore, reprocess
 from atlas.stages.work import Work
-from atlas.sync import quality, quarantine, request, subjects, ticks
+from atlas.sync import quality, quarantine, request, retry, subjects, ticks
 from atlas.sync.quarantine import Request, choice
+from tests.stages import pipeline
 from tests.stages.conftest import Source, row
 from tests.stages.pipeline import perform, ready, stages, sync
 
@@ -84,7 +85,7 @@ def counts(shop: Source, run_id: str) -> dict[str, Any]:
         + found.rows_tombstones
         + found.rows_erased
     )
-    return {"status": status, **found._mapping} | {"status": status}
+    return {**found._mapping, "status": status}
 
 
 def discard(shop: Source, *rows: int) -> int:
@@ -589,3 +590,61 @@ def test_masks_are_made_anew_of_what_was_put_right(shop: Source) -> None:
     go(shop, run_id)
     assert charted(shop, "email")[3] == "right@example.org"
     assert current(shop, "email")[3] == "right@example.org"
+
+
+def test_every_row_that_was_set_aside_is_accounted_for(shop: Source) -> None:
+    shop.rows["users"] += [person(5, 5, status="asleep"), person(6, 6, age="young")]
+    done = sync(shop)
+    rows = aside(shop)
+    go(shop, ask(shop, rows[3], **WAIVED))
+    assert told(go(shop, ask(shop, rows[4]))) == (0, 1, 0)  # it is set aside again
+    discard(shop, rows[5])
+    of_run = "_atlas_run_id = :r"
+    left = shop.value(
+        f"SELECT count(*) FROM chart.shop_users_quarantine WHERE {of_run}", r=done["run_id"]
+    )
+    taken = shop.value(
+        "SELECT count(*) FROM pipeline.reprocessed_row m JOIN explore.shop_users_raw w"
+        f" ON w._atlas_id = m.of_id WHERE w.{of_run}",
+        r=done["run_id"],
+    )
+    gone = shop.value(
+        "SELECT count(*) FROM pipeline.audit a, jsonb_array_elements(a.detail->'ids') i(id)"
+        " JOIN explore.shop_users_raw w ON w._atlas_id = i.id::bigint"
+        f" WHERE a.action = 'quality.discard' AND w.{of_run}",
+        r=done["run_id"],
+    )
+    assert (left, taken, gone) == (1, 2, 1)
+    assert left + taken + gone == done["rows_quarantined"]
+
+
+def test_a_run_that_failed_in_explore_and_in_pii_is_retried_and_nothing_is_there_twice(
+    shop: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync(shop)
+    rows = aside(shop)
+    run_id = ask(shop, rows[3], values={rows[4]: {"age": "4"}}, **WAIVED)
+
+    def fail(*_: object) -> None:
+        raise TerminalError("the disk is full")
+
+    def again() -> None:
+        assert shop.value("SELECT status FROM pipeline.run WHERE id = :r", r=run_id) == "failed"
+        assert aside(shop) == rows
+        with shop.engine.begin() as conn:
+            retry._record(conn, run_id)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(reprocess.runs, "explored", fail)  # after the rows are written
+        assert shop.attempt(run_id) == "the disk is full"
+    again()
+    assert shop.attempt(run_id) is None
+    with monkeypatch.context() as patch:
+        patch.setitem(pipeline.STAGES, Stage.PII, fail)
+        with pytest.raises(TerminalError):
+            stages(shop, run_id)
+    again()
+    stages(shop, run_id)
+    assert (told(counts(shop, run_id)), counts(shop, run_id)["status"]) == ((2, 0, 0), "succeeded")
+    assert charted(shop).keys() == {1, 2, 3, 4}
+    assert shop.value("SELECT count(*) FROM explore.shop_users_raw") == 6
