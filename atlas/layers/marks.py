@@ -115,7 +115,7 @@ def mark(
     return {check: 0 for check, _ in rules} | dict(cur.fetchall())
 
 
-def always(check: str) -> bool:
+def unconditional(check: str) -> bool:
     """Whether a check is one of those that rows fail whatever the rules."""
     return check in (KEY_NOT_NULL, KEY_SIZE, RECORD) or check.startswith("type_of_")
 

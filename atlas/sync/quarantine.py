@@ -320,7 +320,7 @@ def _known_checks(
     for check in overrides:
         if check in allowed:
             continue
-        if marks.always(check) or any(each.name == check for each in checks.checks):
+        if marks.unconditional(check) or any(each.name == check for each in checks.checks):
             raise UsageError(
                 f"check {check} cannot be overridden: a row that fails it has no place in its "
                 "table; put its values right, or discard it"
