@@ -64,13 +64,11 @@ def choose(cur: extensions.cursor, tables: Tables, run_id: str, chosen: Chosen) 
     cur.execute(
         SQL(
             "INSERT INTO pipeline.reprocessed_row (stream_table_id, run_id, of_id, row_id, place)"
-            " SELECT {dataset}, {run}::uuid, c.id, nextval({sequence}), c.place"
-            # Numbered by their places: of two of one key the later one stays the later.
-            " FROM (SELECT q._atlas_id AS id, coalesce(m.place, q._atlas_id) AS place"
-            "  FROM {quarantine} q LEFT JOIN pipeline.reprocessed_row m"
-            "  ON m.stream_table_id = {dataset} AND m.row_id = q._atlas_id"
-            "  WHERE {wanted} AND EXISTS (SELECT FROM {raw} r WHERE r._atlas_id = q._atlas_id)"
-            "  ORDER BY place) c"
+            " SELECT {dataset}, {run}::uuid, q._atlas_id, nextval({sequence}),"
+            "  coalesce(m.place, q._atlas_id)"
+            " FROM {quarantine} q LEFT JOIN pipeline.reprocessed_row m"
+            " ON m.stream_table_id = {dataset} AND m.row_id = q._atlas_id"
+            " WHERE {wanted} AND EXISTS (SELECT FROM {raw} r WHERE r._atlas_id = q._atlas_id)"
         ).format(
             dataset=_dataset(tables),
             run=Literal(run_id),

@@ -312,10 +312,14 @@ def test_of_two_rows_of_a_key_the_later_one_wins_whoever_is_put_right_first(shop
     with shop.engine.connect() as conn:
         query = "SELECT _atlas_id FROM chart.shop_users_quarantine WHERE id = 3 ORDER BY 1"
         earlier, later = conn.execute(sa.text(query)).scalars()
-    # The later one is written first.
+    with shop.engine.begin() as conn:  # so that the later one is written first
+        moved = "UPDATE chart.shop_users_quarantine SET age = age WHERE _atlas_id = :i"
+        conn.execute(sa.text(moved), {"i": earlier})
     waived = {"overrides": ["validity.status"], "why": "both are right"}
     assert told(go(shop, ask(shop, earlier, later, **waived))) == (1, 0, 1)
     assert charted(shop, "age")[3] == 77
+    written = "SELECT of_id FROM pipeline.reprocessed_row ORDER BY row_id"
+    assert shop.column(written) == [later, earlier]
 
 
 def test_a_mended_row_gives_way_to_the_next_that_its_source_sent(shop: Source) -> None:
