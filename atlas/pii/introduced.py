@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from atlas.pii.lexicon import stopwords
 from atlas.pii.patterns import handle_like
-from atlas.pii.people import AROUND, Person, Word
+from atlas.pii.people import AROUND, Person, Word, within_thing
 from atlas.pii.vocabulary import word_set
 
 _ROLES = frozenset(AROUND["roles"].split())
@@ -75,7 +75,7 @@ def introduced(text: str, found: Sequence[Word], tongue: int) -> list[Person]:
         persons += _titled(text, found, at)
         persons += _in_role(text, found, at, tongue)
         persons += _turned(text, found, at, tongue)
-    return persons
+    return [person for person in persons if not within_thing(found, starts[person.start])]
 
 
 def _stops(word: Word, tongue: int) -> bool:

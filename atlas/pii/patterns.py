@@ -33,8 +33,8 @@ CANDIDATE = "|".join(
         r"[^\s@]@[^\s@]",
         r"\+\d",
         r"\(\d{2,5}\)",
-        r"\d(?:[ .\-/]{0,3}\d){6,}",
-        r"[A-Za-z]{2}\d{2}(?:[ \-]?[A-Za-z0-9]){11}",
+        r"\d(?:[ \t.\-/]{0,3}\d){6,}",
+        r"[A-Za-z]{2}\d{2}(?:[ \t.\-]{0,2}[A-Za-z0-9]){11}",
         r"[13][1-9A-HJ-NP-Za-km-z]{25}",
         r"bc1[a-z0-9]{20}",
         r"\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}",
@@ -113,9 +113,9 @@ _DATE = re.compile(
 )
 _TRIGGERS: dict[str, re.Pattern[str]] = {
     "EMAIL_ADDRESS": re.compile(r"[^\s@]@[^\s@]"),
-    "CREDIT_CARD": re.compile(r"(?<!\d)\d(?:[ \u00a0.-]?\d){11,18}(?!\d)"),
+    "CREDIT_CARD": re.compile(r"(?<!\d)\d(?:(?:[\u00a0.-]|[ \t]{1,3})?\d){11,18}(?!\d)"),
     "US_SSN": re.compile(r"(?<!\d)\d{3}([- .])\d{2}\1\d{4}(?!\d)"),
-    "IBAN_CODE": re.compile(r"[A-Za-z]{2}\d{2}(?:[ \u00a0.-]?[A-Za-z0-9]){11}"),
+    "IBAN_CODE": re.compile(r"[A-Za-z]{2}\d{2}(?:(?:[\u00a0.-]|[ \t]{1,3})?[A-Za-z0-9]){11}"),
     "CRYPTO": re.compile(
         r"(?:[13][1-9A-HJ-NP-Za-km-z]{25}|bc1[a-z0-9]{20}|\b0x[0-9A-Fa-f]{40}\b|"
         r"\b[LMDXAT9][1-9A-HJ-NP-Za-km-z]{25,34}\b)"

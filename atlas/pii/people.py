@@ -25,13 +25,12 @@ _ENGLISH, _GERMAN, _NOUN = 1, 2, 1 << len(LANGUAGES)
 _ALL = (1 << len(LANGUAGES)) - 1
 
 
-def _around() -> dict[str, Any]:
-    """The words around names, by what they do to them (data/around_names.yml)."""
-    text = files("atlas.pii").joinpath("data/around_names.yml").read_text(encoding="utf-8")
+def _read(name: str) -> dict[str, Any]:
+    text = files("atlas.pii").joinpath(f"data/{name}.yml").read_text(encoding="utf-8")
     return dict(yaml.safe_load(text))
 
 
-AROUND = _around()
+AROUND = _read("around_names")
 """Words around names by what they do, as strings of words."""
 _PARTICLES = frozenset(AROUND["particles"].split())
 _TITLES = frozenset(AROUND["titles"].split())
@@ -51,7 +50,19 @@ _FIRMS = frozenset(AROUND["firms"].split())
 _FAMILIES = frozenset(AROUND["families"].split())
 _EPONYMS = frozenset(AROUND["eponyms"].split())
 _SOFTWARE = frozenset(AROUND["software"].split())
-_BRANDS: tuple[str, ...] = tuple(AROUND["brands"])
+
+
+def _things() -> dict[str, list[list[str]]]:
+    """The words with which things begin that are called like people, by the first of them."""
+    found: dict[str, list[list[str]]] = {}
+    for line in _read("called_like_people").values():
+        for thing in line.split(","):
+            said = thing.split()
+            found.setdefault(said[0], []).append(said)
+    return found
+
+
+_THINGS = _things()
 _NEVER = _NOBODY | _TITLES | _FIRMS
 
 _GIVEN, _SURNAME, _PLACE, _NAMED = 1, 2, 4, 3
@@ -178,16 +189,17 @@ def people(text: str, found: Sequence[Word], tongue: int) -> list[Person]:
     while at < len(found):
         word = found[at]
         if not word.capital:
-            at += 1
+            at += _branded(found, at) or 1
             if at < len(found) and _lower(text, word, found[at]):
                 persons.append(Person(word.start, found[at].end, 0.6))
                 at += 1
             continue
         if _branded(found, at) or _designated(text, found, at):
             at += max(_branded(found, at), _designated(text, found, at))
+            at += at < len(found) and found[at].folded in _EPONYMS  # Earl Grey Tea
             continue
         length, score = _name_at(text, found, at, tongue)
-        if not length:
+        if not length or any(_branded(found, n) for n in range(at + 1, at + length)):
             at += 1
         elif not _titled(text, found, at) and _thing(text, found, at, at + length, tongue):
             at += _run(text, found, at)
@@ -200,12 +212,16 @@ def people(text: str, found: Sequence[Word], tongue: int) -> list[Person]:
 
 
 def _branded(found: Sequence[Word], at: int) -> int:
-    """How many words the brand has that begins at ``at``."""
-    said = " ".join(word.folded for word in found[at : at + 4])
-    for brand in _BRANDS:
-        if said.startswith(brand) and not said[len(brand) : len(brand) + 1].isalpha():
-            return brand.count(" ") + 1
+    """How many words the thing has that begins at ``at`` and is called like somebody."""
+    for thing in _THINGS.get(found[at].folded, ()):
+        if [word.folded for word in found[at : at + len(thing)]] == thing:
+            return len(thing)
     return 0
+
+
+def within_thing(found: Sequence[Word], at: int) -> bool:
+    """Whether the word at ``at`` belongs to a thing that is called like somebody (Dr. Oetker)."""
+    return any(_branded(found, first) > at - first for first in range(max(0, at - 3), at + 1))
 
 
 def _designated(text: str, found: Sequence[Word], at: int) -> int:
@@ -323,6 +339,8 @@ def _given_at(
     """The same where the word at ``at`` is a given name, in a run of ``length`` words."""
     first, kept = found[at], 1
     while kept < min(length, 4) and (_goes_on(found[at + kept]) or _initial(found[at + kept])):
+        if kept > 1 and found[at + kept].folded in _EPONYMS:
+            break
         kept += 1
     while kept > 1 and _hanging(found[at + kept - 1]):
         kept -= 1
@@ -361,8 +379,9 @@ def _strange(text: str, found: Sequence[Word], at: int, length: int) -> int:
     while run and not run[-1].capital:
         run.pop()
     capitals = [word for word in run if word.capital]
-    if capitals and capitals[0].kinds & _SURNAME and not capitals[-1].kinds & _GIVEN:
-        return 0  # two surnames are a firm (Goldman Sachs)
+    surnames = bool(capitals) and not capitals[-1].kinds & _GIVEN
+    if surnames and (capitals[0].kinds & _SURNAME or capitals[0].kinds == _PLACE):
+        return 0  # two surnames are a firm (Goldman Sachs), after a town what is of it
     named = any(word.kinds & _NAMED for word in capitals)
     if len(capitals) < 2 or not named or all(word.kinds & _PLACE for word in capitals):
         return 0
@@ -383,7 +402,7 @@ def _thing(text: str, found: Sequence[Word], at: int, end: int, tongue: int) -> 
             asked = _DETERMINERS if tongue != _ALL else {_ENGLISH: _DETERMINERS[_ENGLISH]}
             if any(bit & tongue and article in said for bit, said in asked.items()):
                 return len(article) > 2 or tongue != _ALL
-    if " ".join(word.folded for word in found[at : at + 2]).startswith(_BRANDS):
+    if _branded(found, at):
         return True
     last = found[end - 1]
     following = found[end] if end < len(found) else None
@@ -393,6 +412,8 @@ def _thing(text: str, found: Sequence[Word], at: int, end: int, tongue: int) -> 
     if between not in (" ", "\u00a0", " & "):
         return False
     if following.folded in (_FIRMS if following.capital else _EPONYMS):
+        return True
+    if following.folded in _EPONYMS and end - at > 1:
         return True
     if not following.capital or following.kinds & _NAMED:
         return False
@@ -488,8 +509,6 @@ def vouched(
             bool(found) and all(word.capital and not word.common for word in found)
         )
         return (found[0].start, found[-1].end) if known else None
-    if " ".join(word.folded for word in found).startswith(_BRANDS):
-        return None
     while found and (found[0].folded in _TITLES or _idle(found[0], tongue)):
         found = found[1:]
     while found and _idle(found[-1], tongue):
@@ -517,6 +536,8 @@ def vouched(
     if len(found) == 1 and not _alone_by_model(text, whole, found[0]):
         return None
     at = whole.index(found[0])
+    if within_thing(whole, at):
+        return None
     thing = _designated(text, whole, at) or _placed(text, whole, at)
     if thing or _thing(text, whole, at, at + len(found), tongue):
         return None

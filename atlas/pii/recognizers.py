@@ -31,7 +31,7 @@ from presidio_analyzer.predefined_recognizers import (
 )
 
 from atlas.pii.chains import eip55, paid_to
-from atlas.pii.patterns import PHONE_WORDS, branded
+from atlas.pii.patterns import PHONE_WORDS, branded, luhn
 from atlas.pii.streets import StreetRecognizer
 from atlas.pii.vocabulary import word_set
 
@@ -51,6 +51,9 @@ _WALLET_CONTEXT = sorted(
 _SUFFIXES = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
 
 
+_BLANKS = 3
+"""Blanks, or tabs, that may stand between the groups of a number."""
+_BETWEEN = rf"(?:[-.\u00a0]|[ \t]{{1,{_BLANKS}}})?"
 _IBANS = (
     "AD:24 AE:23 AL:28 AT:20 AZ:28 BA:20 BE:16 BG:22 BH:22 BI:27 BR:29 BY:28 CH:21 CR:22 "
     "CY:28 CZ:24 DE:22 DJ:27 DK:18 DO:28 EE:20 EG:29 ES:24 FI:18 FK:18 FO:18 FR:27 GB:22 "
@@ -184,43 +187,55 @@ class PlannedPhoneRecognizer(PhoneRecognizer):
 
 class BrandedCardRecognizer(CreditCardRecognizer):
     """Payment cards by check digit and by what the brands' numbers begin with, Mastercard's new
-    ones too; others that pass the check stand only where words say so."""
+    ones too; others that pass the check stand only where words say so.
 
-    PATTERNS = [  # noqa: RUF012 - as the class declares it
-        Pattern(
-            "card",
-            r"(?<![\w])(?:\d{4}(?:[- .\u00a0]?\d{4}){2}(?:[- .\u00a0]?\d{1,4}){0,2}|"
-            r"3\d{3}[- .\u00a0]?\d{6}[- .\u00a0]?\d{4,5})(?!\w)",
-            0.3,
-        ),
-        # Before its date of expiry.
-        Pattern(
-            "card and more",
-            r"(?<![\w])(?:\d{4}(?:[- .\u00a0]?\d{4}){3}|"
-            r"3\d{3}[- .\u00a0]?\d{6}[- .\u00a0]?\d{5})(?= (?:0\d|1[0-2])[/-]?\d\d)",
-            0.3,
-        ),
-    ]
+    Digits may stand before and behind, as a date's do: each group is tried as the first.
+    """
+
+    _START = re.compile(r"(?<![^\W_])\d{4}(?=[-.\u00a0 \t]{0,3}\d)")
+    _FORMS = tuple(
+        re.compile(form.replace("~", f"(?P<mark>{_BETWEEN})").replace("=", "(?P=mark)"))
+        for form in (
+            r"\d{4}~\d{4}=\d{4}=\d{4}(?![^\W_])",
+            r"3\d{3}~\d{6}=\d{5}(?![^\W_])",
+            rf"\d{{4}}(?:{_BETWEEN}\d{{4}}){{2}}(?:{_BETWEEN}\d{{1,4}}){{0,2}}(?![^\W_])",
+            rf"3\d{{3}}{_BETWEEN}\d{{6}}{_BETWEEN}\d{{4,5}}(?![^\W_])",
+        )
+    )
 
     def __init__(self, language: str) -> None:
-        super().__init__(
-            supported_language=language,
-            context=_CARD_CONTEXT,
-            replacement_pairs=[("-", ""), (" ", ""), (".", ""), ("\u00a0", "")],
-        )
+        super().__init__(supported_language=language, context=_CARD_CONTEXT)
 
-    def validate_result(self, pattern_text: str) -> bool | None:  # type: ignore[override]
-        """True for a number of a brand, None (undecided) for others that pass Luhn, else False."""
-        if not super().validate_result(pattern_text):
-            return False
-        return branded("".join(filter(str.isdigit, pattern_text))) or None
+    def analyze(
+        self,
+        text: str,
+        entities: list[str],
+        nlp_artifacts: NlpArtifacts | None = None,
+        regex_flags: int | None = None,
+    ) -> list[RecognizerResult]:
+        """The numbers of cards in ``text``, of a brand with score 1, others with less."""
+        found: list[RecognizerResult] = []
+        for start in self._START.finditer(text):
+            if found and start.start() < found[-1].end:
+                continue
+            for form in self._FORMS:
+                match = form.match(text, start.start())
+                digits = "" if match is None else "".join(filter(str.isdigit, match.group()))
+                if match is not None and luhn(digits):
+                    score = self.MAX_SCORE if branded(digits) else 0.3
+                    why = self.build_regex_explanation(
+                        type(self).__name__, "card", form.pattern, score, score > 0.5, 0
+                    )
+                    found.append(RecognizerResult("CREDIT_CARD", *match.span(), score, why))
+                    break
+        return found
 
 
 class MeasuredIbanRecognizer(IbanRecognizer):
     """IBANs of the length that their country gives them, whatever word follows."""
 
-    _START = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d{2}(?=[ \u00a0.-]?[A-Za-z0-9])")
-    _MARKS = frozenset(" \u00a0.-")
+    _START = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d{2}(?=[ \t\u00a0.-]{0,3}[A-Za-z0-9])")
+    _MARKS = frozenset(" \t\u00a0.-")
 
     def __init__(self, language: str) -> None:
         super().__init__(supported_language=language)
@@ -245,15 +260,15 @@ class MeasuredIbanRecognizer(IbanRecognizer):
         if length is None:
             return None
         chars: list[str] = []
-        marked = False
+        marked = 0
         for place in range(start, len(text)):
             char = text[place]
-            if char in self._MARKS and not marked:
-                marked = True
+            if (char in self._MARKS and not marked) or (char in " \t" and marked < _BLANKS):
+                marked += 1
                 continue
             if not (char.isascii() and char.isalnum()):
                 return None
-            marked = False
+            marked = 0
             chars.append(char.upper())
             if len(chars) == length:
                 behind = text[place + 1 : place + 2]
@@ -261,6 +276,23 @@ class MeasuredIbanRecognizer(IbanRecognizer):
                 number = "".join(str(int(each, 36)) for each in chars[4:] + chars[:4])
                 return place + 1 if ends and int(number) % 97 == 1 else None
         return None
+
+
+class LoggedIpRecognizer(IpRecognizer):
+    """Presidio's, and addresses of IPv6 between the colons of a log: "src:2001:db8::1: refused"."""
+
+    PATTERNS = [  # noqa: RUF012 - as the class declares it
+        Pattern(
+            each.name,
+            each.regex.replace(r"(?<![\w:])", r"(?:(?<![\w:])|(?<=[g-zG-Z]:))", 1).replace(
+                r"(?![\w:]|\.\d)", r"(?!\w|:[\w:]|\.\d)"
+            ),
+            each.score,
+        )
+        if each.name == "IPv6"
+        else each
+        for each in IpRecognizer.PATTERNS
+    ]
 
 
 class LedgerAddressRecognizer(PatternRecognizer):
@@ -302,7 +334,7 @@ def recognizers(language: str, regions: Sequence[str]) -> list[EntityRecognizer]
         MeasuredIbanRecognizer(language),
         CryptoRecognizer(supported_language=language),
         LedgerAddressRecognizer(language),
-        IpRecognizer(supported_language=language),
+        LoggedIpRecognizer(supported_language=language),
         MacAddressRecognizer(supported_language=language),
         UsSsnRecognizer(supported_language=language),
         StreetRecognizer(language),

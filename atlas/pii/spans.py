@@ -407,6 +407,15 @@ def _in_url(address: str, before: str) -> int:
     return found.end() if first is None or before.endswith("/") or public(first) else 0
 
 
+# What follows, or goes on, is a piece of a longer code.
+_INSIDE = re.compile(r"(?:[-.]|\w_)\Z")
+_GOES_ON = re.compile(r"[-._]\w")
+_AS_ON_CARDS = re.compile(
+    r"\d{4}(?P<mark>[-. \t\u00a0]+)\d{4}(?P=mark)\d{4}(?P=mark)\d{4}|"
+    r"3\d{3}(?P<other>[-. \t\u00a0]+)\d{6}(?P=other)\d{5}"
+)
+
+
 def _stands(result: RecognizerResult, text: str, *, supported: bool) -> bool:
     """Whether a proposal of a pattern recognizer is taken.
 
@@ -424,14 +433,15 @@ def _stands(result: RecognizerResult, text: str, *, supported: bool) -> bool:
                 supported = True
             return sure and _phone_stands(found, before, after, supported=supported)
         case "CREDIT_CARD":
-            digits = [char for char in found if char.isdigit()]
-            inside = before[-1:] in ("-", ".", "_", "/") or re.match(r"[-./]\w", after) is not None
-            if len(set(digits)) < 2 or inside:
+            digits = {char for char in found if char.isdigit()}
+            if len(digits) < 2 or _INSIDE.search(before) or _GOES_ON.match(after):
                 return False
-            # Of a brand, by its number, and not said to be another thing's number.
-            return supported or (result.score > 0.5 and not of_a_thing(before))
+            # Of a brand, by its number, and not said to be another thing's number; in the groups
+            # that cards have it is one all the same.
+            grouped = _AS_ON_CARDS.fullmatch(found) is not None
+            return supported or (result.score > 0.5 and (grouped or not of_a_thing(before)))
         case "IBAN_CODE":
-            return before[-1:] not in ("-", "_")  # else it is a piece of a longer code
+            return _INSIDE.search(before) is None
         case "CRYPTO":
             return supported or result.score >= 0.5
         case "US_SSN":

@@ -125,10 +125,11 @@ national id: nationalid personalausweis personalausweisnummer ausweisnummer ausw
     rijksregisternummer rodnecislo curp cpf contribuinte ahv avs itin
     sozialversicherungsnummer svnr rvnr idcard idkort henkilonumero niegnr numerosecu nss
     nrpesel nationalnumber personalidentitycode ppsn pps aadhaar aadhar tckn kimlik ktp cccd cmnd
-    jmbg egn amka bvn hicn cedula isikukood снилс 身份证 身份证号
+    jmbg egn amka bvn hicn cedula isikukood kennitala nric cni emso mynumber krankenversichertennr
+    krankenversichertennummer aufenthaltstitel natid снилс 身份证 身份证号
 driver license: fuhrerschein fuehrerschein fuehrerscheinnummer fuhrerscheinnummer korkort
     korekort korekortnummer rijbewijs patente permis driverslicense driverlicense
-    driverslicence driverlicence
+    driverslicence driverlicence fahrerlaubnis ajokortti
 card: kreditkarte tarjeta carte karte kaart kreditkort cartao luottokortti kortti creditcard
     debitcard kreditkartennummer kartennummer kortnummer cardnumber cardno ccnumber ccnum
     kaartnummer karty karten kreditkartennr kknr ccnbr ccnr kortnr kredikarti 卡号
@@ -142,6 +143,11 @@ ip: ipaddress ipaddr ipadresse ipadress ipadres ipv
 mac address: macaddress macaddr macadresse hwaddr hwaddress
 delivery: lieferung levering leverans entrega consegna livraison dostawa toimitus
 invoice: rechnung faktura factura fattura facture fatura lasku factuur
+document: dokument documento doc
+travel document: reisedokument reisdocument rejsedokument resedokument reisedocument traveldoc
+    traveldocument
+identity document: ausweisdokument identitetsdokument identiteitsdocument identiteitsbewijs
+    legitimatiebewijs legitimation identitydocument iddocument iddoc
 home: privat prive privado privato koti
 work: dienstlich gescheftlich arbete arbejde trabajo lavoro trabalho tyo praca werk
 """
@@ -446,7 +452,13 @@ health insurance number, kvnr, versicherten number, ausweis number, ausweis,
 pass number, social insurance, svnr, residence permit, visa number, alien number, id fiscal,
 identificacion fiscal, dl number, drv lic number, medicare id, nin, nin number, sozvers number, sv
 number, perso number, secu soc, securite soc, num ss, number ss, asmens kodas, rodne cislo,
-nat id""",
+nat id, travel document, travel document number, document travel, document viaje, document voyage,
+document viaggio, document viagem, document podrozy, identity document, id document, document
+identity, document identite, document identificacion, document identificacao, document tozsamosci,
+piece identite, national identity, identity card number, citizen card, citizen card number,
+citizenship number, resident registration number, my number, voter id, emirates id, civil id, govt
+id, titre sejour, permesso soggiorno, permiso residencia, carnet conducir, licencia conducir,
+prawo jazdy, carta conducao, personas kods, dowod, seria dowodu, num secu sociale""",
     ),
 )
 """Entity type, which part of it, whether the name is unmistakable, and phrases in English tokens or

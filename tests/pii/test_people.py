@@ -50,10 +50,19 @@ def test_people_are_found_by_their_names(text: str, names: list[str]) -> None:
         "Herren und Damen, die Exploración war gut",
         "the Victoria line is closed",
         "EL PRODUCTO NO LLEGA",
+        "a box of Earl Grey Tea, please",
+        "le conseil de madame Butterfly",
+        "die Pizza von Dr. Oetker war kalt",
+        "der Drucker von Hewlett Packard",
+        "Macon Packard is a firm",
     ],
 )
 def test_a_thing_that_is_called_like_somebody_is_nobody(text: str) -> None:
     assert found(text) == []
+
+
+def test_a_name_that_only_begins_like_a_thing_is_somebody() -> None:
+    assert found("Harry Potterton called, and Jane Eyres") == ["Harry Potterton", "Jane Eyres"]
 
 
 def test_the_language_of_a_text_is_told_by_its_frequent_words() -> None:

@@ -34,6 +34,14 @@ from atlas.pii.claims import claim, tokens
         ("no_ktp", "number"),
         ("nr_paszportu", "number"),
         ("NIF_TITULAR", "number"),
+        ("travelDocument", "number"),
+        ("travel_doc_no", "number"),
+        ("Reisedokument", "number"),
+        ("documento_de_viaje", "number"),
+        ("identity_document", "number"),
+        ("identity_card_no", "number"),
+        ("prawo_jazdy", "number"),
+        ("kennitala", "number"),
     ],
 )
 def test_names_of_columns_in_other_conventions(name: str, part: str) -> None:
@@ -43,6 +51,9 @@ def test_names_of_columns_in_other_conventions(name: str, part: str) -> None:
     assert said.strong
 
 
-@pytest.mark.parametrize("name", ["prod_nm", "item_nm", "CNTRY_NM", "srv_nm", "ph", "rfc"])
+@pytest.mark.parametrize(
+    "name",
+    ["prod_nm", "item_nm", "CNTRY_NM", "srv_nm", "ph", "rfc", "document_no", "tipo_documento"],
+)
 def test_names_of_things_in_these_conventions_claim_nothing(name: str) -> None:
     assert claim(tokens(name)) is None

@@ -6,7 +6,7 @@ import pytest
 from presidio_analyzer.predefined_recognizers import PhoneRecognizer
 
 from atlas.pii.chains import eip55, keccak256, paid_to
-from atlas.pii.folding import fold
+from atlas.pii.folding import as_read, fold
 from atlas.pii.patterns import births, branded, day, handle_like
 from atlas.pii.recognizers import IBAN_LENGTHS, PlannedPhoneRecognizer
 from atlas.pii.scanner import Scanner
@@ -36,6 +36,9 @@ def _wide(text: str) -> str:
         "tove@kirk-mail\n.example",
         "tove@kirk-=\nmail.example",
         "tove@kirk\u200b-mail.example",
+        r"tove\u0040kirk-mail.example",
+        "tove@ki=C5=99k-mail.example",
+        r"tove@ki\\u0159k-mail.example",
     ],
 )
 def test_an_address_is_masked_however_it_is_written(scanner: Scanner, written: str) -> None:
@@ -291,3 +294,67 @@ def test_numbering_plans_find_what_presidio_finds_of_each_region() -> None:
         assert {(each.start, each.end) for each in ours.analyze(text, ["PHONE_NUMBER"])} == {
             (each.start, each.end) for each in theirs.analyze(text, ["PHONE_NUMBER"])
         }
+
+
+_CARD, _IBAN = "4111 1111 1111 1111", "DE89 3704 0044 0532 0130 00"
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        (f"a,b\\n{_CARD}\\nc", "a,b\\n<CREDIT_CARD>\\nc"),
+        (f"card=3D{_CARD}", "card=3D<CREDIT_CARD>"),
+        (f"paid=by&{_CARD.replace(' ', '+')}+on+{_IBAN.replace(' ', '+')}",
+         "paid=by&<CREDIT_CARD>+on+<IBAN_CODE>"),
+        (f"a {_CARD.replace(' ', chr(9))} b", "a <CREDIT_CARD> b"),
+        (f"a {_IBAN.replace(' ', '  ')} b", "a <IBAN_CODE> b"),
+        (f"on 2024-05-01 {_CARD} 12:00", "on 2024-05-01 <CREDIT_CARD> 12:00"),
+        (f"12 {_CARD.replace(' ', '-')} 34", "12 <CREDIT_CARD> 34"),
+        (f"ref: {_CARD}", "ref: <CREDIT_CARD>"),
+        (f"is *_{_CARD}_*", "is *_<CREDIT_CARD>_*"),
+        (f"is *_{_IBAN}_*", "is *_<IBAN_CODE>_*"),
+        ("from:2001:db8:7::9: refused", "from:<IP_ADDRESS>: refused"),
+    ],
+)  # fmt: skip
+def test_a_number_is_masked_whatever_is_written_around_it(
+    scanner: Scanner, text: str, read: str
+) -> None:
+    assert _masked(scanner, text) == read
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        r"C:\new\temp\urgent",  # a path
+        "a_4111111111111111 x",  # in a longer code
+        "ref: 4111111111111111",  # not as on cards, and said to be something else
+        "1234-4111111111111111",
+        "id=3DhiKLd4koHiZ5SRFRnFbiF62Ks2RYGNoX",  # no "=" in quoted-printable
+    ],
+)
+def test_what_only_looks_escaped_or_like_a_card_stays(scanner: Scanner, text: str) -> None:
+    assert _masked(scanner, text) == text
+
+
+_LETTER = (
+    "we tried to reach the tenant on\n020 7946\n0958 but nobody answered so Dr.\nAbernathy was\n"
+    "asked to write\nto them"
+)
+
+
+def test_lines_that_a_machine_cut_are_read_as_one(scanner: Scanner) -> None:
+    assert _masked(scanner, _LETTER) == _LETTER.replace("020 7946\n0958", "<PHONE_NUMBER>").replace(
+        "Abernathy", "<PERSON>"
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Anna Muster\nHauptstr. 5\n10115 Berlin\nGermany",  # an address
+        "please call\nus back\n\nRegards,\nTove Kirk\nHead of Sales",  # a signature
+        "to buy:\n1. milk\n2. oats\n3. bread",  # a list
+    ],
+)
+def test_lines_that_mean_something_stay_lines(text: str) -> None:
+    assert as_read(text) == text
