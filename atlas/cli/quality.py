@@ -69,7 +69,10 @@ def _show(found: dict[str, Any]) -> None:
     if others:
         table(["always set aside", "rows"], others)
     if found["quarantined"]:
-        note(f"the rows: `atlas quality quarantine {found['dataset']}`")
+        note(
+            f"{found['in_quarantine']} rows of it are in quarantine now: "
+            f"`atlas quality quarantine {found['dataset']}`"
+        )
 
 
 def _floor(score: float | None) -> float | None:

@@ -74,13 +74,13 @@ def rows(
     ]
 
 
-def any_of(cur: extensions.cursor, connection: str, key: StreamKey, chosen: Chosen) -> bool:
-    """Whether a stream's quarantine has such rows."""
+def count(cur: extensions.cursor, connection: str, key: StreamKey, chosen: Chosen) -> int:
+    """How many such rows a stream's quarantine has."""
     tables = stored(cur, connection, key)
     if tables is None or not database.exists(cur, "chart", tables.quarantine):
-        return False
-    query = SQL("SELECT EXISTS (SELECT FROM {} q WHERE {})")
-    return bool(
+        return 0
+    query = SQL("SELECT count(*) FROM {} q WHERE {}")
+    return int(
         database.scalar(
             cur, query.format(Identifier("chart", tables.quarantine), chosen.condition())
         )

@@ -25,11 +25,12 @@ from atlas.model.stream import Column, FieldPath, Segment, StreamKey
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """Which rows of a quarantine: by their ids, or all that failed a check, or that were set aside
-    more than so many days ago; all of them if nothing is said."""
+    """Which rows of a quarantine: by their ids, or all that failed a check, that a run set aside,
+    or that were set aside more than so many days ago; all of them if nothing is said."""
 
     ids: tuple[int, ...] = ()
     check: str | None = None
+    run_id: str | None = None
     days: int | None = None
 
     def condition(self) -> Composable:
@@ -39,6 +40,8 @@ class Chosen:
             wanted.append(SQL("q._atlas_id = ANY ({}::bigint[])").format(Literal(list(self.ids))))
         if self.check is not None:
             wanted.append(SQL("{} = ANY (q._atlas_checks)").format(Literal(self.check)))
+        if self.run_id is not None:
+            wanted.append(SQL("q._atlas_run_id = {}::uuid").format(Literal(self.run_id)))
         if self.days is not None:
             wanted.append(
                 SQL(

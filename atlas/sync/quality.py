@@ -11,9 +11,11 @@ import sqlalchemy as sa
 
 from atlas.errors import NotFound
 from atlas.layers import quarantine
+from atlas.layers.reprocess import Chosen
 from atlas.ledger import checks, datasets, runs
 from atlas.ledger.checks import Checked
 from atlas.ledger.database import cursor
+from atlas.model.stream import StreamKey
 
 
 def show(conn: sa.Connection, name: str, run_id: str | None = None) -> dict[str, Any]:
@@ -95,6 +97,9 @@ def set_aside(
 
 
 def _document(conn: sa.Connection, found: Checked) -> dict[str, Any]:
+    key = StreamKey(found.stream, found.namespace)
+    with cursor(conn) as cur:
+        left = quarantine.count(cur, found.connection, key, Chosen(run_id=found.run_id))
     return {
         "dataset": found.dataset,
         "connection": found.connection,
@@ -106,4 +111,5 @@ def _document(conn: sa.Connection, found: Checked) -> dict[str, Any]:
         "scores": checks.scores(conn, [found.run_stream_id])[found.run_stream_id],
         "checks": checks.results(conn, found.run_stream_id),
         "quarantined": checks.set_aside(conn, found.run_stream_id),
+        "in_quarantine": left,
     }

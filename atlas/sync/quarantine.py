@@ -171,9 +171,8 @@ def discard(
     most: int | None = None,
 ) -> int:
     """Take rows out of a dataset's quarantine for good, of many the ``most`` oldest; returns how
-    many. Their raw rows stay in
-    explore, their number in the accounts of the run that set them aside, and who did it and why in
-    the audit log.
+    many. Their raw rows stay in explore, their number in the accounts of the run that set them
+    aside, and who did it and why in the audit log.
 
     Raises:
         NotFound: there is no such dataset or row. UsageError: no reason is given.
@@ -229,7 +228,7 @@ def _expire(engine: sa.Engine, name: str, days: int) -> int:
     with classified(engine.url.render_as_string()), engine.begin() as conn:
         conn.execute(sa.text("SET LOCAL lock_timeout = '1s'"))
         connection, key = datasets.find(conn, name)
-        if not quarantine.any_of(cursor(conn), connection, key, Chosen(days=days)):
+        if not quarantine.count(cursor(conn), connection, key, Chosen(days=days)):
             return 0
         why = f"expired: set aside more than {days} days ago"
         return discard(conn, name, Chosen(days=days), actor="atlas", why=why, most=_TOLD)

@@ -56,6 +56,9 @@ class QualityDataset(msgspec.Struct):
         dict[str, Count],
         Meta(description="Rows that each check set aside; several may name the same row."),
     ]
+    in_quarantine: Annotated[
+        Count, Meta(description="Rows that the run set aside, and that are still there now.")
+    ]
 
 
 class QualityRun(msgspec.Struct):

@@ -444,7 +444,10 @@ def test_the_scores_of_a_dataset_are_not_those_of_the_rows_taken_up(shop: Source
     with shop.engine.connect() as conn:
         assert quality.show(conn, "shop_users")["run_id"] == str(done["run_id"])
         assert len(quality.history(conn, "shop_users", limit=9)) == 1
+        # Of the rows that it set aside, one is the other run's now.
+        assert quality.show(conn, "shop_users")["in_quarantine"] == 1
         own = quality.show(conn, "shop_users", run_id)
+        assert own["in_quarantine"] == 1
         assert own["quarantined"]["validity.status"] == 1
         # What speaks of a table as a whole is not asked of some of its rows.
         assert {each["name"] for each in own["checks"]} < {

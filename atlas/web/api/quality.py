@@ -44,6 +44,7 @@ _DATASET: dict[str, Any] = {
         }
     ],
     "quarantined": {"validity.email": 1},
+    "in_quarantine": 1,
 }
 
 
