@@ -655,3 +655,16 @@ def test_a_run_that_failed_in_explore_and_in_pii_is_retried_and_nothing_is_there
     assert (told(counts(shop, run_id)), counts(shop, run_id)["status"]) == ((2, 0, 0), "succeeded")
     assert charted(shop).keys() == {1, 2, 3, 4}
     assert shop.value("SELECT count(*) FROM explore.shop_users_raw") == 6
+
+
+def test_a_complete_refresh_has_the_last_word(shop: Source) -> None:
+    shop.rows["users"].append(person(0, 5, id=None))
+    sync(shop, full_refresh=True)
+    (nameless,) = shop.column("SELECT _atlas_id FROM chart.shop_users_quarantine WHERE id IS NULL")
+    (fourth,) = shop.column("SELECT _atlas_id FROM chart.shop_users_quarantine WHERE id = 4")
+    values = {fourth: {"age": "4"}, nameless: {"id": "7"}}
+    go(shop, ask(shop, values=values))
+    assert current(shop, "age") == {1: 30, 2: 30, 4: 4, 7: 30}
+    # It still has both as they were: a key that it does not know is gone, the other one stays.
+    sync(shop, full_refresh=True)
+    assert current(shop, "age") == {1: 30, 2: 30, 4: 4}
