@@ -21,6 +21,7 @@ from bench import (
     explore,
     governed,
     growth,
+    lineage,
     memory,
     navigate,
     overhead,
@@ -48,6 +49,7 @@ MEASUREMENTS: dict[str, Callable[[Options], Result]] = {
     "scan": scan.measure,
     "scans": scans.measure,
     "quality": quality.measure,
+    "lineage": lineage.measure,
     "navigate": navigate.measure,
 }
 

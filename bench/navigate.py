@@ -197,7 +197,7 @@ def _measure(
             taken.seconds.setdefault(name, []).append(go())
         home.end(run_id)
         _must_agree(home)
-        told = ", ".join(f"{name} {seconds[-1]:.2f} s" for name, seconds in taken.seconds.items())
+        told = ", ".join(f"{name} {taken.seconds[name][-1]:.2f} s" for name, _ in turn)
         options.say(f"{rows:,} rows, round {number + 1} of {runs}: {told}")
     _, stream = home.begin(_STREAM, Stage.NAVIGATE, rows)
     before = _rows_as_they_lie(home)
