@@ -252,10 +252,10 @@ class _History:
         self.cur.execute(
             SQL(
                 "CREATE TEMP TABLE _atlas_difference ON COMMIT DROP AS"
-                " SELECT n.place AS old_place, n.surrogate_key, c.place AS new_place, c._atlas_id,"
-                " c._atlas_run_id FROM (SELECT c.ctid AS place, c._atlas_id, c._atlas_run_id,"
+                " SELECT n.tid AS old_tid, n.surrogate_key, c.tid AS new_tid, c._atlas_id,"
+                " c._atlas_run_id FROM (SELECT c.ctid AS tid, c._atlas_id, c._atlas_run_id,"
                 " c._atlas_row_hash AS hash, {new} FROM {pending}) c {join}"
-                " (SELECT n.ctid AS place, n.surrogate_key, n._atlas_row_hash AS hash, {old}"
+                " (SELECT n.ctid AS tid, n.surrogate_key, n._atlas_row_hash AS hash, {old}"
                 " FROM {table} n WHERE n.is_current) n ON {same}"
                 " WHERE n.hash IS DISTINCT FROM c.hash"
             ).format(
@@ -282,7 +282,7 @@ class _History:
             self._at(),
             SQL(
                 " FROM pg_temp._atlas_difference d LEFT JOIN {} ON t.id = d._atlas_run_id"
-                " WHERE n.ctid = d.old_place AND n.surrogate_key = d.surrogate_key"
+                " WHERE n.ctid = d.old_tid AND n.surrogate_key = d.surrogate_key"
             ).format(self.runs),
         )
         return self._found(closed, "surrogate_key")
@@ -326,7 +326,7 @@ class _History:
     def _open_differing(self) -> int:
         opened = self._insert(
             SQL(
-                "pg_temp._atlas_difference d JOIN {} c ON c.ctid = d.new_place"
+                "pg_temp._atlas_difference d JOIN {} c ON c.ctid = d.new_tid"
                 " AND c._atlas_id = d._atlas_id LEFT JOIN {} ON t.id = d._atlas_run_id"
                 " ORDER BY c._atlas_id"
             ).format(self.chart, self.runs)
