@@ -52,7 +52,7 @@ def _show(found: dict[str, Any]) -> None:
     found_scores = [*sorted(scores.items()), ("overall", overall)]
     table(["dimension", "score"], [[name, _floor(score)] for name, score in found_scores])
     table(
-        ["check", "outcome", "score", "failed rows", "set aside"],
+        ["check", "outcome", "score", "failed rows", "set aside", "gate"],
         [
             [
                 each["name"],
@@ -60,10 +60,14 @@ def _show(found: dict[str, Any]) -> None:
                 _floor(each["score"]),
                 each["failed_rows"],
                 found["quarantined"].get(each["name"]),
+                each["gate"],
             ]
             for each in found["checks"]
         ],
     )
+    for each in found["checks"]:
+        if each["reason"]:
+            note(f"{each['name']} could not be evaluated: {each['reason']}")
     named = {each["name"] for each in found["checks"]}
     others = [(check, rows) for check, rows in found["quarantined"].items() if check not in named]
     if others:
@@ -88,31 +92,77 @@ def _sodacl(found: dict[str, Any]) -> str:
 
 @quality.command()
 @click.argument("name")
+@click.option("--check", help="Tell how this check went, too.")
 @_limit_option
 @json_option
-def history(name: str, limit: int, as_json: bool) -> None:
-    """List the scores of dataset NAME, run by run, newest first."""
+def history(name: str, check: str | None, limit: int, as_json: bool) -> None:
+    """List the scores of dataset NAME, run by run, newest first.
+
+    A score that is unusually low by the runs before it is marked.
+    """
     from atlas.cli.database import begin
     from atlas.sync import quality as use
 
     with begin() as conn:
-        found = use.history(conn, name, limit=limit)
+        found = use.history(conn, name, limit=limit, check=check)
     if as_json:
         emit({"items": found})
         return
+    dimensions = sorted({name for each in found for name in each["scores"]} - {"overall"})
+    columns = ["checked at", "run", "status", *dimensions, "overall", "failed checks"]
     table(
-        ["checked at", "run", "status", "overall", "failed checks"],
+        [*columns, check] if check else columns,
         [
             [
                 each["checked_at"].isoformat(timespec="seconds"),
                 each["run_id"],
                 each["status"],
-                _floor(each["scores"].get("overall")),
+                *(_marked(each, dimension) for dimension in (*dimensions, "overall")),
                 ", ".join(each["failed"]),
+                *([_went(each["check"])] if check else []),
             ]
             for each in found
         ],
     )
+    if any(each["anomalies"] for each in found):
+        note("low: unusually low by the runs before")
+
+
+def _marked(entry: dict[str, Any], dimension: str) -> str | None:
+    score = _floor(entry["scores"].get(dimension))
+    if score is None:
+        return None
+    return f"{score:.3f} (low)" if dimension in entry["anomalies"] else f"{score:.3f}"
+
+
+def _went(check: dict[str, Any] | None) -> str | None:
+    if check is None:
+        return None
+    rows = "" if check["failed_rows"] is None else f", {check['failed_rows']} rows"
+    return f"{check['outcome']}{rows}"
+
+
+@quality.command()
+@click.argument("name")
+@json_option
+def suggest(name: str, as_json: bool) -> None:
+    """Print checks that the rows of dataset NAME suggest, as SodaCL.
+
+    Each stands below the reason for it. They hold for the rows that are there; whether they are
+    meant to is yours to say: put those that are into a file, and name it as the connection's
+    quality.checks.
+    """
+    from atlas.cli.database import begin
+    from atlas.sync import quality as use
+
+    with begin() as conn:
+        found = use.suggest(conn, name)
+    if as_json:
+        emit(found)
+    elif found["sodacl"]:
+        click.echo(found["sodacl"], nl=False)
+    else:
+        note(f"{found['rows']} rows of {name} suggest no more checks than there are")
 
 
 @quality.command()

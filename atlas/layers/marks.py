@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from psycopg2 import extensions
 from psycopg2.sql import SQL, Composable, Literal
@@ -29,6 +29,7 @@ def mark(
     primary_key: tuple[FieldPath, ...],
     rules: Sequence[tuple[str, str]] = (),
     *,
+    rows: Mapping[str, Sequence[int]] | None = None,
     overridable: Collection[str] = (),
 ) -> dict[str, int]:
     """Write into each row which checks it fails, and count.
@@ -39,9 +40,11 @@ def mark(
 
     Args:
         rules: pairs of a check's name and the SQL condition that is true of the rows that fail it.
-        overridable: those of them that people may have overridden for rows that are taken up again.
+        rows: ids of the rows that fail further checks, by the check's name.
+        overridable: those of all these that people may have overridden for rows that are taken up
+            again.
 
-    Returns: rows by the name of the check, all ``rules`` included.
+    Returns: rows by the name of the check, all of ``rules`` and ``rows`` included.
     """
     database.settle(cur)
     table = staging.table(run_stream_id)
@@ -74,13 +77,13 @@ def mark(
         for column in columns
         if column.name not in chart_key.columns()
     ]
-    checks += [
-        (
-            check,
-            _unless_waived(tables, check, condition) if check in overridable else SQL(condition),
-        )
-        for check, condition in rules
+    given: list[tuple[str, Composable]] = [(check, SQL(condition)) for check, condition in rules]
+    given += [(check, _among(ids)) for check, ids in (rows or {}).items()]
+    given = [
+        (check, _unless_waived(tables, check, condition) if check in overridable else condition)
+        for check, condition in given
     ]
+    checks += given
     failed = SQL("array_remove(ARRAY[{}]::text[], NULL)").format(
         SQL(", ").join(
             [
@@ -98,10 +101,7 @@ def mark(
     suspect = SQL(" OR ").join(
         [SQL("s._atlas_errors IS NOT NULL"), SQL("s._atlas_failed <> '{}'")]
         + [SQL("({})").format(condition) for _, condition in always]
-        + [
-            SQL("(NOT s._atlas_deleted AND ({}))").format(condition)
-            for _, condition in checks[len(checks) - len(rules) :]
-        ]
+        + [SQL("(NOT s._atlas_deleted AND ({}))").format(condition) for _, condition in given]
     )
     # Rows that fail nothing are not written, and hold no mark: those written are all to be counted.
     cur.execute(
@@ -112,7 +112,26 @@ def mark(
             " FROM marked m, unnest(m._atlas_failed) checks(_atlas_check) GROUP BY 1"
         ).format(table=table, failed=failed, suspect=suspect)
     )
-    return {check: 0 for check, _ in rules} | dict(cur.fetchall())
+    return {check: 0 for check, _ in given} | dict(cur.fetchall())
+
+
+def count(cur: extensions.cursor, run_stream_id: int) -> int:
+    """How many rows are marked to be set aside, each once however many checks it fails."""
+    cur.execute(
+        SQL("SELECT count(*) FROM {} WHERE _atlas_failed <> '{{}}'").format(
+            staging.table(run_stream_id)
+        )
+    )
+    found = cur.fetchone()
+    assert found is not None  # noqa: S101 - an aggregate has a row
+    return int(found[0])
+
+
+def _among(ids: Sequence[int]) -> Composable:
+    # One literal: as a list the statement would have a node for each of up to a million.
+    return SQL("s._atlas_id = ANY ({}::bigint[])").format(
+        Literal("{" + ",".join(map(str, ids)) + "}")
+    )
 
 
 def unconditional(check: str) -> bool:
@@ -120,8 +139,8 @@ def unconditional(check: str) -> bool:
     return check in (KEY_NOT_NULL, KEY_SIZE, RECORD) or check.startswith("type_of_")
 
 
-def _unless_waived(tables: Tables, check: str, condition: str) -> Composable:
-    return SQL("({}) AND NOT {}").format(SQL(condition), waived(tables, check))
+def _unless_waived(tables: Tables, check: str, condition: Composable) -> Composable:
+    return SQL("({}) AND NOT {}").format(condition, waived(tables, check))
 
 
 def _errs(column: str) -> Composable:

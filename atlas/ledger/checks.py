@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from atlas.ledger import runs
 from atlas.ledger.tables import (
     check_result,
+    column_metric,
     quality_score,
     quarantine,
     run,
@@ -117,10 +118,29 @@ def results(conn: sa.Connection, run_stream_id: int) -> list[dict[str, Any]]:
             "score": row.score,
             "failed_rows": row.failed_rows,
             "definition": row.definition,
+            "gate": row.gate,
+            "reason": row.detail.get("reason"),
         }
         for row in rows
     ]
     return sorted(found, key=lambda each: (order.index(Outcome(each["outcome"])), each["name"]))
+
+
+def of_check(conn: sa.Connection, ids: list[int], name: str) -> dict[int, dict[str, Any]]:
+    """Outcome, score and failed rows of one check in each of these run streams that had it."""
+    table = check_result
+    rows = conn.execute(
+        sa.select(table).where(table.c.run_stream_id.in_(ids), table.c.name == name)
+    )
+    return {
+        row.run_stream_id: {
+            "name": row.name,
+            "outcome": row.outcome,
+            "score": row.score,
+            "failed_rows": row.failed_rows,
+        }
+        for row in rows
+    }
 
 
 def failed(conn: sa.Connection, ids: list[int]) -> dict[int, list[str]]:
@@ -137,6 +157,42 @@ def failed(conn: sa.Connection, ids: list[int]) -> dict[int, list[str]]:
     ):
         found[row.run_stream_id].append(row.name)
     return found
+
+
+def measured(
+    conn: sa.Connection,
+    connection: str,
+    key: StreamKey,
+    before: int,
+    *,
+    full_refresh: bool,
+    limit: int,
+) -> list[dict[tuple[str, str], float]]:
+    """What the runs before the run stream ``before`` measured, by column and metric, the last one
+    first: of those whose rows were promoted, and that read all of the stream, or not all, alike."""
+    earlier = (
+        sa.select(run_stream.c.id)
+        .join(run, run.c.id == run_stream.c.run_id)
+        .join(stage_run, stage_run.c.run_stream_id == run_stream.c.id)
+        .where(
+            run.c.connection == connection,
+            run_stream.c.stream == key.name,
+            run_stream.c.namespace == (key.namespace or ""),
+            run_stream.c.id < before,
+            run_stream.c.configured["refreshes"].as_boolean() == full_refresh,
+            stage_run.c.stage == Stage.QUALITY.value,
+            stage_run.c.status == Status.SUCCEEDED.value,
+            sa.exists().where(column_metric.c.run_stream_id == run_stream.c.id),
+        )
+        .order_by(run_stream.c.id.desc())
+        .limit(limit)
+    )
+    ids = list(conn.execute(earlier).scalars())
+    found: dict[int, dict[tuple[str, str], float]] = {each: {} for each in ids}
+    table = column_metric
+    for row in conn.execute(sa.select(table).where(table.c.run_stream_id.in_(ids))):
+        found[row.run_stream_id][str(row.column_name), str(row.metric)] = row.value
+    return list(found.values())
 
 
 def set_aside(conn: sa.Connection, run_stream_id: int) -> dict[str, int]:

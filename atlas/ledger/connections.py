@@ -19,6 +19,7 @@ from atlas.ledger.tables import connection as table
 from atlas.ledger.tables import pii_override, run, run_stream, source_change
 from atlas.model.connection import Connection, selection
 from atlas.model.evolution import SchemaPolicy
+from atlas.model.quality import Quality
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +229,12 @@ def selects(conn: sa.Connection, name: str) -> list[str] | None:
     """Names of the streams that the connection selects; None: whatever the source has."""
     streams = _row(conn, table.c.name == name, name).document["streams"]
     return None if streams is None else list(streams)
+
+
+def quality(conn: sa.Connection, name: str) -> Quality | None:
+    """What the connection called ``name`` asks of its data; None: there is no such connection."""
+    document = conn.execute(sa.select(table.c.document).where(table.c.name == name)).scalar()
+    return None if document is None else Quality.restore(document["quality"])
 
 
 def source(conn: sa.Connection, connection_id: int | None) -> tuple[str | None, str | None]:

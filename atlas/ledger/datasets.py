@@ -9,6 +9,7 @@ from psycopg2 import sql
 
 from atlas.errors import NotFound
 from atlas.ledger.database import cursor
+from atlas.ledger.runs import RunStream, restore
 from atlas.ledger.tables import (
     finding,
     run,
@@ -76,6 +77,18 @@ def has_column(conn: sa.Connection, connection: str, stream: StreamKey, column: 
         raise NotFound(f"stream {stream} of connection {connection} has no column {column[:100]!r}")
 
 
+def latest(conn: sa.Connection, connection: str) -> list[RunStream]:
+    """Each stream of a connection as the last run that read it had it."""
+    rows = conn.execute(
+        sa.select(run_stream)
+        .distinct(run_stream.c.namespace, run_stream.c.stream)
+        .join(run, run.c.id == run_stream.c.run_id)
+        .where(run.c.connection == connection)
+        .order_by(run_stream.c.namespace, run_stream.c.stream, run_stream.c.id.desc())
+    )
+    return [restore(row) for row in rows]
+
+
 def counts(
     conn: sa.Connection, connection: str, stream: str, namespace: str | None
 ) -> dict[str, Any]:
@@ -101,13 +114,25 @@ def counts(
             "quarantine": 0,
             "masked": [],
         }
+    return {
+        "explore": _rows(conn, "explore", names.raw_name),
+        "chart": _rows(conn, "chart", names.table_name),
+        "navigate": _rows(conn, "navigate", names.table_name),
+        "current": _rows(conn, "navigate", names.table_name, current=True),
+        "quarantine": _rows(conn, "chart", names.quarantine_name),
+        "masked": masked(conn, connection, StreamKey(stream, namespace)),
+    }
+
+
+def masked(conn: sa.Connection, connection: str, key: StreamKey) -> list[str]:
+    """The columns of a stream that its last scan masked."""
     last = (
         sa.select(sa.func.max(run_stream.c.id))
         .join(run, run.c.id == run_stream.c.run_id)
         .where(
             run.c.connection == connection,
-            run_stream.c.stream == stream,
-            run_stream.c.namespace == (namespace or ""),
+            run_stream.c.stream == key.name,
+            run_stream.c.namespace == (key.namespace or ""),
             # What brought no rows says nothing of them; what masked all anew did.
             sa.or_(run_stream.c.rows_explore > 0, run_stream.c.remasked.is_not(None)),
             # One that broke off has decided nothing.
@@ -119,20 +144,13 @@ def counts(
         )
         .scalar_subquery()
     )
-    masked = conn.execute(
+    found = conn.execute(
         sa.select(finding.c.column_name)
         .where(finding.c.run_stream_id == last, finding.c.operator != "keep")
         .distinct()
         .order_by(finding.c.column_name)
     ).scalars()
-    return {
-        "explore": _rows(conn, "explore", names.raw_name),
-        "chart": _rows(conn, "chart", names.table_name),
-        "navigate": _rows(conn, "navigate", names.table_name),
-        "current": _rows(conn, "navigate", names.table_name, current=True),
-        "quarantine": _rows(conn, "chart", names.quarantine_name),
-        "masked": list(masked),
-    }
+    return [str(name) for name in found]
 
 
 def _rows(conn: sa.Connection, schema: str, name: str, *, current: bool = False) -> int:

@@ -6,7 +6,6 @@ A repeated attempt replaces what an earlier one wrote.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -15,6 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from atlas.ledger.tables import (
     check_result,
+    column_metric,
     finding,
     lineage_event,
     quality_score,
@@ -126,10 +126,15 @@ def put_checks(
         run_stream_id,
         [
             {
-                **{k: v for k, v in asdict(result).items() if k != "column"},
+                "name": result.name,
                 "column_name": result.column,
                 "dimension": result.dimension.value,
                 "outcome": result.outcome.value,
+                "score": result.score,
+                "failed_rows": result.failed_rows,
+                "definition": result.definition,
+                "gate": result.gate.value,
+                "detail": result.detail,
             }
             for result in results
         ],
@@ -145,6 +150,21 @@ def put_checks(
         quarantine,
         run_stream_id,
         [{"check_name": check, "rows": rows} for check, rows in set_aside.items() if rows],
+    )
+
+
+def put_measured(
+    conn: sa.Connection, run_stream_id: int, measured: Mapping[tuple[str, str], float]
+) -> None:
+    """What the checks of a stream measured, by column and metric."""
+    _replace(
+        conn,
+        column_metric,
+        run_stream_id,
+        [
+            {"column_name": column, "metric": metric, "value": value}
+            for (column, metric), value in measured.items()
+        ],
     )
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypedDict
 
 from atlas.lineage.naming import Place, source_name, source_namespace
-from atlas.model.checks import CheckResult, OnFailure
+from atlas.model.checks import CheckResult
 from atlas.model.personal import Operator, Verdict
 from atlas.model.stage import Layer, Stage
 from atlas.model.stream import Column, ColumnType, StreamKey
@@ -58,7 +58,6 @@ class StreamInfo:
         rows_quarantined: rows that ``chart`` set aside, None while not counted.
         checks: results of the ``quality`` stage.
         metrics: what ``quality`` counted, by name of the typed column.
-        on_failure: what its gate does with a failed check.
         sql: the statements that moved its data, without values; None: there are none to tell.
         changes: CREATE or ALTER by table (``chart.shop_users``), where the stage did that.
         owner, tags: what people say of its dataset.
@@ -79,7 +78,6 @@ class StreamInfo:
     rows_quarantined: int | None = None
     checks: tuple[CheckResult, ...] = ()
     metrics: Mapping[str, ColumnCounts] = field(default_factory=dict)
-    on_failure: OnFailure = OnFailure.QUARANTINE
     sql: str | None = None
     changes: Mapping[str, str] = field(default_factory=dict)
     owner: str | None = None
@@ -125,7 +123,6 @@ class Dataset:
         rows: rows read of an input or written to an output; None: not counted.
         checks: of an input of ``quality``, what was checked on it, by the names of ``fields``.
         metrics: of an input of ``quality``, what was counted of its ``fields``.
-        on_failure: what a failed check does.
         change: CREATE or ALTER, of an output that the stage did that to.
         owner: who answers for it.
         tags: what people mark it with, and which of its ``fields`` hold what personal data.
@@ -139,7 +136,6 @@ class Dataset:
     rows: int | None = None
     checks: tuple[CheckResult, ...] = ()
     metrics: Mapping[str, ColumnCounts] = field(default_factory=dict)
-    on_failure: OnFailure = OnFailure.QUARANTINE
     change: str | None = None
     owner: str | None = None
     tags: tuple[Tag, ...] = ()
@@ -247,7 +243,6 @@ def _checked(place: Place, stream: StreamInfo) -> Dataset:
             for check in stream.checks
         ),
         metrics={names.get(name, name): counts for name, counts in stream.metrics.items()},
-        on_failure=stream.on_failure,
     )
 
 

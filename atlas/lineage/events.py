@@ -302,7 +302,7 @@ def _input(dataset: Dataset) -> InputDataset:
         facets["dataQualityMetrics"] = _metrics(dataset)
         facets["dataQualityAssertions"] = (
             facet.data_quality_assertions_dataset.DataQualityAssertionsDatasetFacet(
-                assertions=[_assertion(check, dataset.on_failure) for check in dataset.checks],
+                assertions=[_assertion(check) for check in dataset.checks],
                 producer=PRODUCER,
             )
         )
@@ -328,10 +328,8 @@ def _metrics(dataset: Dataset) -> InputDatasetFacet:
     )
 
 
-def _assertion(
-    check: CheckResult, on_failure: OnFailure
-) -> facet.data_quality_assertions_dataset.Assertion:
-    warns = on_failure is OnFailure.WARN or check.outcome is Outcome.WARN
+def _assertion(check: CheckResult) -> facet.data_quality_assertions_dataset.Assertion:
+    warns = check.gate is OnFailure.WARN or check.outcome is Outcome.WARN
     params = {
         "outcome": check.outcome.value,
         "score": check.score,

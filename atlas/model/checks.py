@@ -48,6 +48,8 @@ class CheckResult:
         score: share of rows that satisfy it, 0 to 1 (1 or 0 where rows cannot be counted).
         failed_rows: rows that do not satisfy it, or None where rows cannot be counted.
         definition: the check as SodaCL.
+        gate: what its failure does to the rows of the run.
+        rows: ids of the rows that fail it, where no rule names them; None: it names none.
         detail: measured values by name; never a value of a row.
     """
 
@@ -58,6 +60,8 @@ class CheckResult:
     score: float
     failed_rows: int | None
     definition: str
+    gate: OnFailure = OnFailure.QUARANTINE
+    rows: tuple[int, ...] | None = None
     detail: dict[str, Any] = field(default_factory=dict)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from atlas.model.checks import OnFailure
 from atlas.model.evolution import SchemaPolicy
+from atlas.model.quality import Quality
 from atlas.model.stream import StreamSelection, SyncMode
 
 
@@ -27,8 +27,7 @@ class Connection:
     streams: dict[str, StreamSelection] | None = None
     schedule: dict[str, Any] | None = None
     pii: dict[str, Any] = field(default_factory=dict)
-    on_failure: OnFailure = OnFailure.QUARANTINE
-    checks: str | None = None
+    quality: Quality = field(default_factory=Quality)
     version: str | None = None
     schema_changes: SchemaPolicy = SchemaPolicy.EVOLVE
 
@@ -44,7 +43,7 @@ class Connection:
             "streams": streams,
             "schedule": self.schedule,
             "pii": self.pii,
-            "quality": {"on_failure": self.on_failure.value, "checks": self.checks},
+            "quality": self.quality.document(),
             **more,
         }
 
@@ -70,8 +69,7 @@ class Connection:
             else {stream: selection(chosen) for stream, chosen in streams.items()},
             schedule=document["schedule"],
             pii=document["pii"],
-            on_failure=OnFailure(document["quality"]["on_failure"]),
-            checks=document["quality"]["checks"],
+            quality=Quality.restore(document["quality"]),
             version=document.get("version"),
             schema_changes=SchemaPolicy(document.get("schema_changes", SchemaPolicy.EVOLVE)),
         )

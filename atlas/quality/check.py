@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from atlas.model.checks import Dimension, OnFailure, RowRule
+from atlas.quality.usual import Measure
 
 
 class Effect(StrEnum):
@@ -15,11 +16,11 @@ class Effect(StrEnum):
     """
 
     GATE = "gate"
-    """What the connection's ``on_failure`` says."""
+    """What the user says of it, else the stream's ``on_failure``."""
     SET_ASIDE = "set_aside"
-    """Its rows are set aside whatever ``on_failure`` says, and the run goes on."""
+    """Its rows are set aside, and the run goes on; a user may say that it blocks."""
     BLOCK = "block"
-    """Nothing is promoted, whatever ``on_failure`` says."""
+    """Nothing is promoted, whatever a user says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +33,12 @@ class Check:
         column: the column it is about, or None for the table.
         sodacl: the check as an item of a SodaCL list ("- missing_count(id) = 0: …").
         effect: what its failure may do.
+        gate: what the user says that its failure does; None: nothing.
+        whole: whether it speaks of all rows together, so that its score is 1 or 0.
         rule: what names the failing rows, or None when no rows can be named.
         header: what stands above the item: the heading, and the filter it refers to.
-        line: line of the connection's own file that ``sodacl`` starts at; None: generated.
+        line: line of the user's own text that ``sodacl`` starts at; None: generated.
+        origin: the key that this text came by, such as ``quality.checks``; None: generated.
     """
 
     name: str
@@ -45,6 +49,9 @@ class Check:
     rule: RowRule | None = None
     header: str = ""
     line: int | None = None
+    origin: str | None = None
+    gate: OnFailure | None = None
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +61,24 @@ class Plan:
     Attributes:
         stream: the stream's name; :func:`atlas.quality.rules.data_set` is what SodaCL calls it.
         checks: in the order they are shown.
-        on_failure: what the gate does when one fails.
+        on_failure: what a failed check does that the user says nothing else of.
+        measures: what is measured beside, for later runs to be compared with.
     """
 
     stream: str
     checks: tuple[Check, ...]
     on_failure: OnFailure
+    measures: tuple[Measure, ...] = ()
+
+    def gate(self, check: Check) -> OnFailure:
+        """What a failure of ``check`` does. Quarantine blocks where it can name no rows."""
+        match check.effect:
+            case Effect.BLOCK:
+                return OnFailure.BLOCK
+            case Effect.SET_ASIDE:
+                return check.gate or OnFailure.QUARANTINE
+            case Effect.GATE:
+                return check.gate or self.on_failure
 
     def sodacl(self) -> str:
         """All checks as one SodaCL document, as it may be copied into a file and changed."""

@@ -3,12 +3,15 @@
 Soda keeps its logs and its configuration in globals, prints, writes a file into the home
 directory, counts its use over the network and fetches failing rows to show them. Here it can do
 none of it: this process gives it no output, no environment, no template variables and no rows.
-What leaves the process are counts, outcomes, and messages that hold no value of a row.
+What leaves the process are counts, outcomes, ids of rows, and messages that hold no value of a row.
 
 A request is ``{"dsn": {…}, "schema", "table", "data_sets": [names], "checks": [SodaCL],
-"timeout": seconds}``. Its answer is ``{"checks": [{"outcome", "failed", "metric", "value",
-"reason"}, …], "rows"}`` in the order of the checks, or ``{"error": kind, "message", "check",
-"line"}`` with the kind ``syntax`` (the check's own line, from 1), ``missing`` (no such table),
+"named": [whether the rows that a check fails for are asked, …], "measures": [metrics], "timeout":
+seconds}``. In place of schema and table, ``"columns": [[name, type], …]`` asks of a table that has
+them and no rows; without either, the checks are only read. The answer is ``{"checks": [{"outcome",
+"failed", "metric", "value", "reason", "ids"}, …], "measured": [numbers], "rows"}`` in the order
+asked, ``{}`` to checks that were only read, or ``{"error": kind, "message", "check", "line"}`` with
+the kind ``syntax`` (the check's own line, from 1), ``missing`` (no such table),
 ``transient`` or ``internal``. Run by :class:`atlas.quality.soda.SodaHost`.
 """
 
@@ -16,6 +19,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import sys
 import traceback
@@ -35,7 +39,9 @@ _COUNT_ROWS = {
     "UserDefinedFailedRowsExpressionCheck",
     "ReferenceCheck",
 }
+_MEASURE = "measure "
 _QUERY_CANCELED = "57014"
+_MOST_IDS = 1_000_000
 
 
 class _AnswerError(Exception):
@@ -145,7 +151,8 @@ class _Engine:
         UserDefinedFailedRowsExpressionCheck.get_failed_rows_sql = lambda _: ""
 
         def count(query: Any) -> None:
-            query.sql = f"SELECT COUNT(*) FROM ({query.sql.rstrip('; ')}\n) AS failed"  # noqa: S608
+            query.asked = query.sql.rstrip("; \n")
+            query.sql = f"SELECT COUNT(*) FROM ({query.asked}\n) AS failed"  # noqa: S608
             query.fetchone()
             if query.row:
                 query.metric.set_value(query.row[0])
@@ -175,6 +182,9 @@ class _Engine:
         Raises:
             _AnswerError: it could not be scanned.
         """
+        if "table" not in request and "columns" not in request:
+            self._read(request)
+            return {}
         self._connection = _connect(request)
         try:
             return self._scan(request)
@@ -182,17 +192,25 @@ class _Engine:
             self._connection.close()
             self._connection = None
 
-    def _scan(self, request: dict[str, Any]) -> dict[str, Any]:
+    def _read(self, request: dict[str, Any]) -> Any:
+        """A scan of the checks, not yet begun."""
         scan = self._scan_class()
         scan.sampler = self._sampler
         scan.set_data_source_name("atlas")
         scan._configuration.data_source_properties_by_name["atlas"] = {"type": "postgres"}
-        texts: list[str] = request["checks"]
-        for number, text in enumerate(texts):
+        for number, text in enumerate(request["checks"]):
             scan.add_sodacl_yaml_str(text, str(number))
             _refuse_syntax(scan, number)
+        return scan
+
+    def _scan(self, request: dict[str, Any]) -> dict[str, Any]:
+        scan = self._read(request)
+        texts: list[str] = request["checks"]
         heading = "checks for " + json.dumps(request["data_sets"][0], ensure_ascii=False)
         scan.add_sodacl_yaml_str(f"{heading}:\n  - row_count >= 0", _ROWS)
+        for number, metric in enumerate(request["measures"]):
+            # Of no interest is how it compares, but there is no check without.
+            scan.add_sodacl_yaml_str(f"{heading}:\n  - {metric} >= 0", f"{_MEASURE}{number}")
         scan.execute()
         for query in scan._queries:
             if query.exception is not None and _transient(query.exception, self._connection):
@@ -201,15 +219,25 @@ class _Engine:
             raise _AnswerError("transient", "lost the database")
         reasons = _reasons(scan)
         found: dict[str, dict[str, Any]] = {}
+        measured: dict[str, float | None] = {}
         for check in scan._checks:
-            if check is not None:
-                file = check.check_cfg.location.file_path.removesuffix(".yml")
+            if check is None:
+                continue
+            file = check.check_cfg.location.file_path.removesuffix(".yml")
+            if file.startswith(_MEASURE):
+                measured[file] = _finite(check.check_value)
+            else:
                 found[file] = self._result(check, reasons)
+                if file != _ROWS and request["named"][int(file)]:
+                    found[file]["ids"] = self._ids(scan, check)
         missing = [number for number in range(len(texts)) if str(number) not in found]
         if missing:
             raise _AnswerError("syntax", "Soda sees no check here", check=missing[0], line=0)
         return {
             "checks": [found[str(number)] for number in range(len(texts))],
+            "measured": [
+                measured.get(f"{_MEASURE}{number}") for number in range(len(request["measures"]))
+            ],
             "rows": found[_ROWS]["value"],
         }
 
@@ -220,7 +248,7 @@ class _Engine:
         failed = value = reason = None
         if outcome == "error":
             known = (reasons.get(id(metric)) for metric in check.metrics.values())
-            reason = next((text for text in known if text), "Soda could not evaluate it")
+            reason = next((text for text in known if text), None)
         elif isinstance(check, self._freshness):
             metric = "freshness"
             age = (check.freshness_values or {}).get("freshness")
@@ -242,7 +270,73 @@ class _Engine:
             "value": value,
             "failed": failed,
             "reason": reason,
+            "ids": None,
         }
+
+    def _ids(self, scan: Any, check: Any) -> list[int] | None:
+        """Ids of the rows that an own check fails for; None where it speaks of no single rows, or
+        of too many, or could not be evaluated."""
+        query = self._failing(scan, check) if check.outcome is not None else None
+        if query is None:
+            return None
+        if check.outcome.value != "fail":
+            return []
+        # Only an id leaves the database, whatever the check selects.
+        statement = f"SELECT _atlas_id::bigint FROM ({query}\n) AS failed LIMIT {_MOST_IDS + 1}"  # noqa: S608
+        try:
+            with self._connection.cursor() as cursor:
+                cursor.execute(statement)
+                ids = [row[0] for row in cursor.fetchall() if row[0] is not None]
+        except psycopg2.Error as error:
+            self._connection.rollback()
+            if _transient(error, self._connection):
+                raise _AnswerError("transient", f"lost the database ({_kind(error)})") from error
+            return None  # a query of one's own that selects no _atlas_id
+        return None if len(ids) > _MOST_IDS else sorted(set(ids))
+
+    def _failing(self, scan: Any, check: Any) -> str | None:
+        """The query of the rows that ``check`` fails for, where not one may."""
+        config = check.check_cfg
+        kind = type(check).__name__
+        threshold = getattr(config, "fail_threshold_cfg", None)
+        if kind == "UserDefinedFailedRowsCheck":
+            asked: list[str] = [
+                query.asked
+                for query in scan._queries
+                if hasattr(query, "asked") and query.metric in check.metrics.values()
+            ]
+            return asked[0] if asked and threshold is None else None
+        if kind == "UserDefinedFailedRowsExpressionCheck":
+            condition = config.fail_condition_sql_expr if threshold is None else None
+        else:
+            condition = self._condition(check)
+        if condition is None:
+            return None
+        parts = [f"({condition}\n)"]
+        if check.partition.sql_partition_filter:
+            parts.append(f"({check.partition.sql_partition_filter}\n)")
+        table = check.partition.table.qualified_table_name
+        return f"SELECT _atlas_id FROM {table} WHERE {' AND '.join(parts)}"  # noqa: S608 - quoted
+
+    def _condition(self, check: Any) -> str | None:
+        """What is true of the rows that a count of none counts: Soda's own words, taken where it
+        writes them into the count."""
+        config = check.check_cfg
+        name = getattr(config, "metric_name", None)
+        threshold = getattr(config, "fail_threshold_cfg", None)
+        if name not in ("missing_count", "invalid_count") or threshold is None:
+            return None
+        if threshold.is_bad(0) or not threshold.is_bad(1):
+            return None
+        metric = check.metrics.get(name)
+        source = metric.data_source_scan.data_source if metric is not None else None
+        if source is None:
+            return None
+        source.expr_count_conditional = lambda condition: condition
+        try:
+            return str(metric.get_sql_aggregation_expression())
+        finally:
+            del source.expr_count_conditional
 
 
 def _connect(request: dict[str, Any]) -> Any:
@@ -251,17 +345,17 @@ def _connect(request: dict[str, Any]) -> Any:
         connection = psycopg2.connect(**request["dsn"])
     except psycopg2.OperationalError as error:
         raise _AnswerError("transient", f"cannot connect to PostgreSQL ({_kind(error)})") from error
-    table = sql.Identifier(request["schema"], request["table"])
     try:
         with connection, connection.cursor() as cursor:
             cursor.execute("SET standard_conforming_strings = on")
+            table = _table(cursor, request)
             for name in request["data_sets"]:
                 statement = sql.SQL("CREATE TEMPORARY VIEW {} AS SELECT * FROM {}")
                 cursor.execute(statement.format(sql.Identifier(name), table))
         connection.set_session(readonly=True)
     except psycopg2.errors.UndefinedTable as error:
         connection.close()
-        name = f"{request['schema']}.{request['table']}"
+        name = f"{request.get('schema')}.{request.get('table')}"
         raise _AnswerError("missing", f"there is no table {name}") from error
     except psycopg2.Error as error:
         connection.close()
@@ -269,6 +363,20 @@ def _connect(request: dict[str, Any]) -> Any:
             "transient", f"cannot read the staging table ({_kind(error)})"
         ) from error
     return connection
+
+
+def _table(cursor: Any, request: dict[str, Any]) -> sql.Composable:
+    """The table that is asked of; one without rows is made."""
+    if "table" in request:
+        return sql.Identifier(request["schema"], request["table"])
+    columns = [
+        sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(kind))
+        for name, kind in request["columns"]
+    ]
+    cursor.execute(
+        sql.SQL("CREATE TEMPORARY TABLE _atlas_asked ({})").format(sql.SQL(", ").join(columns))
+    )
+    return sql.Identifier("pg_temp", "_atlas_asked")
 
 
 def _refuse_syntax(scan: Any, number: int) -> None:
@@ -280,6 +388,11 @@ def _refuse_syntax(scan: Any, number: int) -> None:
         if cause is not None and getattr(cause, "problem", None):
             message += f" ({cause.problem})"
         raise _AnswerError("syntax", message, check=number, line=line or 0)
+
+
+def _finite(value: Any) -> float | None:
+    number = None if value is None else float(value)
+    return number if number is not None and math.isfinite(number) else None
 
 
 def _reasons(scan: Any) -> dict[int, str]:

@@ -68,6 +68,16 @@ def validate(text: str, streams: Iterable[str] | None = None) -> None:
         raise UsageError(str(error)) from error
 
 
+def streams(text: str) -> list[str]:
+    """Names of the streams that ``text`` has checks for.
+
+    Raises:
+        TerminalError: it is no SodaCL that is taken here; names the line.
+    """
+    found = [section.stream for section in _sections(text) if section.kind == "checks for"]
+    return list(dict.fromkeys(found))
+
+
 def _known(section: _Section, names: set[str]) -> None:
     if section.stream not in names:
         there = ", ".join(sorted(names))
@@ -75,9 +85,14 @@ def _known(section: _Section, names: set[str]) -> None:
 
 
 def own_checks(
-    text: str, stream: str, columns: Sequence[Column], taken: Iterable[str] = ()
+    text: str,
+    stream: str,
+    columns: Sequence[Column],
+    taken: Iterable[str] = (),
+    origin: str = "quality.checks",
 ) -> list[Check]:
-    """The checks of ``text`` that are for ``stream``, under names not in ``taken``.
+    """The checks of ``text`` that are for ``stream``, under names not in ``taken``; ``origin`` is
+    the key that the text came by.
 
     Their dimension is the one that ``attributes: {dimension: …}`` names, else follows from the
     metric (other metrics speak for accuracy).
@@ -85,7 +100,15 @@ def own_checks(
     Raises:
         TerminalError: the text is no SodaCL that is taken here; names the line.
     """
-    names = set(taken)
+    try:
+        return _own_checks(text, stream, columns, set(taken), origin)
+    except TerminalError as error:
+        raise TerminalError(f"{origin}, {error}") from error
+
+
+def _own_checks(
+    text: str, stream: str, columns: Sequence[Column], names: set[str], origin: str
+) -> list[Check]:
     lines = text.splitlines()
     sections = [section for section in _sections(text) if section.stream == stream]
     filters = {
@@ -124,6 +147,7 @@ def own_checks(
                     rule=rule,
                     header=header,
                     line=start,
+                    origin=origin,
                 )
             )
     return checks
@@ -139,7 +163,7 @@ def _called(section: _Section) -> str:
 
 
 def _error(line: int, problem: str) -> TerminalError:
-    return TerminalError(f"quality checks, line {line}: {problem}")
+    return TerminalError(f"line {line}: {problem}")
 
 
 def _sections(text: str) -> list[_Section]:

@@ -8,8 +8,11 @@ a row from its reader.
 
 from __future__ import annotations
 
+import difflib
+import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -18,11 +21,22 @@ import yaml
 
 from atlas.errors import TerminalError
 from atlas.model.checks import Dimension, OnFailure, RowRule
+from atlas.model.quality import Asked
 from atlas.model.stream import Column, ColumnType
 from atlas.quality.check import Check, Effect, Plan
 from atlas.quality.formats import FORMATS, pattern
 from atlas.quality.own import own_checks
 from atlas.quality.rules import EMITTED_AT, ERRORS, data_set, failing, identifier
+from atlas.quality.usual import (
+    AVERAGE,
+    LENGTH,
+    MISSING,
+    ROWS,
+    Measure,
+    Measured,
+    measures,
+    usual,
+)
 
 DELETED_AT = "_ab_cdc_deleted_at"
 """Column that marks a deletion: such a row has its key and little else."""
@@ -33,6 +47,7 @@ FUTURE_TOLERANCE = timedelta(days=1)
 EMISSION_AGE = timedelta(days=1)
 """How old a row may be, by its emission, when it is checked."""
 
+_ANY = "when > 0"
 _NUMBERS = (ColumnType.BIGINT, ColumnType.NUMERIC)
 _TIMES = (ColumnType.DATE, ColumnType.TIMESTAMP, ColumnType.TIMESTAMPTZ)
 _CLOCKS = (ColumnType.TIME, ColumnType.TIMETZ)
@@ -50,7 +65,10 @@ _ORDERED = {
 class _Builder:
     """Collects a stream's generated checks under names that are unique and do not change."""
 
-    def __init__(self, stream: str, columns: Sequence[Column]) -> None:
+    def __init__(
+        self, stream: str, columns: Sequence[Column], gates: Mapping[str, OnFailure]
+    ) -> None:
+        self.gates = gates
         self.data_set = identifier(data_set(stream))
         self.header = f"checks for {self.data_set}:"
         self.deletions = any(column.name == DELETED_AT for column in columns)
@@ -66,12 +84,15 @@ class _Builder:
         column: str | None = None,
         effect: Effect = Effect.GATE,
         rule: RowRule | None = None,
-        warn: bool = False,
+        warn: str | None = None,
+        whole: bool = False,
     ) -> None:
         name = self.name(dimension, what)
         settings = {"name": name} | settings
-        if warn:
-            settings["warn"] = "when > 0"
+        if warn is not None:
+            # A user who gives a gate to a guess wants it to close.
+            closes = self.gates.get(name, OnFailure.WARN) is not OnFailure.WARN
+            settings["fail" if closes else "warn"] = warn
         self.checks.append(
             Check(
                 name,
@@ -81,6 +102,7 @@ class _Builder:
                 effect,
                 _named(rule, name),
                 self.header,
+                whole=whole,
             )
         )
 
@@ -126,27 +148,26 @@ def plan(
     primary_key: Sequence[str],
     cursor: str | None,
     *,
-    on_failure: OnFailure,
+    asked: Asked,
     expected_rows: int | None = None,
     full_refresh: bool = False,
-    freshness: timedelta | None = None,
-    extra: str | None = None,
+    history: Sequence[Measured] = (),
 ) -> Plan:
     """The checks of ``stream``, at least one in each dimension that it offers something to check.
 
     Args:
-        stream: its name; ``checks for <stream>`` in ``extra`` are its own.
+        stream: its name; ``checks for <stream>`` in the texts of ``asked`` are its own.
         columns: the columns of its staging table, but for those of Atlas.
         primary_key: names of its key's columns; empty: it has none.
         cursor: name of its cursor's column, or None.
         expected_rows: rows that the run's ledger counts for it.
         full_refresh: whether the run reads all of it, so that no row at all is remarkable.
-        freshness: how old the latest cursor value may be; None: not checked.
-        extra: text of the connection's own SodaCL file.
+        asked: what its connection asks of it.
+        history: what earlier runs of its kind measured, the last one first.
 
     Raises:
-        TerminalError: ``extra`` cannot be read (the message names the line), or a key's or
-            cursor's column is not among ``columns``.
+        TerminalError: a text of checks cannot be read (the message names the line), a key's or
+            cursor's column is not among ``columns``, or a gate is for no check or not for this.
     """
     known = {column.name: column for column in columns}
     for name in (*primary_key, *([cursor] if cursor else ())):
@@ -155,17 +176,52 @@ def plan(
                 f"stream {stream} has no column {name}, which is its primary key or cursor: "
                 "correct the connection's primary_key or cursor_field"
             )
-    builder = _Builder(stream, columns)
+    builder = _Builder(stream, columns, asked.gates)
     _completeness(builder, columns, primary_key, cursor, full_refresh=full_refresh)
     _uniqueness(builder, columns, primary_key)
-    _timeliness(builder, columns, known[cursor] if cursor else None, freshness)
+    _timeliness(builder, columns, known[cursor] if cursor else None, asked.freshness)
     _validity(builder, columns)
     _accuracy(builder, columns)
     _consistency(builder, columns, expected_rows)
+    left_out = (*primary_key, *([cursor] if cursor else ()), DELETED_AT)
+    measured = measures(columns, left_out, expected_rows)
+    # Of no rows nothing can be averaged.
+    _usual(builder, measured if expected_rows != 0 else (), history, full_refresh=full_refresh)
     checks = builder.checks
-    if extra:
-        checks += own_checks(extra, stream, columns, {check.name for check in checks})
-    return Plan(stream, tuple(checks), on_failure)
+    for origin, text in asked.checks:
+        taken = {check.name for check in checks}
+        checks += own_checks(text, stream, columns, taken, origin)
+    not_yet = {f"{_OF_METRIC[m][0]}.{column}.usual_{m}" for column, m, _ in measured}
+    not_yet |= {"completeness.usual_rows", "completeness.table"}
+    return Plan(stream, _gated(checks, asked, not_yet), asked.on_failure, measured)
+
+
+def _gated(checks: Sequence[Check], asked: Asked, not_yet: Collection[str]) -> tuple[Check, ...]:
+    """The checks with their gates. ``not_yet``: names of checks that only other runs have."""
+    by_name = {check.name: check for check in checks}
+    for name, gate in asked.gates.items():
+        here = f"{asked.origin}.gates: {name}"
+        if name not in by_name and name in not_yet:
+            continue
+        if name not in by_name:
+            # Not passed over: somebody relies on it.
+            near = difflib.get_close_matches(name, by_name, n=1)
+            hint = f"did you mean {near[0]}?" if near else "`atlas quality show` lists the checks"
+            raise TerminalError(f"{here} is no check of this stream: {hint}")
+        check = by_name[name]
+        allowed = _GATES[check.effect]
+        if gate not in allowed:
+            raise TerminalError(f"{here} cannot be {gate}, only {' or '.join(allowed)}")
+        by_name[name] = replace(check, gate=gate)
+    return tuple(by_name.values())
+
+
+_GATES = {
+    Effect.GATE: tuple(OnFailure),
+    # What does not fit its column, or has no key, has no place in chart.
+    Effect.SET_ASIDE: (OnFailure.BLOCK, OnFailure.QUARANTINE),
+    Effect.BLOCK: (OnFailure.BLOCK,),
+}
 
 
 def _completeness(
@@ -190,14 +246,14 @@ def _completeness(
         if not column.nullable:
             builder.rows(Dimension.COMPLETENESS, name, rule, column=name)
         elif name == cursor:
-            builder.rows(Dimension.COMPLETENESS, name, rule, column=name, warn=True)
+            builder.rows(Dimension.COMPLETENESS, name, rule, column=name, warn=_ANY)
     if columns:
         empty = " AND ".join(f"{identifier(column.name)} IS NULL" for column in columns)
         settings = {"fail condition": empty}
-        builder.add(Dimension.COMPLETENESS, "row", "failed rows", settings, warn=True)
+        builder.add(Dimension.COMPLETENESS, "row", "failed rows", settings, warn=_ANY)
     if full_refresh:
         # An incremental sync that brings nothing is an ordinary one; this may be a source gone.
-        builder.add(Dimension.COMPLETENESS, "table", "row_count", {"warn": "when = 0"})
+        builder.add(Dimension.COMPLETENESS, "table", "row_count", {}, warn="when = 0")
 
 
 def _uniqueness(builder: _Builder, columns: Sequence[Column], primary_key: Sequence[str]) -> None:
@@ -219,7 +275,7 @@ def _uniqueness(builder: _Builder, columns: Sequence[Column], primary_key: Seque
         "repeated_rows",
         {"repeated_rows query": query},
         column=names[0] if len(primary_key) == 1 else None,
-        warn=True,
+        warn=_ANY,
     )
 
 
@@ -233,7 +289,7 @@ def _timeliness(
     for column in columns:
         if column.type in _TIMES and (column is cursor or _stem(column.name) in _PAST):
             rule = RowRule("", column.name, "not_future", seconds)
-            builder.rows(Dimension.TIMELINESS, column.name, rule, column=column.name, warn=True)
+            builder.rows(Dimension.TIMELINESS, column.name, rule, column=column.name, warn=_ANY)
     if cursor is not None and cursor.type in _TIMES and freshness is not None:
         builder.add(
             Dimension.TIMELINESS,
@@ -251,7 +307,7 @@ def _timeliness(
         "emission",
         "failed rows",
         {"fail condition": f"{late} OR {early}"},
-        warn=True,
+        warn=_ANY,
     )
 
 
@@ -287,7 +343,7 @@ def _accuracy(builder: _Builder, columns: Sequence[Column]) -> None:
                 "failed rows",
                 {"fail condition": condition},
                 column=name,
-                warn=True,
+                warn=_ANY,
             )
         expression = pattern(column.pattern) if column.pattern else None
         if column.type is ColumnType.TEXT and expression:
@@ -313,8 +369,52 @@ def _consistency(builder: _Builder, columns: Sequence[Column], expected_rows: in
             "failed rows",
             {"fail condition": condition},
             column=earlier,
-            warn=True,
+            warn=_ANY,
         )
+
+
+_OF_METRIC = {
+    MISSING: (Dimension.COMPLETENESS, "missing_percent", 100),
+    AVERAGE: (Dimension.CONSISTENCY, "avg", 1),
+    LENGTH: (Dimension.CONSISTENCY, "avg_length", 1),
+}
+"""Dimension, metric of Soda, and what a measured value is multiplied with to be that."""
+
+
+def _usual(
+    builder: _Builder,
+    measured: Sequence[Measure],
+    history: Sequence[Measured],
+    *,
+    full_refresh: bool,
+) -> None:
+    """Checks against earlier runs. They warn: what is unusual need not be wrong."""
+    found = usual(history, "", ROWS, full_refresh=full_refresh)
+    if found is not None:
+        # Half a row is no row.
+        most = _number(math.ceil(found.greatest))
+        warn = f"when not between {_number(math.floor(found.least))} and {most}"
+        builder.add(Dimension.COMPLETENESS, "usual_rows", "row_count", {}, warn=warn)
+    for column, metric, _ in measured:
+        found = usual(history, column, metric, full_refresh=full_refresh)
+        if found is None or (metric == MISSING and found == (0, 1)):
+            continue
+        dimension, soda, times = _OF_METRIC[metric]
+        builder.add(
+            dimension,
+            f"{column}.usual_{metric}",
+            f"{soda}({identifier(column)})",
+            {},
+            column=column,
+            warn=f"when not between {_number(found.least * times)} and "
+            f"{_number(found.greatest * times)}",
+            whole=True,
+        )
+
+
+def _number(value: float) -> str:
+    """As SodaCL takes a number: without an exponent."""
+    return f"{Decimal(repr(float(value))).normalize():f}"
 
 
 def _pairs(columns: Sequence[Column]) -> Iterable[tuple[str, str]]:

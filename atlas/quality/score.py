@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from atlas.model.checks import CheckResult, Dimension, OnFailure, Outcome, RowRule
-from atlas.quality.check import Check, Effect, Plan
+from atlas.quality.check import Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,7 @@ class Decision:
     Attributes:
         blocked: whether nothing may be promoted.
         rules: the rules whose rows are set aside.
+        rows: ids of further rows that are set aside, by the name of the check.
         blocking: names of the checks that block.
         failed: names of all checks that failed or could not be evaluated.
         warned: names of the checks that warn.
@@ -29,6 +30,7 @@ class Decision:
 
     blocked: bool
     rules: tuple[RowRule, ...]
+    rows: Mapping[str, tuple[int, ...]]
     blocking: tuple[str, ...]
     failed: tuple[str, ...]
     warned: tuple[str, ...]
@@ -80,19 +82,22 @@ def gate(plan: Plan, results: Sequence[CheckResult]) -> Decision:
     A check that failed, could not be evaluated, or has no result counts as failed. Then:
 
     ============ ==================== ============================== ====================
-    its effect   on_failure: block    on_failure: quarantine         on_failure: warn
+    its effect   gate: block          gate: quarantine               gate: warn
     ============ ==================== ============================== ====================
-    set_aside    its rows set aside   its rows set aside             its rows set aside
-    block        blocked              blocked                        blocked
+    set_aside    blocked              its rows set aside             (refused)
+    block        blocked              (refused)                      (refused)
     gate         blocked              its rows set aside; blocked,   promoted
                                       when it can name none
     ============ ==================== ============================== ====================
 
+    The gate is the one that the user gave the check, else the stream's ``on_failure``; without a
+    word on it, set_aside is quarantine.
     Blocked when it can name none: to promote all the rows would promote those that it found wrong.
     A check that may do no harm says ``warn:``; its outcome ``warn`` stops nothing.
     """
     by_name = {result.name: result for result in results}
     rules: list[RowRule] = []
+    rows: dict[str, tuple[int, ...]] = {}
     blocking: list[str] = []
     failed: list[str] = []
     warned: list[str] = []
@@ -104,15 +109,19 @@ def gate(plan: Plan, results: Sequence[CheckResult]) -> Decision:
         if outcome in (Outcome.PASS, Outcome.WARN):
             continue
         failed.append(check.name)
-        if _sets_aside(check, plan.on_failure) and check.rule is not None:
-            rules.append(check.rule)
-        elif check.effect is Effect.BLOCK or plan.on_failure is not OnFailure.WARN:
-            blocking.append(check.name)
-        else:
-            warned.append(check.name)
+        match plan.gate(check):
+            case OnFailure.QUARANTINE if check.rule is not None:
+                rules.append(check.rule)
+            case OnFailure.QUARANTINE if result is not None and result.rows is not None:
+                rows[check.name] = result.rows
+            case OnFailure.WARN:
+                warned.append(check.name)
+            case _:
+                blocking.append(check.name)
     return Decision(
         blocked=bool(blocking),
         rules=tuple(rules),
+        rows=rows,
         blocking=tuple(blocking),
         failed=tuple(failed),
         warned=tuple(warned),
@@ -120,10 +129,15 @@ def gate(plan: Plan, results: Sequence[CheckResult]) -> Decision:
     )
 
 
-def _sets_aside(check: Check, on_failure: OnFailure) -> bool:
-    if check.effect is Effect.SET_ASIDE:
-        return True
-    return check.effect is Effect.GATE and on_failure is OnFailure.QUARANTINE
+def too_many(set_aside: int, rows: int, share: float) -> str | None:
+    """Why nothing may be promoted of a run that would set ``set_aside`` of its ``rows`` aside,
+    where at most ``share`` of them may be; None: it may."""
+    if set_aside <= share * rows:
+        return None
+    return (
+        f"blocked by quality: {set_aside} of {rows} rows would be set aside, and "
+        f"max_quarantined is {share:g}"
+    )
 
 
 def _reason(blocking: Sequence[str], results: Mapping[str, CheckResult]) -> str | None:

@@ -14,8 +14,9 @@ import select
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg2
 from psycopg2.extensions import parse_dsn
@@ -23,10 +24,13 @@ from psycopg2.extensions import parse_dsn
 from atlas import process
 from atlas.errors import TerminalError, TransientError
 from atlas.ledger.database import limits
-from atlas.model.checks import CheckResult, Outcome
+from atlas.model.checks import CheckResult, OnFailure, Outcome
+from atlas.model.stream import Column
 from atlas.quality.check import Check, Plan
-from atlas.quality.rules import data_set
+from atlas.quality.rules import EMITTED_AT, ERRORS, data_set
+from atlas.quality.usual import MISSING, ROWS
 
+_OURS = [["_atlas_id", "bigint"], [EMITTED_AT, "timestamptz"], [ERRORS, "jsonb"]]
 _START_SECONDS = 120.0
 _SCANS_OF_A_HOST = 500
 _GRACE_SECONDS = 2.0
@@ -39,6 +43,31 @@ _ENVIRONMENT = (
     "PGSSLMODE", "PGSSLCERT", "PGSSLKEY", "PGSSLROOTCERT", "PGSSLCRL",
     "PGHOST", "PGPORT", "PGUSER", "PGDATABASE", "SSL_CERT_FILE", "SSL_CERT_DIR",
 )  # fmt: skip
+
+
+class Scanned(NamedTuple):
+    """What a scan found.
+
+    Attributes:
+        results: one for each of the plan's checks, in their order.
+        measured: what the plan's measures came to, by column and metric; of missing values, how
+            many.
+        rows: how many rows there were.
+    """
+
+    results: list[CheckResult]
+    measured: dict[tuple[str, str], float]
+    rows: int
+
+    def missing(self) -> dict[str, int]:
+        """Missing values of each column that was measured."""
+        found = self.measured.items()
+        return {column: int(value) for (column, metric), value in found if metric == MISSING}
+
+    def comparable(self) -> dict[tuple[str, str], float]:
+        """What was measured as runs are compared: missing values as a share, and the rows."""
+        shares = {(column, MISSING): n / self.rows for column, n in self.missing().items()}
+        return self.measured | shares | {("", ROWS): float(self.rows)}
 
 
 class SodaHost:
@@ -89,14 +118,11 @@ class SodaHost:
 
     def scan(
         self, database_url: str, schema: str, table: str, plan: Plan, timeout: float
-    ) -> list[CheckResult]:
+    ) -> Scanned:
         """Evaluate the checks of ``plan`` on ``schema.table``, within ``timeout`` seconds.
 
         One statement may take half of the time; a check that needs more has the outcome
         ``error``, as has any check that cannot be evaluated.
-
-        Returns:
-            A result for each of the plan's checks, in their order.
 
         Raises:
             TransientError: the database could not be reached, the time was over, or the host
@@ -104,15 +130,43 @@ class SodaHost:
             TerminalError: a check is no SodaCL (the message names its line), or the table is
                 missing.
         """
+        place = {"schema": schema, "table": table}
+        return self._scan(database_url, place, plan, timeout)
+
+    def try_out(
+        self, database_url: str, columns: Sequence[Column], plan: Plan, timeout: float
+    ) -> Scanned:
+        """Evaluate the checks of ``plan`` on a staging table of ``columns`` that has no rows.
+
+        Raises:
+            TransientError, TerminalError: as of :meth:`scan`.
+        """
+        typed = [[column.name, column.type.value] for column in columns]
+        return self._scan(database_url, {"columns": [*typed, *_OURS]}, plan, timeout)
+
+    def read(self, plan: Plan, timeout: float) -> None:
+        """See that the checks of ``plan`` are SodaCL.
+
+        Raises:
+            TerminalError: one is not; the message names its line. TransientError: the host died.
+        """
+        answer = self._ask({"checks": _texts(plan)}, timeout)
+        if "error" in answer:
+            raise _error(answer, plan)
+
+    def _scan(
+        self, database_url: str, place: dict[str, Any], plan: Plan, timeout: float
+    ) -> Scanned:
         # A heading of one's own without quotes is SQL's name in lower case.
         names = [data_set(plan.stream), data_set(plan.stream.lower())]
         apart = {name.encode()[:63].decode(errors="ignore"): name for name in reversed(names)}
         request = {
             "dsn": _connection(database_url, timeout),
-            "schema": schema,
-            "table": table,
+            **place,
             "data_sets": [*reversed(apart.values())],
-            "checks": [f"{check.header}\n{check.sodacl}" for check in plan.checks],
+            "checks": _texts(plan),
+            "named": [_names_rows(check, plan) for check in plan.checks],
+            "measures": [measure.soda for measure in plan.measures],
             "timeout": timeout,
         }
         answer = self._ask(request, timeout)
@@ -125,7 +179,13 @@ class SodaHost:
                 f"{timeout / 2:g} s: raise ATLAS_QUALITY_TIMEOUT"
             )
         pairs = zip(plan.checks, answer["checks"], strict=True)
-        return [_result(check, found, rows) for check, found in pairs]
+        results = [_result(check, plan.gate(check), found, rows) for check, found in pairs]
+        measured = {
+            (measure.column, measure.metric): value
+            for measure, value in zip(plan.measures, answer["measured"], strict=True)
+            if value is not None
+        }
+        return Scanned(results, measured, rows)
 
     def _ask(self, request: dict[str, Any], timeout: float) -> dict[str, Any]:
         if self._owner != os.getpid():
@@ -212,6 +272,17 @@ class SodaHost:
         return status
 
 
+def _texts(plan: Plan) -> list[str]:
+    return [f"{check.header}\n{check.sodacl}" for check in plan.checks]
+
+
+def _names_rows(check: Check, plan: Plan) -> bool:
+    """Whether Soda is to tell which rows fail: those that are to be set aside, and that no rule
+    names."""
+    own = check.line is not None and check.rule is None
+    return own and plan.gate(check) is OnFailure.QUARANTINE
+
+
 def _connection(database_url: str, timeout: float) -> dict[str, Any]:
     """The parts of a connection URL, with the password that the environment may hold, and the
     limits of a session for a scan of ``timeout`` seconds."""
@@ -244,7 +315,7 @@ def _error(answer: dict[str, Any], plan: Plan) -> Exception:
             # The line counts from the header that was put before the check.
             inside = max(0, answer["line"] - 1 - (check.header.count("\n") + 1))
             return TerminalError(
-                f"quality checks, line {check.line + inside}: {answer['message']} "
+                f"{check.origin}, line {check.line + inside}: {answer['message']} "
                 f"(stream {plan.stream})"
             )
         case "missing":
@@ -255,9 +326,9 @@ def _error(answer: dict[str, Any], plan: Plan) -> Exception:
             return TransientError(message, max_attempts=2)
 
 
-def _result(check: Check, found: dict[str, Any], rows: int) -> CheckResult:
+def _result(check: Check, gate: OnFailure, found: dict[str, Any], rows: int) -> CheckResult:
     outcome = Outcome(found["outcome"])
-    failed: int | None = found["failed"]
+    failed: int | None = None if check.whole else found["failed"]
     if outcome is Outcome.ERROR:
         score = 0.0
     elif failed is not None:
@@ -274,5 +345,7 @@ def _result(check: Check, found: dict[str, Any], rows: int) -> CheckResult:
         score=score,
         failed_rows=failed,
         definition=check.sodacl,
+        gate=gate,
+        rows=None if found["ids"] is None else tuple(found["ids"]),
         detail=detail,
     )

@@ -5,16 +5,18 @@ from __future__ import annotations
 from functools import cache
 
 from atlas.layers import marks, staging
-from atlas.ledger import results
+from atlas.ledger import checks, results
 from atlas.ledger.database import cursor
+from atlas.lineage.datasets import ColumnCounts
 from atlas.model.stage import Status
 from atlas.quality.plan import plan
 from atlas.quality.rules import failing
-from atlas.quality.score import gate, overall, scores
+from atlas.quality.score import gate, overall, scores, too_many
 from atlas.quality.soda import SodaHost
+from atlas.quality.usual import MOST_RUNS
 from atlas.settings import database_url
 from atlas.stages import remask, reprocess
-from atlas.stages.context import load
+from atlas.stages.context import Context, load
 from atlas.stages.work import Work
 
 
@@ -37,47 +39,77 @@ def run(work: Work) -> None:
         remask.nothing(work)
         return
     stream = context.stream
-    checks = plan(
+    asked = context.connection.quality.of(stream.key)
+    again = context.run.reprocesses
+    planned = plan(
         stream.key.name,
         context.columns,
         context.key,
         context.cursor,
-        on_failure=context.connection.on_failure,
+        asked=asked,
         expected_rows=stream.rows,
         full_refresh=stream.refreshes,
-        extra=context.connection.checks,
+        history=_history(work, context),
     )
-    if context.run.reprocesses:
-        checks = reprocess.of_rows(checks)
+    if again:
+        planned = reprocess.of_rows(planned)
     work.when_lost(_host().stop)
-    found = _host().scan(
+    scanned = _host().scan(
         database_url(work.settings),
         "pipeline",
         staging.name(stream.id),
-        checks,
+        planned,
         work.settings.quality_timeout,
     )
+    found = scanned.results
+    if again:
+        planned, found = reprocess.that_name_rows(planned, found)
     by_dimension = scores(found)
-    decision = gate(checks, found)
+    decision = gate(planned, found)
     with work.transaction() as conn:
+        cur = cursor(conn)
         set_aside = marks.mark(
-            cursor(conn),
+            cur,
             stream.id,
             context.tables,
             context.columns,
             stream.configured.primary_key,
             [(rule.check, failing(rule)) for rule in decision.rules],
-            overridable=reprocess.overridable(checks) if context.run.reprocesses else (),
+            rows=decision.rows,
+            overridable=reprocess.overridable(planned) if again else (),
         )
+        reason = decision.reason
+        if reason is None and asked.max_quarantined is not None and not again:
+            marked = marks.count(cur, stream.id)
+            reason = too_many(marked, stream.rows, asked.max_quarantined)
         stored = {dimension.value: score for dimension, score in by_dimension.items()}
-        whole = overall(by_dimension)
+        whole = overall(by_dimension, context.connection.quality.weights)
         if whole is not None:
             stored["overall"] = whole
         results.put_checks(conn, stream.id, found, stored, set_aside)
+        if not again:  # some rows of one's choice are no measure of others
+            results.put_measured(conn, stream.id, scanned.comparable())
         work.finish(
             conn,
             rows=stream.rows,
-            status=Status.BLOCKED if decision.blocked else Status.SUCCEEDED,
-            error=decision.reason,
-            detail={"checks": tuple(found), "on_failure": context.connection.on_failure},
+            status=Status.SUCCEEDED if reason is None else Status.BLOCKED,
+            error=reason,
+            detail={
+                "checks": tuple(found),
+                "metrics": {
+                    column: ColumnCounts(nulls=nulls) for column, nulls in scanned.missing().items()
+                },
+            },
+        )
+
+
+def _history(work: Work, context: Context) -> list[dict[tuple[str, str], float]]:
+    with work.engine.connect() as conn:
+        return checks.measured(
+            conn,
+            context.connection.name,
+            context.stream.key,
+            context.stream.id,
+            full_refresh=context.stream.refreshes,
+            limit=MOST_RUNS,
         )

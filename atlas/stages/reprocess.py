@@ -9,6 +9,7 @@ the transaction that promotes them.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import sqlalchemy as sa
 
@@ -17,7 +18,7 @@ from atlas.layers import names, reprocess
 from atlas.ledger import backlog, claims, outbox, runs
 from atlas.ledger.database import cursor
 from atlas.ledger.runs import Run
-from atlas.model.checks import OnFailure
+from atlas.model.checks import CheckResult, OnFailure, Outcome
 from atlas.quality.check import Effect, Plan
 from atlas.stages import ORDER
 from atlas.stages.context import Context
@@ -60,24 +61,47 @@ def plan(work: Work, this: Run) -> None:
 
 
 def of_rows(checks: Plan) -> Plan:
-    """Quality: the checks that speak of rows, and those that nothing gets past. A row that fails
-    again goes back, and holds back no other."""
+    """Quality: the checks that may speak of rows, and those that nothing gets past. A row that
+    fails again goes back, and holds back no other."""
     return dataclasses.replace(
         checks,
         checks=tuple(
-            each for each in checks.checks if each.rule is not None or each.effect is Effect.BLOCK
+            dataclasses.replace(each, gate=_back(each.gate))
+            for each in checks.checks
+            # Of a user's own check only Soda can say.
+            if each.rule is not None or each.effect is Effect.BLOCK or each.line is not None
         ),
-        on_failure=OnFailure.QUARANTINE
-        if checks.on_failure is OnFailure.BLOCK
-        else checks.on_failure,
+        on_failure=_back(checks.on_failure) or checks.on_failure,
+        measures=(),
     )
+
+
+def that_name_rows(checks: Plan, results: Sequence[CheckResult]) -> tuple[Plan, list[CheckResult]]:
+    """Of the plan and its results only the checks that did speak of rows."""
+    told = [
+        (check, result)
+        for check, result in zip(checks.checks, results, strict=True)
+        if check.rule is not None
+        or check.effect is Effect.BLOCK
+        or result.rows is not None
+        # One that could not be evaluated may have; it is not passed over.
+        or result.outcome is Outcome.ERROR
+    ]
+    kept = dataclasses.replace(checks, checks=tuple(check for check, _ in told))
+    return kept, [result for _, result in told]
+
+
+def _back(gate: OnFailure | None) -> OnFailure | None:
+    return OnFailure.QUARANTINE if gate is OnFailure.BLOCK else gate
 
 
 def overridable(checks: Plan) -> frozenset[str]:
     """Names of the checks that a person may override for rows: not those without which a row has no
     place in its table."""
     return frozenset(
-        each.name for each in checks.checks if each.rule is not None and each.effect is Effect.GATE
+        each.name
+        for each in checks.checks
+        if each.effect is Effect.GATE and (each.rule is not None or each.line is not None)
     )
 
 

@@ -17,6 +17,7 @@ from atlas.ledger.database import classified
 from atlas.model.connection import Connection
 from atlas.settings import Settings, secret_key
 from atlas.sync import connections_file, policies
+from atlas.sync.quality_tried import try_out
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,9 @@ def apply(
             ]
         for connection in changed:
             _check(connection, settings, progress)
+        with engine.begin() as conn:
+            for connection in changed:
+                try_out(conn, settings, connection)
         with engine.begin() as conn:
             # In one order, whoever applies what: before the connections, as everybody does.
             declared = {

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Collection, Hashable, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,11 +15,11 @@ from croniter import croniter
 
 from atlas.errors import UsageError
 from atlas.ledger.schedules import interval, next_due
-from atlas.model.checks import OnFailure
 from atlas.model.connection import Connection, selection
 from atlas.model.evolution import SchemaPolicy
 from atlas.model.stream import StreamSelection, SyncMode
-from atlas.quality import own
+from atlas.sync.entries import mapping
+from atlas.sync.quality_block import quality, valid_for
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
@@ -85,7 +84,7 @@ def parse(text: str, *, base: Path) -> File:
         line = f"line {mark.line + 1}: " if mark else ""
         problem = getattr(error, "problem", None) or "it cannot be parsed"
         raise UsageError(f"{line}not YAML: {problem}") from error
-    top = _mapping(document, "the file", {"connections", "policies"})
+    top = mapping(document, "the file", {"connections", "policies"})
     policies = _policies(top.get("policies", {}))
     items = top.get("connections", [] if policies else None)
     if not isinstance(items, list):
@@ -156,13 +155,11 @@ def changed(before: Connection, changes: Mapping[str, Any]) -> Connection:
         values["pii"] = pii(changes["pii"], where)
     if "schema_changes" in changes:
         values["schema_changes"] = _schema_changes(changes["schema_changes"], where)
-    checks = before.checks
     if "quality" in changes:
-        quality = _quality(changes["quality"], where)
-        values["on_failure"] = _on_failure(quality.get("on_failure"), where)
-        checks = quality.get("checks")
+        values["quality"] = quality(changes["quality"], where, None, None)
     made = replace(before, **values)
-    return replace(made, checks=_checks(checks, where, None, made.streams))
+    valid_for(made.quality, where, made.streams)
+    return made
 
 
 def _connection(item: Any, number: int, base: Path | None) -> Connection:
@@ -173,14 +170,13 @@ def _connection(item: Any, number: int, base: Path | None) -> Connection:
     where = f"connection {number}"
     if isinstance(item, dict) and isinstance(item.get("name"), str):
         where = f"connection {item['name']}"
-    entry = _mapping(item, where, known)
+    entry = mapping(item, where, known)
     name = entry.get("name")
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise UsageError(
             f"{where}: name must be a lower-case letter, then up to 39 letters, digits or _"
         )
     connector, executable = _source(entry, where, base)
-    quality = _quality(entry.get("quality"), where)
     streams = _streams(entry.get("streams"), where)
     return Connection(
         name=name,
@@ -190,8 +186,7 @@ def _connection(item: Any, number: int, base: Path | None) -> Connection:
         streams=streams,
         schedule=_schedule(entry.get("schedule"), where),
         pii=pii(entry.get("pii"), where),
-        on_failure=_on_failure(quality.get("on_failure"), where),
-        checks=_checks(quality.get("checks"), where, base, streams),
+        quality=quality(entry.get("quality"), where, base, streams),
         version=_version(entry.get("version"), where, connector),
         schema_changes=_schema_changes(entry.get("schema_changes"), where),
     )
@@ -235,10 +230,6 @@ def _version(value: Any, where: str, connector: str | None) -> str | None:
     return value
 
 
-def _quality(value: Any, where: str) -> dict[str, Any]:
-    return _mapping(value or {}, f"{where}: quality", {"on_failure", "checks"})
-
-
 def _config(value: Any, where: str) -> dict[str, Any]:
     if value is None:
         return {}
@@ -257,7 +248,7 @@ def _streams(value: Any, where: str) -> dict[str, StreamSelection] | None:
     result = {}
     for name, chosen in value.items():
         here = f"{where}: stream {name}"
-        entry = dict(_mapping(chosen or {}, here, _OF_A_STREAM))
+        entry = dict(mapping(chosen or {}, here, _OF_A_STREAM))
         if "sync_mode" in entry and entry["sync_mode"] not in list(SyncMode):
             raise UsageError(f"{here}: sync_mode must be full_refresh or incremental")
         if "cursor_field" in entry:
@@ -299,7 +290,7 @@ def _schedule(value: Any, where: str) -> dict[str, Any] | None:
     if value is None:
         return None
     here = f"{where}: schedule"
-    entry = _mapping(value, here, {"cron", "every", "timezone"})
+    entry = mapping(value, here, {"cron", "every", "timezone"})
     if ("cron" in entry) == ("every" in entry):
         raise UsageError(f'{here}: give either cron ("*/15 * * * *") or every (10m)')
     if "every" in entry:
@@ -351,44 +342,3 @@ def pii(value: Any, where: str) -> dict[str, Any]:
     except UsageError as error:
         raise UsageError(f"{where}: {error}") from error
     return dict(value or {})
-
-
-def _on_failure(value: Any, where: str) -> OnFailure:
-    if value is None:
-        return OnFailure.QUARANTINE
-    if value not in list(OnFailure):
-        raise UsageError(f"{where}: quality.on_failure must be block, quarantine or warn")
-    return OnFailure(value)
-
-
-def _checks(
-    value: Any, where: str, base: Path | None, streams: dict[str, StreamSelection] | None
-) -> str | None:
-    if value is None:
-        return None
-    if not isinstance(value, str):
-        what = "SodaCL as text" if base is None else "the path of a SodaCL file"
-        raise UsageError(f"{where}: quality.checks must be {what}")
-    text, shown = value, "quality.checks"
-    if base is not None:
-        shown = value
-        try:
-            text = (base / value).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"{where}: quality.checks: cannot read {value}") from error
-    try:
-        own.validate(text, streams)
-    except UsageError as error:
-        raise UsageError(f"{where}: {shown}: {error}") from error
-    return text
-
-
-def _mapping(value: Any, where: str, known: Collection[str]) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise UsageError(f"{where}: must be a mapping with {', '.join(sorted(known))}")
-    for key in value:
-        if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}"
-            raise UsageError(f"{where}: unknown key {key!r}: {hint}")
-    return value

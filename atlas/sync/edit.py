@@ -24,6 +24,7 @@ from atlas.model.connection import Connection
 from atlas.pii.policy import kept
 from atlas.settings import Settings, secret_key
 from atlas.sync import connections_file, policies
+from atlas.sync.quality_tried import try_out
 
 
 def create(
@@ -42,6 +43,7 @@ def create(
     connection = connections_file.from_document(document)
     _see_what_it_keeps(None, connection, may_unmask)
     _check(settings, connection)
+    try_out(conn, settings, connection)
     policies.hold(conn, connection.pii)
     connections.create(conn, secret_key(settings), connection)
 
@@ -88,6 +90,7 @@ def change(
         literal(wanted["config"] or {})
     after = connections_file.changed(before, wanted)
     _see_what_it_keeps(before, after, may_unmask)
+    try_out(conn, settings, after)
     if "config" in wanted or "version" in wanted:
         if after.connector is None:
             raise UsageError(

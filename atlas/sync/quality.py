@@ -11,11 +11,19 @@ import sqlalchemy as sa
 
 from atlas.errors import NotFound
 from atlas.layers import quarantine
+from atlas.layers.profile import profile
 from atlas.layers.reprocess import Chosen
 from atlas.ledger import checks, datasets, runs
 from atlas.ledger.checks import Checked
 from atlas.ledger.database import cursor
+from atlas.model.checks import Dimension
 from atlas.model.stream import StreamKey
+from atlas.quality.formats import FORMATS
+from atlas.quality.suggest import document, suggestions
+from atlas.quality.usual import MOST_RUNS, around
+
+_TOLERANCE = 0.02
+"""How far below the usual score is nothing to tell of."""
 
 
 def show(conn: sa.Connection, name: str, run_id: str | None = None) -> dict[str, Any]:
@@ -48,28 +56,108 @@ def of_run(conn: sa.Connection, run_id: str) -> list[dict[str, Any]]:
 
 
 def history(
-    conn: sa.Connection, name: str, *, limit: int, after: int | None = None
+    conn: sa.Connection,
+    name: str,
+    *,
+    limit: int,
+    after: int | None = None,
+    check: str | None = None,
 ) -> list[dict[str, Any]]:
     """The scores of a dataset over time, newest first, and which checks failed.
 
+    An anomaly is a score below what is usual by the runs before; by dimension it is told what the
+    least usual score was. With ``check``, how that check went is told too.
+
     Raises:
-        NotFound: there is no such dataset.
+        NotFound: there is no such dataset, or no such check in any of these runs.
     """
     connection, key = datasets.find(conn, name)
-    found = checks.of_dataset(conn, connection, key, limit=limit, before=after)
+    # An entry is held against the runs before it, also those of the next page.
+    found = checks.of_dataset(conn, connection, key, limit=limit + MOST_RUNS, before=after)
     ids = [each.run_stream_id for each in found]
     scores, failed = checks.scores(conn, ids), checks.failed(conn, ids)
-    return [
-        {
+    told = found[:limit]
+    of_check = {} if check is None else checks.of_check(conn, ids, check)
+    if check is not None and told and not of_check:
+        raise NotFound(f"dataset {name} has no check {check} in its last {len(found)} runs")
+    items = []
+    for number, each in enumerate(told):
+        before = [scores[id_] for id_ in ids[number + 1 : number + 1 + MOST_RUNS]]
+        item = {
             "id": each.run_stream_id,
             "run_id": each.run_id,
             "checked_at": each.at,
             "status": each.status,
             "scores": scores[each.run_stream_id],
+            "anomalies": _anomalies(scores[each.run_stream_id], before),
             "failed": failed[each.run_stream_id],
+            "check": of_check.get(each.run_stream_id),
         }
-        for each in found
-    ]
+        items.append(item)
+    return items
+
+
+def _anomalies(scores: dict[str, float], before: list[dict[str, float]]) -> dict[str, float]:
+    """The least usual score of each dimension whose score is below it."""
+    found = {}
+    for dimension, score in scores.items():
+        earlier = [each[dimension] for each in before if dimension in each]
+        usual = around(earlier, _TOLERANCE)
+        if usual is not None and score < usual.least:
+            found[dimension] = usual.least
+    return found
+
+
+def suggest(conn: sa.Connection, name: str) -> dict[str, Any]:
+    """Checks that the rows of a dataset in chart suggest, as a file of SodaCL and one by one.
+
+    Nothing is suggested that is checked already, and of masked columns only that they have values.
+
+    Raises:
+        NotFound: there is no such dataset.
+    """
+    connection, key = datasets.find(conn, name)
+    with cursor(conn) as cur:
+        rows, columns = profile(cur, name, FORMATS)
+    last = next((each for each in datasets.latest(conn, connection) if each.key == key), None)
+    checked = checks.of_dataset(conn, connection, key)
+    there = checks.results(conn, checked[0].run_stream_id) if checked else []
+    found = suggestions(
+        rows,
+        columns,
+        masked=datasets.masked(conn, connection, key),
+        checked={_about(each) for each in there if _settled(each)},
+        full_refresh=last is not None and last.refreshes,
+    )
+    return {
+        "dataset": name,
+        "connection": connection,
+        "stream": key.name,
+        "namespace": key.namespace,
+        "rows": rows,
+        "suggestions": [
+            {
+                "check": each.check,
+                "dimension": each.dimension.value,
+                "column": each.column,
+                "why": each.why,
+            }
+            for each in found
+        ],
+        "sodacl": document(key.name, found) if found else "",
+    }
+
+
+def _settled(check: dict[str, Any]) -> bool:
+    """Whether a check is more than a guess; a key's warns, as chart has each key once anyway."""
+    return check["dimension"] == Dimension.UNIQUENESS or "warn:" not in check["definition"]
+
+
+def _about(check: dict[str, Any]) -> tuple[Dimension, str | None]:
+    # Bounds and patterns of the schema say what is valid.
+    of_schema = check["name"].endswith((".range", ".pattern"))
+    dimension = Dimension.VALIDITY if of_schema else Dimension(check["dimension"])
+    return dimension, check["column"]
 
 
 def set_aside(

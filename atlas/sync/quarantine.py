@@ -312,8 +312,7 @@ def _known_checks(
         columns,
         tuple(named.get(path[0], path[0]) for path in configured.primary_key),
         named.get(configured.cursor_field[0]) if configured.cursor_field else None,
-        on_failure=held.on_failure,
-        extra=held.checks,
+        asked=held.quality.of(key),
     )
     allowed = overridable(checks)
     for check in overrides:

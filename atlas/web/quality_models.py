@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from atlas.model.checks import Dimension, Outcome
+from atlas.model.checks import Dimension, OnFailure, Outcome
 from atlas.web.models import ConnectionName, Count, Cursor, DatasetName, NextCursor, RunId, Time
 
 CheckName = Annotated[
@@ -38,6 +38,13 @@ class QualityCheck(msgspec.Struct):
         Count | None, Meta(description="Null: it is about the table, and counts no rows.")
     ]
     definition: Annotated[str, Meta(description="The check as SodaCL.")]
+    gate: Annotated[
+        OnFailure | None,
+        Meta(description="What its failure does to the rows. Null: of a run of an older version."),
+    ]
+    reason: Annotated[
+        str | None, Meta(description="Why it could not be evaluated, where that is known.")
+    ]
 
 
 class QualityDataset(msgspec.Struct):
@@ -77,10 +84,22 @@ class QualityFilter(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class QualityHistoryFilter(msgspec.Struct, forbid_unknown_fields=True):
-    """How many at once."""
+    """Of which check, and how many at once."""
 
+    check: Annotated[
+        CheckName | None, Meta(description="Tell also how the check of this name went.")
+    ] = None
     limit: Annotated[int, Meta(ge=1, le=200, description="Most entries on a page.")] = 50
     cursor: Cursor = None
+
+
+class QualityOfCheck(msgspec.Struct):
+    """How a check went in one run."""
+
+    name: CheckName
+    outcome: Outcome
+    score: _Score
+    failed_rows: Count | None
 
 
 class QualityScores(msgspec.Struct):
@@ -91,8 +110,16 @@ class QualityScores(msgspec.Struct):
     checked_at: Time
     status: _Checked
     scores: Scores
+    anomalies: Annotated[
+        dict[str, float],
+        Meta(description="By dimension whose score is unusually low: the least usual score."),
+    ]
     failed: Annotated[
         list[CheckName], Meta(description="Checks that failed or could not be evaluated.")
+    ]
+    check: Annotated[
+        QualityOfCheck | None,
+        Meta(description="The check that was asked for; null: none was, or the run had none such."),
     ]
 
 
@@ -101,6 +128,27 @@ class QualityHistory(msgspec.Struct):
 
     items: list[QualityScores]
     next_cursor: NextCursor
+
+
+class QualitySuggestion(msgspec.Struct):
+    """A check that the data suggest."""
+
+    check: Annotated[str, Meta(description="The check as SodaCL.")]
+    dimension: Dimension
+    column: Annotated[str | None, Meta(description="Null: it is about the table.")]
+    why: str
+
+
+class QualitySuggestions(msgspec.Struct):
+    """Checks that the rows of a dataset suggest."""
+
+    dataset: DatasetName
+    connection: ConnectionName
+    stream: str
+    namespace: str | None
+    rows: Annotated[Count, Meta(description="Rows of chart that were looked at.")]
+    suggestions: list[QualitySuggestion]
+    sodacl: Annotated[str, Meta(description="All of them as a file; empty: there are none.")]
 
 
 class QuarantineFilter(msgspec.Struct, forbid_unknown_fields=True):

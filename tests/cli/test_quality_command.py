@@ -97,6 +97,31 @@ def test_from_the_score_to_the_row(run: Run) -> None:
     assert ("validity.total" in listed, "0.999" in listed) == (True, True)
 
 
+def test_how_a_check_went(run: Run) -> None:
+    shown = run("history", "shop_users", "--check", "validity.total")
+    assert "fail, 2 rows" in shown.stdout
+    (entry,) = json.loads(
+        run("history", "shop_users", "--check", "validity.total", "--json").stdout
+    )["items"]
+    assert entry["check"] == {
+        "name": "validity.total",
+        "outcome": "fail",
+        "score": 0.5,
+        "failed_rows": 2,
+    }
+    assert entry["anomalies"] == {}
+    refused(run("history", "shop_users", "--check", "nix"), 2, "has no check nix")
+
+
+def test_few_rows_suggest_nothing(run: Run) -> None:
+    nothing = run("suggest", "shop_users")
+    assert (nothing.returncode, nothing.stdout) == (0, "")
+    assert "0 rows of shop_users suggest no more checks" in nothing.stderr
+    document = json.loads(run("suggest", "shop_users", "--json").stdout)
+    assert (document["suggestions"], document["sodacl"], document["rows"]) == ([], "", 0)
+    refused(run("suggest", "nowhere"), 2, "there is no dataset 'nowhere'")
+
+
 def test_checks_are_printed_to_be_copied(run: Run) -> None:
     assert yaml.safe_load(run("show", "shop_users", "--checks").stdout) == {
         "checks for users": [

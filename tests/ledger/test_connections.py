@@ -11,6 +11,7 @@ from atlas.errors import NotFound, TransientError
 from atlas.ledger import connections, state
 from atlas.ledger.state_documents import Basis, Reading
 from atlas.model.connection import Connection
+from atlas.model.quality import Quality
 from atlas.model.stream import StreamKey, StreamSelection, SyncMode
 from tests.ledger.conftest import SECRET
 
@@ -22,7 +23,7 @@ SHOP = Connection(
     streams={"users": StreamSelection(SyncMode.INCREMENTAL, ("updated_at",), (("id",),))},
     schedule={"cron": "* * * * *", "timezone": "UTC"},
     pii={"policy": "default"},
-    checks="checks for users:\n",
+    quality=Quality(checks="checks for users:\n"),
 )
 
 

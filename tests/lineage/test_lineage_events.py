@@ -335,7 +335,8 @@ def test_what_was_written_has_the_runs_version_once_it_is_written() -> None:
 
 
 def test_gate_that_only_warns_makes_every_check_a_warning() -> None:
-    streams = (replace(USERS, on_failure=OnFailure.WARN),)
+    checks = tuple(replace(check, gate=OnFailure.WARN) for check in USERS.checks)
+    streams = (replace(USERS, checks=checks),)
     checked = _made(Stage.QUALITY, streams=streams)["inputs"][0]
     assertions = checked["inputFacets"]["dataQualityAssertions"]["assertions"]
     assert {check["severity"] for check in assertions} == {"warn"}

@@ -46,7 +46,7 @@ def scan(host: SodaHost) -> Callable[..., dict[str, CheckResult]]:
         staging: Staging, planned: Plan | None = None, **options: Any
     ) -> dict[str, CheckResult]:
         planned = planned or users_plan(**options)
-        results = host.scan(staging.url, "pipeline", "staging_1", planned, 60)
+        results = host.scan(staging.url, "pipeline", "staging_1", planned, 60).results
         return {result.name: result for result in results}
 
     return run

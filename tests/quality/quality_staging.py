@@ -9,8 +9,8 @@ from typing import Any
 import psycopg2
 from psycopg2 import sql
 
-from atlas.model.checks import OnFailure
-from atlas.model.stream import Column, ColumnType
+from atlas.model.quality import Quality
+from atlas.model.stream import Column, ColumnType, StreamKey
 from atlas.quality.check import Plan
 from atlas.quality.plan import plan
 
@@ -89,5 +89,8 @@ class Staging:
 
 
 def users_plan(**options: Any) -> Plan:
-    options = {"on_failure": OnFailure.QUARANTINE} | options
+    """The plan of stream ``users``; what its connection may ask of it is among the options."""
+    words = {"on_failure", "checks", "streams", "freshness"} & options.keys()
+    quality = Quality(**{word: options.pop(word) for word in words})
+    options["asked"] = quality.of(StreamKey("users"))
     return plan("users", USERS, ("id",), "updated_at", **options)

@@ -64,7 +64,7 @@ def test_own_checks_are_scanned_scored_and_named(staging: Staging, scan: Scan) -
     staging.user(1, price=None)
     staging.user(2, price="31", status="o'ld", code=None)
     staging.user(3, price="31", code="B'1", email="somebody1@example.org")
-    results = scan(staging, extra=OWN)
+    results = scan(staging, checks=OWN)
     told = {
         result.name: (result.dimension.value, result.outcome.value, result.failed_rows)
         for result in list(results.values())[len(users_plan().checks) :]
@@ -92,7 +92,7 @@ def test_rows_of_own_checks_are_named_where_every_row_must_pass(
     staging.user(1, price=None)
     staging.user(2, price="31", status="other")
     staging.user(3, price="0.5", code="B'1")
-    planned = users_plan(extra=OWN)
+    planned = users_plan(checks=OWN)
     results = scan(staging, planned)
     rules = [check.rule for check in planned.checks if check.line and check.rule]
     assert {rule.check: staging.count(failing(rule)) for rule in rules} == {
@@ -105,6 +105,66 @@ def test_rows_of_own_checks_are_named_where_every_row_must_pass(
         "invalid_count(price) = 0",
         "invalid_count(code) = 0",
     }
+
+
+NAMED = """
+filter users [news]:
+  where: status = 'new'
+
+checks for users:
+  - failed rows:
+      name: dear
+      fail condition: price > 30
+  - failed rows:
+      name: by query
+      fail query: SELECT * FROM users WHERE code IS NULL;
+  - failed rows:
+      name: by a query that names none
+      fail query: SELECT code FROM users WHERE code IS NULL
+  - failed rows:
+      name: some may
+      fail condition: price > 30
+      fail: when > 1
+  - invalid_count(name) = 0:
+      valid max length: 8
+  - missing_count(code) < 1:
+      missing values: [n/a]
+  - invalid_count(price) < 3:
+      valid max: 30
+checks for users [news]:
+  - failed rows:
+      name: dear news
+      fail condition: price > 30
+"""
+
+
+def test_rows_are_named_by_soda_s_own_words(staging: Staging, scan: Scan) -> None:
+    staging.user(1)
+    staging.user(2, price="31", code=None)
+    staging.user(3, price="31", status="o'ld", code="n/a", name="Somebody else")
+    staging.user(4, price="31", name=None)
+    results = scan(staging, checks=NAMED)
+    own = list(results)[len(users_plan().checks) :]
+    assert {name: results[name].rows for name in own} == {
+        "dear": (2, 3, 4),
+        "by query": (2,),
+        "by a query that names none": None,
+        # Which of them are too many nobody can say.
+        "some may": None,
+        "invalid_count(name) = 0": (3,),
+        "missing_count(code) < 1": (2, 3),
+        "invalid_count(price) < 3": None,
+        "dear news": (2, 4),
+    }
+    failed = {name: results[name].failed_rows for name in own if results[name].rows}
+    assert failed == {name: len(results[name].rows or ()) for name in failed}
+
+
+def test_rows_are_not_asked_where_none_are_set_aside(staging: Staging, scan: Scan) -> None:
+    staging.user(1, price="31")
+    results = scan(staging, checks=NAMED, on_failure=OnFailure.BLOCK)
+    assert results["dear"].failed_rows == 1
+    assert results["dear"].rows is None
 
 
 def test_a_check_that_cannot_be_evaluated_fails_alone(staging: Staging, scan: Scan) -> None:
@@ -124,7 +184,7 @@ checks for users:
   - invalid_count(name) = 0:
       valid regex: '('
 """
-    planned = users_plan(extra=own, on_failure=OnFailure.BLOCK)
+    planned = users_plan(checks=own, on_failure=OnFailure.BLOCK)
     results = scan(staging, planned)
     reasons = {r.name: r.detail["reason"] for r in results.values() if r.outcome is Outcome.ERROR}
     assert reasons.pop("writes") == "FeatureNotSupported, SQLSTATE 0A000"
@@ -176,7 +236,7 @@ def test_soda_s_syntax_errors_name_the_line(
     staging: Staging, host: SodaHost, text: str, message: str
 ) -> None:
     with pytest.raises(TerminalError, match=message):
-        host.scan(staging.url, "pipeline", "staging_1", users_plan(extra=text), 30)
+        host.scan(staging.url, "pipeline", "staging_1", users_plan(checks=text), 30)
 
 
 @pytest.mark.parametrize(

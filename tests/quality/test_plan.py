@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -9,7 +10,8 @@ import pytest
 
 from atlas.errors import TerminalError
 from atlas.model.checks import Dimension, OnFailure
-from atlas.model.stream import Column, ColumnType
+from atlas.model.quality import Asked, Quality, StreamQuality
+from atlas.model.stream import Column, ColumnType, StreamKey
 from atlas.quality.check import Effect, Plan
 from atlas.quality.formats import pattern
 from atlas.quality.plan import plan
@@ -28,13 +30,13 @@ FAKER_PRODUCTS = tuple(
 
 
 def _plan(*columns: Column, key: tuple[str, ...] = (), cursor: str | None = None) -> Plan:
-    return plan("things", columns, key, cursor, on_failure=OnFailure.QUARANTINE)
+    return plan("things", columns, key, cursor, asked=Asked())
 
 
 def test_an_ordinary_stream_is_checked_in_all_six_dimensions() -> None:
     planned = plan(
         "products", FAKER_PRODUCTS, ("id",), "updated_at",
-        on_failure=OnFailure.QUARANTINE, expected_rows=100,
+        asked=Asked(), expected_rows=100,
     )  # fmt: skip
     assert {check.dimension for check in planned.checks} == set(Dimension)
 
@@ -60,7 +62,12 @@ def test_a_dimension_that_nothing_speaks_for_has_no_check() -> None:
 
 def test_keys_and_types_set_aside_and_lost_rows_block_whatever_on_failure_says() -> None:
     planned = plan(
-        "products", FAKER_PRODUCTS, ("id",), None, on_failure=OnFailure.WARN, expected_rows=1
+        "products",
+        FAKER_PRODUCTS,
+        ("id",),
+        None,
+        asked=Asked(on_failure=OnFailure.WARN),
+        expected_rows=1,
     )
     effects = {check.name: check.effect for check in planned.checks}
     assert effects["completeness.id"] is Effect.SET_ASIDE
@@ -87,7 +94,7 @@ def test_freshness_is_checked_only_where_it_is_asked_for() -> None:
     without = _plan(*FAKER_PRODUCTS, key=("id",), cursor="updated_at")
     asked = plan(
         "products", FAKER_PRODUCTS, ("id",), "updated_at",
-        on_failure=OnFailure.WARN, freshness=timedelta(hours=36),
+        asked=Asked(on_failure=OnFailure.WARN, freshness=timedelta(hours=36)),
     )  # fmt: skip
     assert not any("freshness" in check.sodacl for check in without.checks)
     assert any("when > 2160m" in check.sodacl for check in asked.checks)
@@ -107,3 +114,60 @@ def test_the_plan_is_one_sodacl_document_a_person_can_copy() -> None:
     text = _plan(*FAKER_PRODUCTS, key=("id",)).sodacl()
     assert text.startswith('checks for "things":\n  - missing_count("id") = 0:\n')
     assert text.count("checks for") == 1
+
+
+def _gated(**gates: OnFailure) -> Plan:
+    quality = Quality(streams={"products": StreamQuality(gates=gates)})
+    return plan(
+        "products",
+        FAKER_PRODUCTS,
+        ("id",),
+        "updated_at",
+        asked=quality.of(StreamKey("products")),
+        expected_rows=1,
+    )
+
+
+def test_a_check_has_the_gate_that_its_stream_s_owner_gave_it() -> None:
+    names = {"accuracy.price.finite": OnFailure.BLOCK, "completeness.id": OnFailure.BLOCK}
+    planned = _gated(**names)
+    by_name = {check.name: check for check in planned.checks}
+    assert {name: planned.gate(by_name[name]) for name in names} == names
+    # What only warns by itself is to close.
+    assert "fail: when > 0" in by_name["accuracy.price.finite"].sodacl
+    assert "warn" not in by_name["accuracy.price.finite"].sodacl
+    assert "warn: when > 0" in by_name["uniqueness.id"].sodacl
+    assert planned.gate(by_name["uniqueness.id"]) is OnFailure.QUARANTINE
+
+
+@pytest.mark.parametrize(
+    ("name", "gate", "told"),
+    [
+        ("completness.id", OnFailure.BLOCK, "did you mean completeness.id?"),
+        ("nonsense", OnFailure.BLOCK, "atlas quality show"),
+        ("validity.types", OnFailure.WARN, "only block or quarantine"),
+        ("consistency.rows", OnFailure.QUARANTINE, "only block"),
+    ],
+)
+def test_a_gate_that_cannot_hold_is_refused(name: str, gate: OnFailure, told: str) -> None:
+    with pytest.raises(TerminalError) as caught:
+        _gated(**{name: gate})
+    assert str(caught.value).startswith(f"quality.streams.products.gates: {name} ")
+    assert told in str(caught.value)
+
+
+def test_a_stream_s_own_words_win() -> None:
+    asked = Quality(
+        on_failure=OnFailure.BLOCK,
+        max_quarantined=0.5,
+        streams={"products": StreamQuality(on_failure=OnFailure.WARN, max_quarantined=0.1)},
+    )
+    products, users = asked.of(StreamKey("products")), asked.of(StreamKey("users"))
+    assert (products.on_failure, products.max_quarantined) == (OnFailure.WARN, 0.1)
+    assert (users.on_failure, users.max_quarantined) == (OnFailure.BLOCK, 0.5)
+    # Where names repeat, a stream is called with its namespace.
+    of_one = replace(asked, streams={"crm.products": StreamQuality(max_quarantined=0.2)})
+    assert of_one.of(StreamKey("products", "crm")).max_quarantined == 0.2
+    assert of_one.of(StreamKey("products", "erp")).max_quarantined == 0.5
+    planned = plan("products", FAKER_PRODUCTS, ("id",), None, asked=products)
+    assert planned.on_failure is OnFailure.WARN

@@ -10,6 +10,7 @@ import pytest
 
 from atlas.errors import TerminalError, TransientError
 from atlas.model.checks import CheckResult, OnFailure, Outcome
+from atlas.model.quality import Asked
 from atlas.model.stream import Column, ColumnType
 from atlas.quality.plan import plan
 from atlas.quality.rules import failing
@@ -114,7 +115,7 @@ def test_bounds_are_exact(make_staging: Callable[..., Staging], scan: Scan) -> N
     staging = make_staging(columns)
     for value in ("0", str(top), "12345678901234567890123456789.51", "-0.0001", None):
         staging.add(n=value, m=3 if value is None else 1)
-    planned = plan("numbers", columns, (), None, on_failure=OnFailure.QUARANTINE)
+    planned = plan("numbers", columns, (), None, asked=Asked())
     results = scan(staging, planned)
     assert results["accuracy.n.range"].failed_rows == 2
     assert results["validity.m"].failed_rows == 1
@@ -133,7 +134,7 @@ def test_a_deletion_need_not_have_what_is_required_but_its_key(
     staging.add(id=1, _ab_cdc_deleted_at=NOW)
     staging.add(id=None, email="nobody", _ab_cdc_deleted_at=NOW)
     staging.add(id=3)
-    planned = plan("users", columns, ("id",), None, on_failure=OnFailure.QUARANTINE)
+    planned = plan("users", columns, ("id",), None, asked=Asked())
     failed = {r.name: r.failed_rows for r in scan(staging, planned).values() if r.failed_rows}
     assert failed == {"completeness.id": 1, "completeness.email": 1}
 
@@ -145,7 +146,9 @@ def test_a_stream_may_be_called_anything(
     columns = (Column("id", "id", ColumnType.TEXT, format="uuid"),)
     staging = make_staging(columns)
     staging.add(id="no uuid")
-    results = scan(staging, plan(name, columns, ("id",), None, on_failure=OnFailure.WARN))
+    results = scan(
+        staging, plan(name, columns, ("id",), None, asked=Asked(on_failure=OnFailure.WARN))
+    )
     assert Outcome.ERROR not in {result.outcome for result in results.values()}
     assert results["validity.id"].failed_rows == 1
 
@@ -168,7 +171,13 @@ def test_checks_of_ones_own_for_a_name_that_sodacl_cannot_write(
     staging = make_staging(columns)
     staging.add(id="1")
     staging.add(id="2")
-    planned = plan(name, columns, ("id",), None, on_failure=OnFailure.WARN, extra=own)
+    planned = plan(
+        name,
+        columns,
+        ("id",),
+        None,
+        asked=Asked(on_failure=OnFailure.WARN, checks=(("quality.checks", own),)),
+    )
     results = scan(staging, planned)
     assert {results[n].outcome for n in ("filtered", "all")} == {Outcome.PASS}
 
@@ -186,7 +195,7 @@ def test_odd_names_of_columns_and_streams_are_checked(
     staging = make_staging(columns)
     staging.add(updated_at=NOW)
     staging.add(**{name: "no uuid"}, updated_at=NOW)
-    planned = plan(name, columns, (name,), "updated_at", on_failure=OnFailure.QUARANTINE)
+    planned = plan(name, columns, (name,), "updated_at", asked=Asked())
     results = scan(staging, planned)
     assert Outcome.ERROR not in {result.outcome for result in results.values()}
     assert results[f"completeness.{name}"].failed_rows == 1
@@ -210,7 +219,7 @@ checks for users:
 """
     staging.user(1, email=secret, name=secret, price="4711.4712")
     staging.user(1, status=secret, code=secret)
-    results = scan(staging, extra=own)
+    results = scan(staging, checks=own)
     assert results["own"].failed_rows == 1
     assert results["cast"].outcome is Outcome.ERROR
     assert results["cast"].detail["reason"] == "InvalidTextRepresentation, SQLSTATE 22P02"

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from atlas.model.checks import CheckResult, Dimension, OnFailure, Outcome, RowRule
 from atlas.quality.check import Check, Effect, Plan
-from atlas.quality.score import gate, overall, scores
+from atlas.quality.score import gate, overall, scores, too_many
 
 
 def _result(name: str, score: float, outcome: Outcome = Outcome.PASS) -> CheckResult:
     failed = 5 if outcome is Outcome.FAIL else None
     dimension = Dimension(name.split(".")[0])
-    return CheckResult(name, dimension, None, outcome, score, failed, "", {"rows": 10})
+    return CheckResult(name, dimension, None, outcome, score, failed, "", detail={"rows": 10})
 
 
 def _check(name: str, effect: Effect, *, rule: bool) -> Check:
@@ -72,6 +74,40 @@ def test_the_gate(
     assert (decision.blocked, bool(decision.rules)) == (blocked, aside)
     assert decision.failed == ("validity.a",)
     assert (decision.reason is not None) == blocked
+
+
+@pytest.mark.parametrize(
+    ("effect", "given", "blocked", "aside"),
+    [
+        (Effect.GATE, B, True, False),
+        (Effect.GATE, Q, False, True),
+        (Effect.GATE, W, False, False),
+        (Effect.SET_ASIDE, B, True, False),
+        (Effect.SET_ASIDE, Q, False, True),
+    ],
+)
+@pytest.mark.parametrize("on_failure", [B, Q, W])
+def test_the_gate_of_a_check_wins(
+    effect: Effect, given: OnFailure, on_failure: OnFailure, blocked: bool, aside: bool
+) -> None:
+    check = replace(_check("validity.a", effect, rule=True), gate=given)
+    decision = gate(Plan("users", (check,), on_failure), [_result("validity.a", 0.5, Outcome.FAIL)])
+    assert (decision.blocked, bool(decision.rules)) == (blocked, aside)
+
+
+def test_rows_that_soda_names_are_set_aside() -> None:
+    plan = Plan("users", (_check("validity.a", Effect.GATE, rule=False),), Q)
+    result = replace(_result("validity.a", 0.5, Outcome.FAIL), rows=(7, 9))
+    decision = gate(plan, [result])
+    assert (decision.blocked, decision.rows) == (False, {"validity.a": (7, 9)})
+
+
+def test_more_than_the_share_blocks() -> None:
+    assert too_many(5, 10, 0.5) is None
+    assert too_many(0, 0, 0.0) is None
+    reason = too_many(6, 10, 0.5)
+    assert reason is not None
+    assert "6 of 10 rows" in reason
 
 
 @pytest.mark.parametrize("outcome", [Outcome.PASS, Outcome.WARN])

@@ -69,11 +69,11 @@ def test_a_killed_host_is_a_transient_error_and_the_next_scan_starts_another(
     killer = threading.Thread(target=kill)
     killer.start()
     with pytest.raises(TransientError, match="ended with status -9"):
-        own_host.scan(staging.url, "pipeline", "staging_1", users_plan(extra=SLEEPS), 60)
+        own_host.scan(staging.url, "pipeline", "staging_1", users_plan(checks=SLEEPS), 60)
     killer.join()
     # Nobody waits for the answer, so the server does not go on working for it.
     _wait(staging.url, "pg_sleep", there=False)
-    results = own_host.scan(staging.url, "pipeline", "staging_1", users_plan(), 60)
+    results = own_host.scan(staging.url, "pipeline", "staging_1", users_plan(), 60).results
     assert {result.outcome for result in results} == {Outcome.PASS}
     assert own_host.pid != first
 
@@ -106,7 +106,7 @@ def test_a_check_that_runs_for_ever_is_an_error_and_the_others_are_answered(
     staging: Staging, host: SodaHost
 ) -> None:
     staging.user(1)
-    results = host.scan(staging.url, "pipeline", "staging_1", users_plan(extra=SLEEPS), 3)
+    results = host.scan(staging.url, "pipeline", "staging_1", users_plan(checks=SLEEPS), 3).results
     slept = next(result for result in results if result.name == "sleeps")
     assert slept.outcome is Outcome.ERROR
     assert slept.detail["reason"] == "QueryCanceled, SQLSTATE 57014"
@@ -128,7 +128,7 @@ def test_a_lost_connection_is_transient_not_a_failed_check(
     ender = threading.Thread(target=end)
     ender.start()
     with pytest.raises(TransientError, match="lost the database"):
-        host.scan(staging.url, "pipeline", "staging_1", users_plan(extra=SLEEPS), 60)
+        host.scan(staging.url, "pipeline", "staging_1", users_plan(checks=SLEEPS), 60)
     ender.join()
 
 
@@ -226,6 +226,6 @@ checks for users:
 """
     host.scan(staging.url, "pipeline", "staging_1", users_plan(), 60)
     before = psutil.Process(host.pid).memory_info().rss
-    results = host.scan(staging.url, "pipeline", "staging_1", users_plan(extra=own), 60)
+    results = host.scan(staging.url, "pipeline", "staging_1", users_plan(checks=own), 60).results
     assert {r.failed_rows for r in results if r.name in "qc"} == {50_000}
     assert psutil.Process(host.pid).memory_info().rss - before < 20 * 2**20

@@ -16,6 +16,7 @@ from atlas.ledger import claims, connections, ends, runs, state
 from atlas.ledger.runs import RunStream
 from atlas.model.connection import Connection
 from atlas.model.evolution import SchemaPolicy
+from atlas.model.quality import Quality
 from atlas.model.stage import Stage, Status
 from atlas.model.stream import StreamSelection
 from atlas.settings import Settings, parse, secret_key
@@ -45,6 +46,7 @@ class Source:
     policy: SchemaPolicy = SchemaPolicy.EVOLVE
     program: Path = SCRIPTED
     pii: dict[str, Any] = field(default_factory=dict)
+    quality: Quality = field(default_factory=Quality)
 
     @property
     def connection(self) -> Connection:
@@ -57,6 +59,7 @@ class Source:
             streams=self.streams,
             schema_changes=self.policy,
             pii=self.pii,
+            quality=self.quality,
         )
 
     @property

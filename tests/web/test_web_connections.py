@@ -144,6 +144,8 @@ def test_pages(api: Any) -> None:
         ({"pii": {"policy": "lax"}}, "policy"),
         ({"quality": {"checks": "/etc/passwd"}}, "quality.checks"),
         ({"quality": {"checks": ["x"]}}, "SodaCL"),
+        ({"quality": {"checks": "checks for users:\n  - row_count is 3\n"}}, "line 2"),
+        ({"quality": {"streams": {"users": {"gates": {"a": "stop"}}}}}, "gates: a"),
         ({"name": "Shop"}, "name"),
     ],
     ids=lambda value: None if isinstance(value, str) else next(iter(value)),
@@ -321,9 +323,9 @@ def test_changes_at_once_are_both_kept(api: Any, engine: sa.Engine, app: Any) ->
 
 
 def test_a_request_takes_all_that_a_file_takes_but_what_needs_the_machine() -> None:
-    takes = {field.name for field in fields(Connection)} - {"executable", "on_failure", "checks"}
-    assert takes | {"quality"} == set(models.ConnectionRequest.__struct_fields__)
-    assert set(models.ConnectionChange.__struct_fields__) == (takes | {"quality"}) - {"name"}
+    takes = {field.name for field in fields(Connection)} - {"executable"}
+    assert takes == set(models.ConnectionRequest.__struct_fields__)
+    assert set(models.ConnectionChange.__struct_fields__) == takes - {"name"}
 
 
 # --- deletion -------------------------------------------------------------------------------------

@@ -102,6 +102,7 @@ def test_every_operation_but_the_open_ones_needs_a_role(document: dict[str, Any]
         "post /api/v1/pii/decrypt": ["privacy"],
         "get /api/v1/quality/datasets/{dataset}": ["viewer"],
         "get /api/v1/quality/datasets/{dataset}/history": ["viewer"],
+        "get /api/v1/quality/datasets/{dataset}/suggestions": ["viewer"],
         "get /api/v1/quality/runs/{run_id}": ["viewer"],
         "get /api/v1/quarantine/{dataset}": ["viewer"],
         "post /api/v1/quarantine/{dataset}/reprocess": ["operator"],

@@ -98,6 +98,35 @@ def test_scores_are_paged_run_by_run(api: Any, checked: list[str]) -> None:
     assert page["next_cursor"] is None
 
 
+def test_how_a_check_went(api: Any, checked: list[str]) -> None:
+    base = "/api/v1/quality/datasets/shop_users/history"
+    items = api.get(f"{base}?check=validity.total").json["items"]
+    assert [each["check"]["outcome"] for each in items] == ["pass", "fail"]
+    assert [each["anomalies"] for each in items] == [{}, {}]
+    assert api.get(f"{base}?check=nix").status_code == 404
+
+
+def test_rows_suggest_checks(api: Any, engine: sa.Engine, checked: list[str]) -> None:
+    base = "/api/v1/quality/datasets/shop_users/suggestions"
+    assert api.get(base).json["suggestions"] == []
+    with engine.begin() as conn:
+        conn.execute(
+            sa.text(
+                "INSERT INTO chart.shop_users (id, total, _atlas_id, _atlas_run_id,"
+                " _atlas_emitted_at, _atlas_row_hash)"
+                " SELECT n, n % 7, n, :r, now(), n::text FROM generate_series(1, 60) n"
+            ),
+            {"r": checked[0]},
+        )
+    found = api.get(base).json
+    assert found["rows"] == 60
+    about = {(each["column"], each["dimension"]) for each in found["suggestions"]}
+    assert ("total", "completeness") in about
+    # It is checked already.
+    assert ("total", "validity") not in about
+    assert all(each["why"] in found["sodacl"] for each in found["suggestions"])
+
+
 def test_rows_that_were_set_aside_are_paged_and_exact(api: Any, checked: list[str]) -> None:
     page = api.get("/api/v1/quarantine/shop_users?limit=1").json
     (row,) = page["items"]
@@ -115,6 +144,7 @@ def test_rows_that_were_set_aside_are_paged_and_exact(api: Any, checked: list[st
     [
         "quality/datasets/nowhere",
         "quality/datasets/nowhere/history",
+        "quality/datasets/nowhere/suggestions",
         f"quality/runs/{NOWHERE}",
         f"quality/datasets/shop_users?run_id={NOWHERE}",
         "quarantine/nowhere",

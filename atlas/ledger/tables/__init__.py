@@ -25,6 +25,7 @@ from atlas.ledger.tables.lineage import (
 from atlas.ledger.tables.operations import key_mark, operation, secret_slot
 from atlas.ledger.tables.results import (
     check_result,
+    column_metric,
     erased,
     erasure,
     erasure_stream,
@@ -56,6 +57,7 @@ __all__ = [
     "attempt",
     "audit",
     "check_result",
+    "column_metric",
     "connection",
     "connector_state",
     "dataset_index",

@@ -161,8 +161,25 @@ check_result = sa.Table(
     sa.Column("score", sa.Double, nullable=False),
     sa.Column("failed_rows", sa.BigInteger),
     sa.Column("definition", sa.Text, nullable=False),
+    sa.Column("gate", sa.Text, comment="what its failure does to rows; NULL: of an older run"),
     sa.Column("detail", JSONB, nullable=False),
     sa.CheckConstraint("score BETWEEN 0 AND 1", name="score"),
+)
+
+
+column_metric = sa.Table(
+    "column_metric",
+    metadata,
+    sa.Column(
+        "run_stream_id",
+        sa.BigInteger,
+        sa.ForeignKey("pipeline.run_stream.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    sa.Column("column_name", sa.Text, primary_key=True, comment="'' for the rows"),
+    sa.Column("metric", sa.Text, primary_key=True),
+    sa.Column("value", sa.Double, nullable=False),
+    comment="what the checks of a run measured of its columns: later runs are compared with it",
 )
 
 

@@ -17,6 +17,7 @@ from atlas.web.quality_models import (
     QualityHistory,
     QualityHistoryFilter,
     QualityRun,
+    QualitySuggestions,
     QuarantineFilter,
     QuarantinePage,
 )
@@ -41,6 +42,8 @@ _DATASET: dict[str, Any] = {
             "score": 0.5,
             "failed_rows": 1,
             "definition": "  - invalid_count(email) = 0:\n      valid regex: '^[^@]+@[^@]+$'",
+            "gate": "quarantine",
+            "reason": None,
         }
     ],
     "quarantined": {"validity.email": 1},
@@ -58,8 +61,16 @@ def list_quality_history(dataset: str, query: QualityHistoryFilter) -> Response:
     """Its scores over time."""
     after = paging.before(query.cursor)
     with transaction() as conn:
-        items = quality.history(conn, dataset, limit=query.limit + 1, after=after)
+        items = quality.history(
+            conn, dataset, limit=query.limit + 1, after=after, check=query.check
+        )
     return answer(paging.page(items, query.limit))
+
+
+def list_quality_suggestions(dataset: str) -> Response:
+    """Checks that its rows suggest."""
+    with transaction() as conn:
+        return answer(quality.suggest(conn, dataset))
 
 
 def get_quality_run(run_id: str) -> Response:
@@ -103,6 +114,8 @@ OPERATIONS = [
         role="viewer",
         tag="Quality",
         summary="List how good a dataset was, run by run",
+        about="A score below what is usual by up to twenty runs before is an anomaly: what is "
+        "usual is told from five runs on.",
         handler=list_quality_history,
         query=QualityHistoryFilter,
         returns={
@@ -117,10 +130,46 @@ OPERATIONS = [
                             "checked_at": "2025-03-01T09:00:01Z",
                             "status": "succeeded",
                             "scores": _SCORES,
+                            "anomalies": {"validity": 0.93},
                             "failed": ["validity.email"],
+                            "check": None,
                         }
                     ],
                     "next_cursor": None,
+                },
+            )
+        },
+        problems=("not-found",),
+    ),
+    Operation(
+        method="GET",
+        path="/api/v1/quality/datasets/<dataset>/suggestions",
+        role="viewer",
+        tag="Quality",
+        summary="List checks that the rows of a dataset suggest",
+        about="They hold for the rows in chart; a large table is looked at here and there. Nothing "
+        "is suggested that is checked already, nor of the values of masked columns.",
+        handler=list_quality_suggestions,
+        returns={
+            200: Returns(
+                QualitySuggestions,
+                "Suggestions.",
+                example={
+                    "dataset": "shop_users",
+                    "connection": "shop",
+                    "stream": "users",
+                    "namespace": None,
+                    "rows": 1000,
+                    "suggestions": [
+                        {
+                            "check": '- missing_count("name") = 0',
+                            "dimension": "completeness",
+                            "column": "name",
+                            "why": "none of 1000 rows is without a value",
+                        }
+                    ],
+                    "sodacl": "checks for users:\n  # none of 1000 rows is without a value\n"
+                    '  - missing_count("name") = 0\n',
                 },
             )
         },
