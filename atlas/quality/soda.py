@@ -66,6 +66,8 @@ class Scanned(NamedTuple):
 
     def comparable(self) -> dict[tuple[str, str], float]:
         """What was measured as runs are compared: missing values as a share, and the rows."""
+        if not self.rows:
+            return {("", ROWS): 0.0}
         shares = {(column, MISSING): n / self.rows for column, n in self.missing().items()}
         return self.measured | shares | {("", ROWS): float(self.rows)}
 

@@ -11,6 +11,8 @@ import sqlalchemy as sa
 
 from atlas.errors import ActiveRun, LostClaim, NotFound, TerminalError, UsageError
 from atlas.ledger import audit, claims
+from atlas.model.checks import OnFailure
+from atlas.model.quality import Quality, StreamQuality
 from atlas.model.stage import Stage
 from atlas.stages import chart, explore, reprocess
 from atlas.stages.work import Work
@@ -668,3 +670,42 @@ def test_a_complete_refresh_has_the_last_word(shop: Source) -> None:
     # It still has both as they were: a key that it does not know is gone, the other one stays.
     sync(shop, full_refresh=True)
     assert current(shop, "age") == {1: 30, 2: 30, 4: 4}
+
+
+OWN = """\
+checks for users:
+  - row_count > 3
+  - avg(age) < 20
+  - failed rows:
+      name: young
+      fail condition: age > 50
+"""
+
+
+def test_a_check_of_one_s_own_holds_for_rows_that_are_taken_up(shop: Source) -> None:
+    gates = {"young": OnFailure.QUARANTINE, "avg(age) < 20": OnFailure.WARN}
+    own = StreamQuality(gates=gates, max_quarantined=0.9)
+    shop.quality = Quality(on_failure=OnFailure.BLOCK, checks=OWN, streams={"users": own})
+    shop.rows["users"] = [person(n, n, age=60 if n > 4 else 30) for n in range(1, 7)]
+    assert told(sync(shop)) == (4, 2, 0)
+    rows = aside(shop)
+    # As they are they fail again; of three rows it cannot be said that they are too few.
+    done = go(shop, ask(shop, *rows.values()))
+    assert (told(done), done["status"]) == ((0, 2, 0), "succeeded")
+    rows = aside(shop)
+    assert rows.keys() == {5, 6}
+    done = go(shop, ask(shop, rows[5], overrides=["young"], why="she is well"))
+    assert told(done) == (1, 0, 0)
+    done = go(shop, ask(shop, values={rows[6]: {"age": "16"}}))
+    assert told(done) == (1, 0, 0)
+    assert current(shop, "age") == {1: 30, 2: 30, 3: 30, 4: 30, 5: 60, 6: 16}
+    # Of what is usual such rows say nothing.
+    measured = "SELECT count(DISTINCT run_stream_id) FROM pipeline.column_metric"
+    assert shop.value(measured) == 1
+
+
+def test_a_check_of_the_whole_cannot_be_overridden(shop: Source) -> None:
+    sync(shop)
+    rows = aside(shop)
+    with pytest.raises(UsageError, match="cannot be overridden"):
+        ask(shop, rows[3], overrides=["uniqueness.id"], why="because")
