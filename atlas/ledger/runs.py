@@ -14,6 +14,7 @@ from sqlalchemy.exc import IntegrityError
 
 from atlas.errors import ActiveRun, NotFound
 from atlas.ledger.tables import run, run_stream, segment, stage_run
+from atlas.model.ids import uuid7
 from atlas.model.stage import Stage, Status
 from atlas.model.stream import ConfiguredStream, Segment, StreamKey, SyncMode
 
@@ -148,7 +149,7 @@ def create(
         NotFound: there is no such connection.
         ActiveRun: the connection has one already (the database says so, whatever races).
     """
-    run_id = str(uuid.uuid4())
+    run_id = str(uuid7())
     values = {
         "id": run_id,
         "connection": connection,

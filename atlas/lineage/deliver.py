@@ -28,6 +28,7 @@ from openlineage.client.transport.http import (
 )
 
 from atlas.errors import TerminalError, TransientError, UsageError
+from atlas.lineage.kafka import KafkaSink
 from atlas.lineage.sinks import Sink
 
 TIMEOUT = 5.0
@@ -56,6 +57,8 @@ class Delivery:
             self._sink = _Http(sink.url, sink)
         elif sink.path is not None:
             self._sink = _File(sink.path)
+        elif sink.kafka is not None:
+            self._sink = KafkaSink(sink)
         else:
             self._sink = _Console()
 

@@ -19,7 +19,17 @@ _KEYS = {
     "http": {"type", "url", "endpoint", "auth"},
     "file": {"type", "log_file_path", "append"},
     "console": {"type"},
+    "kafka": {"type", "topic", "config", "messageKey", "flush"},
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Kafka:
+    """A topic: ``config`` is the producer's, and may hold a password."""
+
+    topic: str
+    config: dict[str, Any] = field(repr=False)
+    message_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +40,8 @@ class Sink:
         name: what it is called.
         url: of an HTTP endpoint.
         api_key: for it, sent as a bearer token.
-        path: of a file. Neither URL nor path: the worker's log.
+        path: of a file.
+        kafka: a topic of Kafka. None of these three: the worker's log.
         url_said, key_said: where a person set these, for errors.
     """
 
@@ -38,6 +49,7 @@ class Sink:
     url: str | None = None
     api_key: str | None = field(default=None, repr=False)
     path: Path | None = None
+    kafka: Kafka | None = None
     url_said: str = "ATLAS_OPENLINEAGE_URL"
     key_said: str = "ATLAS_OPENLINEAGE_API_KEY"
 
@@ -48,6 +60,9 @@ class Sink:
             parts = urlsplit(self.url)
             # Neither a login nor a token in the query.
             return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        if self.kafka is not None:
+            servers = self.kafka.config.get("bootstrap.servers", "brokers that are not named")
+            return f"topic {self.kafka.topic} of Kafka at {servers}"
         return "the log of the workers" if self.path is None else str(self.path)
 
 
@@ -112,7 +127,26 @@ def _sink(path: Path, place: str, given: Any, name: Any = None) -> Sink:
         if given.get("append", True) is not True:
             raise UsageError(f"{path}: {place}.append: must be true: Atlas overwrites no events")
         return Sink(name, path=Path(_text(path, place, given, "log_file_path")).absolute())
+    if kind == "kafka":
+        return _kafka(path, place, given, name)
     return Sink(name)
+
+
+def _kafka(path: Path, place: str, given: dict[str, Any], name: str) -> Sink:
+    config = given.get("config")
+    if not isinstance(config, dict) or not all(isinstance(key, str) for key in config):
+        raise UsageError(
+            f"{path}: {place}.config: must be what the producer is set with, such as "
+            "{bootstrap.servers: kafka:9092}"
+        )
+    if given.get("flush", True) is not True:
+        raise UsageError(
+            f"{path}: {place}.flush: must be true: an event is delivered when it is confirmed"
+        )
+    key = None if "messageKey" not in given else _text(path, place, given, "messageKey")
+    kafka = Kafka(_text(path, place, given, "topic"), config, key)
+    said = f"{path}, {place}"
+    return Sink(name, kafka=kafka, url_said=said, key_said=f"{said}.config")
 
 
 def _http(path: Path, place: str, given: dict[str, Any], name: str) -> Sink:

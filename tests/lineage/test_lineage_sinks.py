@@ -16,9 +16,17 @@ from atlas.ledger import connections, deliveries
 from atlas.lineage.sinks import Sink, sinks
 from atlas.model.connection import Connection
 from atlas.settings import Settings
+from atlas.sync import delivery
 from atlas.sync.delivery import deliver_events
 from tests.lineage.conftest import Endpoint
 from tests.lineage.told import tell
+
+
+@pytest.fixture(autouse=True)
+def _long_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A round ends with what waits, however slow the machine is."""
+    monkeypatch.setattr(delivery, "_ROUND", 3600.0)
+
 
 JOBS = ["shop.explore", "shop.users.chart", "shop.users.navigate"]
 
@@ -68,8 +76,11 @@ def test_a_composite_is_several(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("transport", "said"),
     [
-        (None, r"transport\.type: must be one of http, file, console, or composite"),
-        ({"type": "kafka"}, r"transport\.type: must be one of"),
+        (None, r"transport\.type: must be one of http, file, console, kafka, or composite"),
+        ({"type": "datazone"}, r"transport\.type: must be one of"),
+        ({"type": "kafka", "topic": "t"}, r"transport\.config: must be what"),
+        ({"type": "kafka", "config": {}}, r"transport\.topic: must be a text"),
+        ({"type": "kafka", "topic": "t", "config": {}, "flush": False}, r"flush: must be true"),
         ({"type": "http"}, r"transport\.url: must be a text"),
         ({"type": "http", "url": "ftp://x"}, "must start with http: or https:"),
         ({"type": "http", "url": "http://x", "timeout": 1}, r"transport\.timeout: is no key"),
