@@ -262,7 +262,7 @@ class Settings:
         _some_of(
             "US GB DE FR ES IT PL FI SE DK NL PT NO BE CH AT IE CZ BR CA".split()  # noqa: SIM905
         ),
-        ("US", "GB", "DE", "FR", "ES", "IT", "PL", "FI", "SE", "DK", "NL", "PT", "NO", "BE", "CH"),
+        tuple("US GB DE FR ES IT PL FI SE DK NL PT NO BE CH AT IE CZ BR".split()),  # noqa: SIM905
         "Countries whose national identifiers are looked for.",
     )
     pii_sample: int = _setting(

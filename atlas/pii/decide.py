@@ -216,12 +216,29 @@ def _national(leaf: Leaf, _: Company) -> Finding | None:
         if share > most and _no_chance(scheme, share, evidence.sampled, claimed=claimed):
             best, most = scheme.entity, share
     if best is None:
-        return None
+        return _of_many_countries(leaf)
     if claimed:
         return _value(best, 0.9 + most / 10, most, "the values pass the check, as the name says")
     if not claimed and (asked is None or (asked.entity_type == "PERSON" and not asked.strong)):
         return _value(best, most, most, "nearly all values pass the check")
     return None
+
+
+def _of_many_countries(leaf: Leaf) -> Finding | None:
+    """Identifiers of several countries in one column, whatever it is called: most pass a check, far
+    more than would by chance."""
+    evidence = leaf.evidence
+    if leaf.claim is not None or evidence.sampled < 2 * _SOME:
+        return None
+    social = evidence.sample_whole["US_SSN"] / evidence.sampled
+    share = min(evidence.trait("any identifiers") + social, 1.0)
+    if share < MOST or 2 * evidence.trait("any percent") / 100 > share:
+        return None
+    countries = {scheme.country for scheme in SCHEMES if _share(leaf, scheme)}
+    some = sum(evidence.trait(f"{each} only") >= _BY_CHANCE / 2 for each in countries)
+    if some + (social >= _BY_CHANCE / 2) < 2:
+        return None
+    return _value("NATIONAL_ID", share, share, "identifiers of several countries")
 
 
 def _no_chance(scheme: Scheme, share: float, sampled: int, *, claimed: bool) -> bool:

@@ -62,7 +62,7 @@ _PATH = re.compile(r"(?:\b[A-Za-z]:|\\)\\\S*\Z")
 _SIGNS = {"at": "@", "dash": "-", "is": "=", "plus": " "}
 _PARAGRAPH = re.compile(r"(\n[ \t\r]*\n)")
 # The next item of a list, an address or a host.
-_NO_WORD = re.compile(r"\d{1,3}[.)] |[\w\-]+[.@:/]\w")
+_NO_WORD = re.compile(r"\d{1,3}[.)] |[^\W\d][\w\-]*[.@:/]\w")
 _LEAST_BREAKS, _IN_MIDST = 2, 0.3
 # As many characters as the shortest card or IBAN has.
 _NUMBER = re.compile(r"\b(?:\d(?:[ \-]?\d){13,18}|[A-Z]{2}\d{2}(?:[ \-]?[0-9A-Z]){11,30})\b")

@@ -18,6 +18,7 @@ from atlas.pii.vocabulary import word_set
 _ROLES = frozenset(AROUND["roles"].split())
 _DONE = frozenset(AROUND["done by"].split())
 _CALLED = frozenset(AROUND["called"].split())
+_HOUSEHOLDS = frozenset(AROUND["households"].split())
 _TITLES = frozenset(AROUND["titles"].split())
 _FIRMS = frozenset(AROUND["firms"].split())
 _PARTICLES = frozenset(AROUND["particles"].split())
@@ -74,6 +75,7 @@ def introduced(text: str, found: Sequence[Word], tongue: int) -> list[Person]:
     for at in range(len(found) - 1):
         persons += _titled(text, found, at)
         persons += _in_role(text, found, at, tongue)
+        persons += _at_home(text, found, at, tongue)
         persons += _turned(text, found, at, tongue)
     return [person for person in persons if not within_thing(found, starts[person.start])]
 
@@ -170,7 +172,22 @@ def _in_role(text: str, found: Sequence[Word], at: int, tongue: int) -> list[Per
     if len(capitals) < 2 or any(each.folded in _FIRMS or not each.capital for each in capitals):
         return []
     given = capitals[0].kinds & _GIVEN and not capitals[0].kinds & _PLACE
-    return _person(run) if given or not any(_plain(each, tongue) for each in capitals) else []
+    named = not _plain(capitals[0], tongue) and bool(capitals[-1].kinds & _SURNAME)
+    plain = any(_plain(each, tongue) for each in capitals)
+    return _person(run) if given or named or not plain else []
+
+
+def _at_home(text: str, found: Sequence[Word], at: int, tongue: int) -> list[Person]:
+    """A surname alone where somebody lives: "citofono Muster", "Familie de Vries", "c/o Muster"."""
+    between = text[found[at].end : found[at + 1].start]
+    if found[at].folded not in _HOUSEHOLDS or between not in (" ", ": "):
+        return []
+    run = [found[at + 1]]
+    while run[-1].folded in _PARTICLES and at + 1 + len(run) < len(found) and len(run) < _LONGEST:
+        run.append(found[at + 1 + len(run)])
+    last = run[-1]
+    borne = bool(last.kinds & _SURNAME) or not (last.common or last.kinds)
+    return _person(run) if last.capital and borne and not _stops(last, tongue) else []
 
 
 def _plain_start(word: Word, tongue: int) -> bool:

@@ -424,20 +424,22 @@ class Identifiers:
 
     def count(self, texts: Sequence[str]) -> Counter[str]:
         """How many of ``texts`` are, wholly, one of each kind ("PL_PESEL"), are written like one
-        ("PL_PESEL form"), or are of any kind of a country ("ES identifiers"); of those that only a
-        date proves, what dates they have ("DK_CPR day 2", "DK_CPR years 6"), and of those that
-        nothing proves, how they begin.
+        ("PL_PESEL form"), or are of any kind of a country ("ES identifiers"), of it and no other
+        ("ES only") or of any at all ("any identifiers"; "any percent": how many would be by chance,
+        times 100); of those that only a date proves, what dates they have ("DK_CPR day 2", "DK_CPR
+        years 6"), and of those that nothing proves, how they begin.
         """
         found = Counter[str]()
         for text in texts:
             bare = text.strip()
             if not 8 <= len(bare) <= 24:
                 continue
-            countries = set()
+            countries, chance = set(), 0.0
             for scheme in self._schemes:
                 if self._whole[scheme.entity].fullmatch(bare) is None:
                     continue
                 found[f"{scheme.entity} form"] += 1
+                chance += scheme.chance
                 if scheme.check(bare):
                     found[scheme.entity] += 1
                     countries.add(scheme.country)
@@ -447,6 +449,9 @@ class Identifiers:
                         found[f"{scheme.entity} day {int(bare[:2]) // 11}"] += 1
                         found[f"{scheme.entity} years {bare[4]}"] += 1
             found.update(f"{country} identifiers" for country in countries)
+            found.update(f"{country} only" for country in countries if len(countries) == 1)
+            found["any identifiers"] += bool(countries)
+            found["any percent"] += round(100 * min(chance, 1.0))
         return found
 
     def find(self, text: str, claimed: str | None) -> list[Identifier]:

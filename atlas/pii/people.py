@@ -22,6 +22,8 @@ from atlas.pii.lexicon import LANGUAGES, fold, listed, ordinary, stopwords
 _LONGEST = 40
 _WORD = re.compile(rf"[^\W\d_](?:[^\W\d_]++|[{WITHIN}]|['\u2019\-](?=[^\W\d_]))*+")
 _ENGLISH, _GERMAN, _NOUN = 1, 2, 1 << len(LANGUAGES)
+_DUTCH = 1 << LANGUAGES.index("nl")
+_WITHOUT_ARTICLE = sum(1 << LANGUAGES.index(each) for each in ("en", "fr", "es", "nl"))
 _ALL = (1 << len(LANGUAGES)) - 1
 
 
@@ -276,7 +278,7 @@ def _titled(text: str, found: Sequence[Word], at: int) -> int:
         return 0
     before = found[at - 1]
     between = text[before.end : found[at].start]
-    if before.folded in _TITLES and between in (" ", ". ", "."):
+    if before.folded in _TITLES and between in (" ", ". ", ".", "\n", ".\n"):
         return 2
     greets = before.folded in _BEFORE and between.strip(" ,\r\n") == "" and len(between) < 6
     return 1 if greets else 0
@@ -287,7 +289,12 @@ def _addressed(text: str, found: Sequence[Word], at: int, tongue: int) -> bool:
     titled, word = _titled(text, found, at), found[at]
     if titled != 1:
         return titled == 2
-    return not _plain(word, tongue) if word.kinds & _NAMED else not word.common
+    if word.kinds & _NAMED:
+        return not _plain(word, tongue)
+    # Behind a comma or in the next line a sentence may begin with an unknown word.
+    begins = text[found[at - 1].end : word.start] != " "
+    goes_on = text[word.end : word.end + 1] == " " and text[word.end + 1 : word.end + 2].islower()
+    return not word.common and not (begins and goes_on)
 
 
 def _plain(word: Word, tongue: int) -> bool:
@@ -320,11 +327,12 @@ def _name_at(text: str, found: Sequence[Word], at: int, tongue: int) -> tuple[in
         last = next((n for n in range(1, length) if not _initial(found[at + n])), 0)
         return (last + 1, 0.7) if last and found[at + last].kinds & _SURNAME else (0, 0.0)
     if not first.kinds & _GIVEN:
-        return _strange(text, found, at, length), 0.6
-    if not _begins(text, first):
+        return _strange(text, found, at, length, tongue), 0.6
+    inside = not _begins(text, first)
+    if inside:
         # A capital letter within a sentence tells, but in English titles, and German.
         tongue &= _ENGLISH | _GERMAN
-    return _given_at(text, found, at, length, tongue)
+    return _given_at(text, found, at, length, tongue, inside=inside and not _headline(found))
 
 
 def _begins(text: str, word: Word) -> bool:
@@ -334,12 +342,17 @@ def _begins(text: str, word: Word) -> bool:
 
 
 def _given_at(
-    text: str, found: Sequence[Word], at: int, length: int, tongue: int
+    text: str, found: Sequence[Word], at: int, length: int, tongue: int, *, inside: bool
 ) -> tuple[int, float]:
-    """The same where the word at ``at`` is a given name, in a run of ``length`` words."""
+    """The same where the word at ``at`` is a given name, in a run of ``length`` words, in the midst
+    of a sentence (``inside``) or not."""
     first, kept = found[at], 1
-    while kept < min(length, 4) and (_goes_on(found[at + kept]) or _initial(found[at + kept])):
-        if kept > 1 and found[at + kept].folded in _EPONYMS:
+    # What is no word of English or German has its capital letter there as a name.
+    proper = inside and not first.common
+    while kept < min(length, 4):
+        word = found[at + kept]
+        goes_on = _goes_on(word) or (proper and _proper(text, word, tongue))
+        if not (goes_on or _initial(word)) or (kept > 1 and word.folded in _EPONYMS):
             break
         kept += 1
     while kept > 1 and _hanging(found[at + kept - 1]):
@@ -348,13 +361,35 @@ def _given_at(
     sure = any(word.kinds & _NAMED and not _plain(word, tongue) for word in following)
     surname = any(word.kinds & _SURNAME for word in following)
     unknown = any(
-        not word.kinds & _NAMED and not word.common and word.capital for word in following
+        not word.kinds & _NAMED
+        and not (_plain(word, tongue) if proper else word.common)
+        and word.capital
+        for word in following
     )
+    acts = surname and _acts(text, found, at + kept)
     if _shouted(text, first):  # then every word is written with capitals
         sure, unknown = sure and not first.common and len(following) == 1, False
-    if sure or (not _plain(first, tongue) and (surname or unknown)):
+    if sure or acts or (not _plain(first, tongue) and (surname or unknown)):
         return kept, 0.85 if surname else 0.7
     return (1, 0.6) if _alone(text, found, at, length, tongue) else (0, 0.0)
+
+
+def _proper(text: str, word: Word, tongue: int) -> bool:
+    """Whether a word with a capital letter within a sentence is part of a name: it is no word of
+    ``tongue``, no acronym and no firm's."""
+    return (
+        word.capital
+        and not _plain(word, tongue)
+        and not _shouted(text, word)
+        and word.folded not in _FIRMS
+    )
+
+
+def _acts(text: str, found: Sequence[Word], at: int) -> bool:
+    """Whether the word at ``at`` says what only people do, of whom stands before it."""
+    if at >= len(found) or text[found[at - 1].end : found[at].start] != " ":
+        return False
+    return not found[at].capital and found[at].folded in _ACTS
 
 
 def _hanging(word: Word) -> bool:
@@ -366,14 +401,15 @@ def _shouted(text: str, word: Word) -> bool:
     return word.end - word.start > 1 and text[word.start : word.end].isupper()
 
 
-def _strange(text: str, found: Sequence[Word], at: int, length: int) -> int:
+def _strange(text: str, found: Sequence[Word], at: int, length: int, tongue: int) -> int:
     """How many words an unusual name has: words that no language knows, one of which is a surname
     (Ainhoa Echeverria Garcia)."""
     run: list[Word] = []
     for word in found[at : at + min(length, 4)]:
         if word.folded in _FIRMS:
             return 0
-        if word.capital and (word.common or _shouted(text, word)):
+        noun = tongue != _ALL and tongue & _GERMAN and word.ordinary & _NOUN
+        if word.capital and (word.common or noun or _shouted(text, word)):
             break
         run.append(word)
     while run and not run[-1].capital:
@@ -382,7 +418,7 @@ def _strange(text: str, found: Sequence[Word], at: int, length: int) -> int:
     surnames = bool(capitals) and not capitals[-1].kinds & _GIVEN
     if surnames and (capitals[0].kinds & _SURNAME or capitals[0].kinds == _PLACE):
         return 0  # two surnames are a firm (Goldman Sachs), after a town what is of it
-    named = any(word.kinds & _NAMED for word in capitals)
+    named = any(word.kinds & _NAMED and word.folded not in _SOFTWARE for word in capitals)
     if len(capitals) < 2 or not named or all(word.kinds & _PLACE for word in capitals):
         return 0
     return len(run)
@@ -396,8 +432,8 @@ def _thing(text: str, found: Sequence[Word], at: int, end: int, tongue: int) -> 
         between = text[before.end : found[at].start]
         if before.folded in _SAINTS and between in (" ", ". "):
             return True
-        if between == " " and (end - at == 1 or tongue & _ENGLISH):
-            article = text[before.start : before.end].lower()
+        article = text[before.start : before.end].lower()
+        if between == " " and (end - at == 1 or _never_named(article, tongue)):
             # Where the language is not known, "a" and "la" may be prepositions.
             asked = _DETERMINERS if tongue != _ALL else {_ENGLISH: _DETERMINERS[_ENGLISH]}
             if any(bit & tongue and article in said for bit, said in asked.items()):
@@ -418,6 +454,15 @@ def _thing(text: str, found: Sequence[Word], at: int, end: int, tongue: int) -> 
     if not following.capital or following.kinds & _NAMED:
         return False
     return not _headline(found)
+
+
+def _never_named(article: str, tongue: int) -> bool:
+    """Whether the language is one in which no article stands before a person's whole name."""
+    if tongue & _ENGLISH:
+        return True
+    # "de" stands before names in other languages, where it means something else.
+    others = tongue & ~_WITHOUT_ARTICLE
+    return tongue != _ALL and not others and (article != "de" or tongue == _DUTCH)
 
 
 def _headline(found: Sequence[Word]) -> bool:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 
 from atlas.pii import people
+from atlas.pii.introduced import introduced
 
 
 def found(text: str) -> list[str]:
@@ -29,6 +30,9 @@ def found(text: str) -> list[str]:
         ("We met Ainhoa Echeverría García there", ["Ainhoa Echeverría García"]),
         ("Thomas Miller signed; later Thomas came back", ["Thomas Miller", "Thomas"]),
         ("i libri d'Elena Ferrari e Giulia Rossi", ["Elena Ferrari", "Giulia Rossi"]),
+        ("i complimenti vanno a Emanuela Verdi, come sempre", ["Emanuela Verdi"]),
+        ("Grace Church called about the bill", ["Grace Church"]),
+        ("der Brief kam von Frau\nGroßmann aus Kiel", ["Großmann"]),
     ],
 )
 def test_people_are_found_by_their_names(text: str, names: list[str]) -> None:
@@ -55,10 +59,32 @@ def test_people_are_found_by_their_names(text: str, names: list[str]) -> None:
         "die Pizza von Dr. Oetker war kalt",
         "der Drucker von Hewlett Packard",
         "Macon Packard is a firm",
+        "ga maar naar de Albert Huis, daar is het goedkoper",
+        "Hej,\nForsyningen er lukket i dag",
+        "Zugang zu Jira für die Abteilung",
+        "la fattura è di Lambert Frères SARL, come sempre",
     ],
 )
 def test_a_thing_that_is_called_like_somebody_is_nobody(text: str) -> None:
     assert found(text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("consegnare in via Roma 3, citofono Bianchi.", ["Bianchi"]),
+        ("het pakje ligt bij familie de Vries", ["de Vries"]),
+        ("intestatario Manlio Lombardi, come sopra", ["Manlio Lombardi"]),
+        ("Kunden Sudhir Gill vill bli uppringd", ["Sudhir Gill"]),
+        ("contact Customer Service about it", []),
+        ("the household Waste is collected", []),
+        ("Tenant: Hewlett Packard", []),
+    ],
+)
+def test_who_stands_on_a_door_or_holds_an_account(text: str, names: list[str]) -> None:
+    words = people.words(text)
+    persons = introduced(text, words, people.languages(words))
+    assert [text[person.start : person.end] for person in persons] == names
 
 
 def test_a_name_that_only_begins_like_a_thing_is_somebody() -> None:

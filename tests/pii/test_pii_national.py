@@ -186,6 +186,18 @@ def test_numbers_of_things_in_the_form_of_identifiers_stay(
     assert verdicts(scanner, {"c2": values}) == []
 
 
+def test_identifiers_of_several_countries_are_told_in_one_column(scanner: Scanner) -> None:
+    chance = random.Random(3)
+    numbers = [f"{chance.randrange(10**8, 10**9)}" for _ in range(3_000)]
+    bsns = [each for each in numbers if ALL.count([each])["NL_BSN"]][:100]
+    letters = "TRWAGMYFPDXBNJZSQVHLCKE"
+    dnis = [f"{each[:8]}{letters[int(each[:8]) % 23]}" for each in numbers[:100]]
+    cprs = [f"{each[:6]}-{each[6:]}" for each in _cprs(100, date(1931, 1, 1), 25_000)]
+    assert values_found(verdicts(scanner, {"c4": bsns + dnis + cprs})) == {"c4": "NATIONAL_ID"}
+    found = verdicts(scanner, {"c4": bsns[:60] + dnis[:60] + cprs[:60] + numbers[-120:]})
+    assert not values_found(found)
+
+
 def test_citizens_and_foreigners_share_a_column(scanner: Scanner) -> None:
     letters = "TRWAGMYFPDXBNJZSQVHLCKE"
     citizens = [f"{number}{letters[number % 23]}" for number in range(30_000_000, 30_000_180)]
