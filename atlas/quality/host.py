@@ -27,7 +27,7 @@ from typing import IO, Any
 
 import psycopg2
 import psycopg2.errors
-from psycopg2 import sql
+from psycopg2 import extensions, sql
 
 _ROWS = "rows"
 """Name of the host's own check, which counts the rows that the scores are shares of."""
@@ -41,6 +41,7 @@ _COUNT_ROWS = {
 }
 _MEASURE = "measure "
 _QUERY_CANCELED = "57014"
+_NOT_ONE_QUERY = "42P11"
 _MOST_IDS = 1_000_000
 
 
@@ -82,6 +83,21 @@ def main() -> int:
 def _send(answers: IO[str], answer: dict[str, Any]) -> None:
     answers.write(json.dumps(answer) + "\n")
     answers.flush()
+
+
+class _OneQuery(extensions.cursor):
+    """A cursor for checks: each text is one query. Of several, one could end the transaction that
+    can only read and begin another, or run a program beside the database."""
+
+    PREPARE = (
+        "CREATE FUNCTION pg_temp._atlas_one_query(text) RETURNS void LANGUAGE plpgsql STABLE AS"
+        " 'DECLARE one refcursor; BEGIN OPEN one FOR EXECUTE $1; CLOSE one; END'"
+    )
+
+    def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002 - the driver's name
+        """Execute ``query``, once the server has read it as one query."""
+        super().execute("SELECT pg_temp._atlas_one_query(%s)", (query,))
+        super().execute(query, vars)
 
 
 class _Engine:
@@ -352,7 +368,9 @@ def _connect(request: dict[str, Any]) -> Any:
             for name in request["data_sets"]:
                 statement = sql.SQL("CREATE TEMPORARY VIEW {} AS SELECT * FROM {}")
                 cursor.execute(statement.format(sql.Identifier(name), table))
+            cursor.execute(_OneQuery.PREPARE)
         connection.set_session(readonly=True)
+        connection.cursor_factory = _OneQuery
     except psycopg2.errors.UndefinedTable as error:
         connection.close()
         name = f"{request.get('schema')}.{request.get('table')}"
@@ -412,6 +430,8 @@ def _kind(error: BaseException) -> str:
     code = getattr(error, "pgcode", None)
     if code is None:
         return type(error).__name__
+    if code == _NOT_ONE_QUERY:
+        return "it has to be one query that reads, not several statements"
     if code.startswith("42"):
         return " ".join(str(error.diag.message_primary).split())  # type: ignore[attr-defined]
     return f"{type(error).__name__}, SQLSTATE {code}"

@@ -200,6 +200,31 @@ checks for users:
     assert staging.count("true") == 1
 
 
+_OUT = "COMMIT; BEGIN READ WRITE; DELETE FROM pipeline.staging_1; COMMIT"
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        f"failed rows:\n      fail query: SELECT 1) AS a; {_OUT}; SELECT 1 FROM (SELECT 1",
+        f"broken = 0:\n      broken query: SELECT 1; {_OUT}; SELECT 1",
+        f"broken = 0:\n      broken expression: 1 FROM users; {_OUT}; SELECT 1",
+        "broken = 0:\n      broken query: COPY (SELECT 1) TO PROGRAM 'true'",
+        "broken = 0:\n      broken query: SELECT 1; COPY (SELECT 1) TO PROGRAM 'true'; SELECT 1",
+    ],
+)
+def test_a_check_is_one_query_and_leaves_its_transaction_as_it_is(
+    staging: Staging, scan: Scan, item: str
+) -> None:
+    staging.user(1)
+    results = scan(staging, checks=f"checks for users:\n  - {item}\n  - row_count = 1\n")
+    *_, broken, rows = results.values()
+    assert staging.count("true") == 1
+    assert broken.outcome is Outcome.ERROR
+    assert broken.detail["reason"] == "it has to be one query that reads, not several statements"
+    assert rows.outcome is Outcome.PASS
+
+
 FILTERED = """\
 filter users [news]:
   where: id > 0
