@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from atlas.errors import NotFound
+from atlas.ledger import checks
 from atlas.model.checks import OnFailure
 from atlas.model.quality import Quality, StreamQuality
 from atlas.model.stage import Stage
+from atlas.model.stream import StreamKey
 from atlas.sync import quality
 from tests.stages import pipeline
 from tests.stages.conftest import Source
@@ -87,6 +89,10 @@ def test_more_than_the_share_blocks_and_less_does_not(users: Source) -> None:
     assert max(_ids(users, "chart.shop_users")) == 10
     with users.engine.connect() as conn:
         assert quality.show(conn, "shop_users")["status"] == "blocked"
+        # What was not promoted is no measure of others.
+        key, never = StreamKey("users"), 2**40
+        measured = checks.measured(conn, "shop", key, never, full_refresh=False, limit=20)
+    assert len(measured) == 1
 
 
 def test_a_check_s_gate_holds_against_the_stream_s(users: Source) -> None:
