@@ -16,6 +16,7 @@ from itertools import islice
 
 from atlas.pii import people
 from atlas.pii.characters import WITHIN
+from atlas.pii.lexicon import fold
 from atlas.pii.streets import streets
 from atlas.pii.vocabulary import word_set
 
@@ -150,17 +151,44 @@ _PHONE_LIKE = re.compile(
 )
 _WORD_OF_A_NAME = rf"[^\W\d_](?:[^\W\d_]|[{WITHIN}'\u2019`.\-])*+"
 # Tickets and lists of passengers have SURNAME/GIVEN NAME, in capitals.
-_NAME_LIKE = re.compile(
-    rf"{_WORD_OF_A_NAME}(?:(?:[ ,]++|(?<=[A-Z])/(?=[A-Z])){_WORD_OF_A_NAME}){{0,5}}"
-)
+_NAME_LIKE = re.compile(rf"{_WORD_OF_A_NAME}(?:(?:[ ,]++|/(?=[A-Z])|\t){_WORD_OF_A_NAME}){{0,5}}")
 _LONGEST_NAME = 128
 _WORDS_OF_A_NAME = 8
 _OF_NO_NAME = re.compile(r"[@/\\_=<>{}\[\]:;|#%]")
 _DATE_LIKE = re.compile(r"\d{4}-\d{2}-\d{2}|\d{1,2}[./-]\d{1,2}[./-]\d{2,4}")
-_DAY = re.compile(r"(\d{4}|\d{1,2})[-/. ](\d{1,2})[-/. ](\d{4}|\d{1,2})(?: ?00:00(?::00)?)?")
+_DAY = re.compile(
+    r"(\d{4}|\d{1,2})[-/. ](\d{1,2})[-/. ](\d{4}|\d{1,2})"
+    r"(?:[ T]?00:00(?::00(?:\.0+)?)?(?:Z|\+00:?00)?)?"
+)
 _COMPACT_DAY = re.compile(r"((?:19|20)\d\d)(\d\d)(\d\d)")
 _LETTERED_DAY = re.compile(r"(\d{1,2})([-. ]?)([A-Za-z]{3})\2((?:19|20)?\d\d)")
 _MONTHS = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"]
+_NAMED_DAY = re.compile(
+    r"(?P<day>\d{1,2})(?:st|nd|rd|th|er|[.\u00ba])?[ \-]?(?:de |of )?"
+    r"(?P<month>[^\W\d_]{3,12})\.?,?[ \-]?(?:de |of )?(?P<year>\d{4})|"
+    r"(?P<month_first>[^\W\d_]{3,12})\.? (?P<of_month>\d{1,2})(?:st|nd|rd|th)?,? "
+    r"(?P<its_year>\d{4})|"
+    r"(?P<y>\d{4})[\u5e74\ub144] ?(?P<m>\d{1,2})[\u6708\uc6d4] ?(?P<d>\d{1,2})"
+    r"[\u65e5\uc77c]"
+)
+# How the months begin in the languages of the vocabulary, without accents.
+_BEGINNINGS = tuple(
+    tuple(each.split())
+    for each in (
+        "jan gen ene sty tammi styczn",
+        "feb fev lut helmi",
+        "mar mrt maalis",
+        "apr abr avr kwi huhti",
+        "may mai maj mag mei touko",
+        "jun giu jui cze kesa",
+        "jul lug lip heina juil",
+        "aug ago aou sie elo",
+        "sep set wrz syys",
+        "oct okt ott out paz loka",
+        "nov lis marras",
+        "dec dez dic gru joulu des",
+    )
+)
 _ID_LIKE = re.compile(r"(?=.*\d)[A-Za-z0-9][A-Za-z0-9 .\-/]{4,24}")
 CARD_LIKE = re.compile(r"\d{12,19}")
 _HANDLE_LIKE = re.compile(r"@?[A-Za-z][\w.\-]{1,39}")
@@ -174,7 +202,7 @@ _PLACE_ON_EARTH = re.compile(r"[-+]?(\d{1,3})[.,]\d{2,}")
 _QUAD = re.compile(r"(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})")
 _CODE_LIKE = re.compile(r"(?=\S*\d)(?!\S*[g-zG-Z]{3})[\w\-]{8,}")
 _POSTCODE = re.compile(
-    r"\d{4,5}|\d{5}-\d{3,4}|\d{2}-\d{3}|\d{3} \d{2}|\d{4} ?[A-Z]{2}|"
+    r"\d{4,5}|\d{5}-\d{3,4}|\d{2}-\d{3}|\d{3} \d{2}|\d{4} ?[A-Z]{2}|\d{4}-\d{3}|"
     r"[A-Z]{1,2}\d[A-Z\d]? ?\d[A-Z]{2}|[A-Z]\d[A-Z] ?\d[A-Z]\d"
 )
 _VERSION = re.compile(r"[vV]?\d{1,4}(?:\.\d{1,6}){1,3}(?:[-+ ]?[A-Za-z][\w.+\-]*)?")
@@ -261,7 +289,33 @@ def many_digits(text: str) -> bool:
 
 def date_like(text: str) -> bool:
     """Whether ``text`` begins as a date of day, month and year, or is one without marks."""
-    return _DATE_LIKE.match(text.strip()) is not None or _unmarked(text.strip()) is not None
+    bare = text.strip()
+    return (
+        _DATE_LIKE.match(bare) is not None
+        or _unmarked(bare) is not None
+        or _with_month(bare) is not None
+    )
+
+
+def _with_month(text: str) -> tuple[int, int, int] | None:
+    """Year, month and day of a date with the name of its month, or in characters of East Asia."""
+    found = _NAMED_DAY.fullmatch(text) if len(text) <= _LONGEST else None
+    if found is None:
+        return None
+    if found["y"]:
+        return int(found["y"]), int(found["m"]), int(found["d"])
+    name = fold(found["month"] or found["month_first"])
+    # The longest beginning tells: "jui" is of June, but "juil" of July.
+    told = [
+        (len(each), at + 1)
+        for at, beginnings in enumerate(_BEGINNINGS)
+        for each in beginnings
+        if name.startswith(each)
+    ]
+    if not told:
+        return None
+    day_of = found["day"] or found["of_month"]
+    return int(found["year"] or found["its_year"]), max(told)[1], int(day_of)
 
 
 def _unmarked(text: str) -> tuple[int, int, int] | None:
@@ -278,7 +332,7 @@ def _unmarked(text: str) -> tuple[int, int, int] | None:
 def day(text: str) -> date | None:
     """The day that all of ``text`` is, in whatever order it is written; days of other orders are
     read as day and month."""
-    parts = _unmarked(text.strip())
+    parts = _unmarked(text.strip()) or _with_month(text.strip())
     if parts is None:
         found = _DAY.fullmatch(text.strip())
         if found is None:

@@ -674,9 +674,11 @@ _BEHIND = re.compile(
 )
 _FIELDS = re.compile(r"(?<=[^\W\d_])(?:\^|<<|\$)(?=[^\W\d_])")
 _QUOTED = re.compile(r"(?<=[^\W\d_] )[\"\u201c\u201e(][^\W\d_]{2,15}[\"\u201d\u201c)] (?=[^\W\d_])")
-_BETWEEN = re.compile(r" ?[;|\n&] ?| (?:and|und|et|og|och) ")
+_BETWEEN = re.compile(r" ?[;|\n&] ?| (?:/|and|und|et|og|och) ")
 # In a column, where no sentence makes a word of them: Ortega y Gasset, van 't Hof.
 _WITHIN_NAMES = _PARTICLES | frozenset(("e", "y", "i", "t", "in", "aan"))
+# A surname and a given name with a sign between that others have between people.
+_APART = re.compile(r"\s*([^\W\d_][^;|/\t\n]{0,40}?) ?[;|/\t] ?([^\W\d_][^;|/\t\n]{0,40}?)\s*")
 _MOST_IN_A_LIST, _LONGEST_LIST = 12, 400
 _HONOURS = frozenset(AROUND["honours"].split())
 
@@ -729,6 +731,8 @@ def nearly_alone(text: str) -> bool:
 def _people(text: str, told: Callable[[str], bool]) -> bool:
     parts = several(text)
     found = [told(part) for part in parts]
+    if not any(found) and (apart := _APART.fullmatch(text[:_LONGEST_LIST])) is not None:
+        return told(f"{apart[1]}, {apart[2]}") or told(f"{apart[1]} {apart[2]}")
     return any(found) and all(
         whole or single(part) for whole, part in zip(found, parts, strict=True)
     )
@@ -754,7 +758,7 @@ def foreign(text: str) -> bool:
 _INITIALS = r"(?:[^\W\d_]\.[ \-]?){1,3}"
 _INITIALLED = re.compile(
     rf"{_INITIALS} ?(?P<behind>[^\W\d_][^\W\d_'\u2019 -]{{1,30}})|"
-    rf"(?P<before>[^\W\d_][^\W\d_'\u2019 -]{{1,30}})(?: {_INITIALS}|, ?{_INITIALS}|, ?[^\W\d_])"
+    rf"(?P<before>[^\W\d_][^\W\d_'\u2019 -]{{1,30}})(?: {_INITIALS}|, ?{_INITIALS}|(?:, ?| )[A-Z])"
 )
 
 

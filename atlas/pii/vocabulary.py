@@ -79,7 +79,8 @@ file: datei fichier archivo tiedosto bestand plik fil arquivo ficheiro
 city: stadt ortschaft wohnort gemeinde gemeente ville ciudad citta cidade miasto miejscowosc
     kaupunki postitoimipaikka stad plaats woonplaats poststed postort kommune kommun commune
     comune municipio localidad poblacion localite localita concelho freguesia bynavn
-    hometown village postby cityname townname paikkakunta
+    hometown village postby cityname townname paikkakunta mesto varos sehir miestas pilseta
+    город місто 城市 도시
 email: courriel correo mejl epost epostadress epostadresse sahkoposti sahkopostiosoite
     poczta emailadresse mailadresse emailadres mailadres emailadress correoelectronico eposta
     emailadr mailadr smtpadr eml почта 邮箱 이메일
@@ -91,26 +92,30 @@ mobile: mobil movil handy handynummer mobilnummer mobiltelefon cellulare celular
     msisdn mobitel handphone мобильныи 手机 手机号 휴대폰
 fax: faks faksi telefax telefaks
 number: no nr num numero nummer numer nro nbr number
-date: datum dato fecha pvm paivamaara
+date: datum dato fecha pvm paivamaara tarihi tanggal дата
 birth date: birthdate dateofbirth birthday dob bday geburtsdatum geburtstag geburtsdat
     gebdat gebdatum foedselsdag fodselsdag foedselsdato fodselsdato fodselsdatum
     fodelsedatum fodelsedag geboortedatum geboortedag syntymaaika syntymapaiva
     fechanacimiento datanascita datenaissance datanascimento dataurodzenia fecnac
-    fnacimiento birthdt
+    fnacimiento birthdt dogumtarihi ngaysinh tgllahir synnikuupaev 生年月日 出生日期 생년월일
 birth: geburt nacimiento naissance nascita nascimento urodzenia urodzenie geboorte fodsel
-    foedsel fodelse syntyma nasc naiss
+    foedsel fodselse syntyma nasc naiss dogum narozeni narodenia szuletesi lahir rodenja nasterii
+    gimimo dzimsanas рождения народження
 born: geboren fodt foedt fodd syntynyt nacido nato nascido urodzony
 address: addr addresse adresse adress adres osoite direccion indirizzo endereco morada
-    anschrift domicilio katuosoite lahiosoite adresa addressline
+    anschrift domicilio katuosoite lahiosoite adresa addressline adresi alamat aadress adrese
+    adresas lakcim diachi адрес адреса διευθυνση 地址 住所 주소
 street: strasse straat calle rue rua ulica gata gatuadress gatenavn vejnavn gade
-    strassenname straatnaam katu streetname gadenavn gatunamn voie
+    strassenname straatnaam katu streetname gadenavn gatunamn voie ulice
+    utca sokak cadde улица вулиця
 street address: streetaddress postanschrift wohnadresse lieferadresse rechnungsadresse
     postadresse postadress huisadres hausanschrift besoksadress leveringsadresse
     bostadsadress
 house number: housenumber housenr hausnummer hausnr husnummer husnr huisnummer huisnr
     talonumero civico houseno streetnumber streetno
 postal code: zipcode postalcode postcode postleitzahl plz postnummer postnr postinumero
-    kodpocztowy codepostal codigopostal codpostal postnumer zip zipplus
+    kodpocztowy codepostal codigopostal codpostal postnumer zip zipplus psc irsz iranyitoszam
+    postakodu kodepos индекс 邮编 郵便番号 우편번호
 latitude: lat latitud latitudine breitengrad breddegrad leveysaste latdeg
 longitude: lon lng longitud longitudine laengengrad langengrad laengdegrad lengdegrad
     longitudgrad pituusaste
@@ -368,7 +373,8 @@ coordinaten, coordinate gps, geo x, geo y, latitude longitude pair, location coo
 birth, birth date, date birth, date of birth, born, born on, born date, date born, birth day,
 birth dt, dt birth, data birth, data birth date, day birth, fecha birth, fec nac, fecha nac, f nac,
 data nasc, dt nasc, data ur, date naiss, geb date, geb dat, geb tag, geb, birth at, ddn, data nasc,
-date naissance, birth aika, birth paiva, date anniversary birth, ne le, nato il, urodzony""",
+date naissance, birth aika, birth paiva, birth ido,
+date anniversary birth, ne le, nato il, urodzony""",
     ),
     (
         "CREDIT_CARD",

@@ -124,3 +124,16 @@ def test_a_city_is_known_without_its_accents() -> None:
 def test_a_run_of_letters_without_an_end_is_no_word() -> None:
     """Each of its letters costs the same, however many there are."""
     assert people.words("y" * 100_000 + " Anna") == people.words(" " * 100_000 + " Anna")
+
+
+@pytest.mark.parametrize(
+    "written", ["Doe;Jane", "DOE|JANE", "Doe/Jane", "Doe\tJane", "Jane Doe / John Roe"]
+)
+def test_a_column_of_people_is_told_whatever_stands_between_their_names(written: str) -> None:
+    text = written.replace("Doe", "Miller").replace("DOE", "MILLER").replace("Roe", "Baker")
+    assert people.full_alone(text)
+
+
+def test_an_initial_needs_no_dot_in_a_column() -> None:
+    assert people.initialled("Miller J")
+    assert not people.initialled_form("Miller")

@@ -238,6 +238,18 @@ def test_days_of_birth_in_prose(scanner: Scanner) -> None:
 def test_days_are_read_in_any_order() -> None:
     assert str(day("29.02.1980")) == str(day("02/29/1980")) == str(day("1980-02-29"))
     assert day("31/02/1980") is None
+    for written in (
+        "3 May 1980",
+        "May 3rd, 1980",
+        "3. Mai 1980",
+        "3 de mayo de 1980",
+        "3 maja 1980",
+        "1980\u5e745\u67083\u65e5",
+        "1980-05-03T00:00:00Z",
+    ):
+        assert str(day(written)) == "1980-05-03"
+    assert str(day("12 juillet 1980")) == "1980-07-12"
+    assert day("Ward 12 1980") is None
     assert day("1980-02-29 12:30:00") is None
 
 
