@@ -140,6 +140,13 @@ def test_a_check_has_the_gate_that_its_stream_s_owner_gave_it() -> None:
     assert planned.gate(by_name["uniqueness.id"]) is OnFailure.QUARANTINE
 
 
+def test_a_gate_for_what_is_usual_waits_for_it_also_where_few_rows_come() -> None:
+    names = ["completeness.usual_rows", "consistency.price.usual_average"]
+    names += ["completeness.make.usual_missing", "consistency.make.usual_length"]
+    planned = _gated(**dict.fromkeys(names, OnFailure.BLOCK))
+    assert not {check.name for check in planned.checks} & set(names)
+
+
 @pytest.mark.parametrize(
     ("name", "gate", "told"),
     [
