@@ -117,7 +117,11 @@ def _read(file: IO[bytes] | None) -> dict[int, dict[str, str]]:
             raise UsageError(
                 f'line {number}: it is not {{"row": …, "set": {{…}}}} in JSON'
             ) from None
-        given = {name: bytes(value).decode() for name, value in line.set.items()}
+        given = {
+            # What is no UTF-8 is refused with the other values, by the row and its property.
+            name: bytes(value).decode(errors="surrogateescape")
+            for name, value in line.set.items()
+        }
         found.setdefault(line.row, {}).update(given)
     if not found:
         raise UsageError("the file names no row")

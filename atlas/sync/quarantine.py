@@ -277,6 +277,7 @@ def _by_property(
                 raise UsageError(f"row {number}: the stream has no property {name[:100]!r}: {hint}")
             try:
                 json.loads(text)
+                text.encode()  # half a character, or bytes that were none
             except (ValueError, RecursionError):
                 # not "from error": its text quotes the value
                 raise UsageError(

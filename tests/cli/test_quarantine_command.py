@@ -133,6 +133,10 @@ def test_rows_are_put_right_from_a_file(run: Run, engine: sa.Engine, tmp_path: P
     wrong = run("fix", "shop_users", "--file", str(lines))
     refused(wrong, 2, "line 1")
     assert "jane" not in wrong.stderr
+    lines.write_bytes(b'{"row": 1, "set": {"total": "jane\xff"}}\n')
+    wrong = run("fix", "shop_users", "--file", str(lines))
+    refused(wrong, 2, "row 1: total: the value is no JSON")
+    assert "jane" not in wrong.stderr
 
 
 def test_rows_are_discarded(run: Run, engine: sa.Engine) -> None:
@@ -154,6 +158,7 @@ def test_rows_are_discarded(run: Run, engine: sa.Engine) -> None:
         (["fix", "shop_users", "1", "--set", "total"], "PROPERTY=VALUE"),
         (["fix", "shop_users", "1", "--set", "totl=1"], "did you mean total"),
         (["fix", "shop_users", "1", "--set", "full_name=Jane"], "full_name: the value is no JSON"),
+        (["fix", "shop_users", "1", "--set", 'full_name="\udcff"'], "the value is no JSON"),
         (["override", "shop_users", "1", "--check", "validity.types", "--why", "x"], "cannot be"),
         (["override", "shop_users", "1", "--check", "any", "--why", "x"], "no check 'any'"),
         (["discard", "shop_users", "1", "--why", " "], "say why"),
