@@ -8,7 +8,7 @@ import time
 
 import sqlalchemy as sa
 
-from atlas.errors import AtlasError, TransientError
+from atlas.errors import AtlasError, TransientError, UsageError
 from atlas.ledger import deliveries
 from atlas.lineage.deliver import Delivery
 from atlas.lineage.sinks import Sink, sinks
@@ -49,7 +49,13 @@ def _deliver(engine: sa.Engine, sink: Sink) -> int:
         events = deliveries.waiting(conn, sink.name) if deliveries.take(conn, sink.name) else []
         if not events:
             return 0
-        with contextlib.closing(Delivery(sink)) as delivery:
+        try:
+            way = Delivery(sink)
+        except UsageError as error:  # of what is set for it: nothing of it gets anywhere
+            log.warning("lineage: %s", error)
+            deliveries.away(conn, sink.name, str(error))
+            return 0
+        with contextlib.closing(way) as delivery:
             for event in events:
                 if event.run_id in refused:
                     continue

@@ -308,5 +308,10 @@ def test_what_is_wrong_with_one_sink_is_said_of_it_alone(
     settings = _config(tmp_path, {"type": "composite", "transports": transports})
     _run(engine)
     assert deliver_events(engine, settings) == 3
-    assert "transport.transports.wrong.url: must hold no credentials" in caplog.text
+    said = "transport.transports.wrong.url: must hold no credentials"
+    assert said in caplog.text
+    assert said in _listed(engine)["wrong"]["error"]
+    caplog.clear()
+    assert deliver_events(engine, settings) == 0
+    assert said not in caplog.text  # it is left alone for a while
     assert "s3cret" not in caplog.text + json.dumps(_listed(engine), default=str)
