@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from psycopg2 import sql
 
 from atlas.errors import NotFound
+from atlas.ledger import runs
 from atlas.ledger.database import cursor
 from atlas.ledger.runs import RunStream, restore
 from atlas.ledger.tables import (
@@ -83,7 +84,7 @@ def latest(conn: sa.Connection, connection: str) -> list[RunStream]:
         sa.select(run_stream)
         .distinct(run_stream.c.namespace, run_stream.c.stream)
         .join(run, run.c.id == run_stream.c.run_id)
-        .where(run.c.connection == connection)
+        .where(run.c.connection == connection, run.c.trigger.not_in((runs.REMASK, runs.REPROCESS)))
         .order_by(run_stream.c.namespace, run_stream.c.stream, run_stream.c.id.desc())
     )
     return [restore(row) for row in rows]

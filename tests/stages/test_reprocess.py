@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from atlas.errors import ActiveRun, LostClaim, NotFound, TerminalError, UsageError
-from atlas.ledger import audit, claims
+from atlas.ledger import audit, claims, datasets
 from atlas.model.checks import OnFailure
 from atlas.model.quality import Quality, StreamQuality
 from atlas.model.stage import Stage
@@ -455,6 +455,13 @@ def test_the_scores_of_a_dataset_are_not_those_of_the_rows_taken_up(shop: Source
         assert {each["name"] for each in own["checks"]} < {
             each["name"] for each in quality.show(conn, "shop_users")["checks"]
         }
+
+
+def test_how_a_stream_is_read_is_not_told_by_a_run_that_asks_no_source(shop: Source) -> None:
+    sync(shop, full_refresh=True)
+    go(shop, ask(shop, values={aside(shop)[3]: {"status": '"active"'}}))
+    with shop.engine.connect() as conn:
+        assert [each.refreshes for each in datasets.latest(conn, "shop")] == [True]
 
 
 def test_a_row_is_discarded_with_a_reason(shop: Source) -> None:
