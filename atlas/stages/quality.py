@@ -86,7 +86,8 @@ def run(work: Work) -> None:
         whole = overall(by_dimension, context.connection.quality.weights)
         if whole is not None:
             stored["overall"] = whole
-        results.put_checks(conn, stream.id, found, stored, set_aside)
+        # What is blocked sets nothing aside.
+        results.put_checks(conn, stream.id, found, stored, set_aside if reason is None else {})
         if not again:  # some rows of one's choice are no measure of others
             results.put_measured(conn, stream.id, scanned.comparable())
         work.finish(

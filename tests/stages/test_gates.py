@@ -88,10 +88,13 @@ def test_more_than_the_share_blocks_and_less_does_not(users: Source) -> None:
     assert "2 of 10 rows would be set aside, and max_quarantined is 0.1" in error
     assert max(_ids(users, "chart.shop_users")) == 10
     with users.engine.connect() as conn:
-        assert quality.show(conn, "shop_users")["status"] == "blocked"
+        found = quality.show(conn, "shop_users")
         # What was not promoted is no measure of others.
         key, never = StreamKey("users"), 2**40
         measured = checks.measured(conn, "shop", key, never, full_refresh=False, limit=20)
+    assert found["status"] == "blocked"
+    # It would have set two aside, and has not.
+    assert (found["quarantined"], found["in_quarantine"]) == ({}, 0)
     assert len(measured) == 1
 
 
