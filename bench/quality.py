@@ -215,7 +215,7 @@ def _by_hand(request: dict[str, Any], statements: list[str]) -> float:
     connection: Any = host._connect(request)
     try:
         taken = 0.0
-        with connection, connection.cursor() as cur:
+        with connection, connection.cursor(cursor_factory=extensions.cursor) as cur:
             for statement in statements:
                 started = perf_counter()
                 cur.execute(statement)
