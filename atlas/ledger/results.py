@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
 
 from atlas.ledger.tables import (
     check_result,
@@ -186,13 +185,19 @@ def _replace(
         conn.execute(table.insert(), [{"run_stream_id": run_stream_id, **row} for row in rows])
 
 
+# As text, for SQLAlchemy compiles a statement with ON CONFLICT anew whenever it is executed.
+_PUT_EVENT = sa.text(
+    "INSERT INTO pipeline.lineage_event (run_id, key, event)"
+    " VALUES (CAST(:run_id AS uuid), :key, :event) ON CONFLICT DO NOTHING"
+).bindparams(sa.bindparam("event", type_=lineage_event.c.event.type))
+
+
 def put_event(conn: sa.Connection, run_id: str, key: str, event: dict[str, Any]) -> bool:
     """A lineage event, to be delivered later; ``key`` makes it one however often it is put.
 
     Returns: whether it is new.
     """
-    put = insert(lineage_event).values(run_id=run_id, key=key, event=event).on_conflict_do_nothing()
-    return bool(conn.execute(put).rowcount)
+    return bool(conn.execute(_PUT_EVENT, {"run_id": run_id, "key": key, "event": event}).rowcount)
 
 
 def has_event(conn: sa.Connection, key: str) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from openlineage.client import facet_v2 as facet
@@ -217,7 +218,31 @@ def _event(
         outputs=outputs or [],
         producer=PRODUCER,
     )
-    return Serde.to_dict(event)
+    found: dict[str, Any] = plain(event)
+    return found
+
+
+def plain(value: Any) -> Any:
+    """An object of the client as JSON has it: what its ``Serde.to_dict`` makes, in one pass where
+    that takes two and asks of each value what it might be. Nothing of a sync is made so often."""
+    kind: Any = type(value)
+    if kind is str or kind is int or kind is bool or kind is float or value is None:
+        return value
+    if kind is list or kind is tuple:
+        made = [plain(each) for each in value]
+        return [each for each in made if each is not None and each != {}]
+    if kind is dict:
+        pairs = value.items()
+    elif names := _fields(kind):
+        pairs = ((name, getattr(value, name)) for name in names)
+    else:
+        return Serde.remove_nulls_and_enums(value)
+    return {name: each for name, of in pairs if (each := plain(of)) is not None}
+
+
+@cache
+def _fields(kind: type) -> tuple[str, ...]:
+    return tuple(field.name for field in getattr(kind, "__attrs_attrs__", ()))
 
 
 def _time(at: datetime) -> str:

@@ -43,7 +43,7 @@ def stage_started(conn: sa.Connection, settings: Settings, claim: Claim) -> None
     Attempts before it that lost their worker could not tell their own end: it is told here.
     """
     run = runs.get(conn, claim.run_id)
-    attempts_lost(conn, settings, claim)
+    _lost(conn, settings, claim, run)
     info = _run_info(settings, run)
     if claim.stage is Stage.EXPLORE or run.retries:
         # Of a run that a user resumed, whatever stage comes first begins it anew.
@@ -63,7 +63,10 @@ def stage_running(conn: sa.Connection, settings: Settings, claim: Claim) -> None
 
 def attempts_lost(conn: sa.Connection, settings: Settings, claim: Claim) -> None:
     """ABORT for each attempt at the stage of ``claim`` whose holder was lost."""
-    run = runs.get(conn, claim.run_id)
+    _lost(conn, settings, claim, runs.get(conn, claim.run_id))
+
+
+def _lost(conn: sa.Connection, settings: Settings, claim: Claim, run: Run) -> None:
     for fence in claims.lost_fences(conn, claim.stage_run_id):
         lost = dataclasses.replace(claim, since=fence)
         _put(conn, settings, lost, run, EventType.ABORT, error="its worker was lost")

@@ -9,7 +9,10 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from openlineage.client.event_v2 import RunEvent
+from openlineage.client.serde import Serde
 
+from atlas.lineage import events
 from atlas.lineage.datasets import ColumnCounts, StreamInfo
 from atlas.lineage.events import (
     ENDS,
@@ -120,6 +123,28 @@ def test_stage_event_is_valid(kind: EventType, stage: Stage, known: str) -> None
     parent = event["run"]["facets"]["parent"]
     assert parent["run"]["runId"] == parent["root"]["run"]["runId"] == RUN.run_id
     assert parent["job"]["name"] == parent["root"]["job"]["name"] == "shop"
+
+
+@pytest.mark.parametrize("kind", [*KINDS, EventType.RUNNING])
+@pytest.mark.parametrize("stage", Stage)
+def test_events_are_what_the_client_itself_makes_of_them(
+    monkeypatch: pytest.MonkeyPatch, kind: EventType, stage: Stage
+) -> None:
+    made = []
+    plain = events.plain
+
+    def compared(value: Any) -> Any:
+        found = plain(value)
+        if isinstance(value, RunEvent):
+            made.append((found, Serde.to_dict(value)))
+        return found
+
+    monkeypatch.setattr(events, "plain", compared)
+    _made(stage, kind, error="it broke" if kind in KINDS[2:] else None)
+    run_event(kind, RUN, AT)
+    assert len(made) == 2
+    for found, expected in made:
+        assert json.dumps(found) == json.dumps(expected)
 
 
 def test_every_end_has_its_event() -> None:
