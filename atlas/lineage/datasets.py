@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypedDict
 
-from atlas.lineage.naming import Place, source_name, source_namespace
+from atlas.lineage.naming import Identity, Place, source_name, source_namespace
 from atlas.model.checks import CheckResult
 from atlas.model.personal import Operator, Verdict
 from atlas.model.stage import Layer, Stage
@@ -61,6 +61,8 @@ class StreamInfo:
         sql: the statements that moved its data, without values; None: there are none to tell.
         changes: CREATE or ALTER by table (``chart.shop_users``), where the stage did that.
         owner, tags: what people say of its dataset.
+        identities: what the naming rules call what the run's streams are at their source, by
+            stream; without those of which that is not known.
     """
 
     connection: str
@@ -82,6 +84,7 @@ class StreamInfo:
     changes: Mapping[str, str] = field(default_factory=dict)
     owner: str | None = None
     tags: tuple[str, ...] = ()
+    identities: Mapping[StreamKey, Identity] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +129,7 @@ class Dataset:
         change: CREATE or ALTER, of an output that the stage did that to.
         owner: who answers for it.
         tags: what people mark it with, and which of its ``fields`` hold what personal data.
+        identity: its other name, by the naming rules; None: it has none, or that is not known.
     """
 
     namespace: str
@@ -139,6 +143,7 @@ class Dataset:
     change: str | None = None
     owner: str | None = None
     tags: tuple[Tag, ...] = ()
+    identity: Identity | None = None
 
 
 # The columns of Atlas's own beside a stream's, by layer, in the order of the tables.
@@ -210,6 +215,7 @@ def _source(stream: StreamInfo, rows: int | None) -> Dataset:
         description=f"Stream {stream.stream} of {stream.connector}",
         fields=tuple((column.property, None) for column in stream.columns),
         rows=rows,
+        identity=stream.identities.get(stream.stream),
     )
 
 

@@ -298,6 +298,17 @@ def _dataset_facets(dataset: Dataset) -> dict[str, DatasetFacet]:
             ],
             producer=PRODUCER,
         )
+    if dataset.identity is not None:
+        facets["symlinks"] = facet.symlinks_dataset.SymlinksDatasetFacet(
+            identifiers=[
+                facet.symlinks_dataset.Identifier(
+                    namespace=dataset.identity.namespace,
+                    name=dataset.identity.name,
+                    type=dataset.identity.type,
+                )
+            ],
+            producer=PRODUCER,
+        )
     if dataset.owner is not None:
         facets["ownership"] = facet.ownership_dataset.OwnershipDatasetFacet(
             owners=[facet.ownership_dataset.Owner(name=dataset.owner)], producer=PRODUCER

@@ -4,7 +4,8 @@ A dataset in PostgreSQL is named as OpenLineage's naming rules say: namespace
 ``postgres://{host}:{port}``, name ``{database}.{schema}.{table}``. For Airbyte there is no rule, so
 its general one is followed, a namespace that is a URI without a path: ``airbyte://{connector}``.
 The name starts with the connection, ``{connection}.{stream}``, because one connector reads many
-accounts, and the orders of two shops are not one dataset.
+accounts, and the orders of two shops are not one dataset. Where it is known which table or files
+that is, these have a name by the rules too, an :class:`Identity`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 import psycopg2
-from openlineage.client.naming.dataset import Postgres
+from openlineage.client.naming.dataset import LocalFileSystem, Postgres
 from psycopg2.extensions import parse_dsn
 
 from atlas.errors import UsageError
@@ -52,6 +53,33 @@ class Place:
         return naming.get_name()
 
 
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What the naming rules call data that are told of under another name.
+
+    Attributes:
+        namespace: its namespace.
+        name: its name within that.
+        type: TABLE or LOCATION, as OpenLineage's own integrations say.
+    """
+
+    namespace: str
+    name: str
+    type: str
+
+
+def table_identity(host: str, port: int, database: str, schema: str, table: str) -> Identity:
+    """A table of any PostgreSQL; ``host`` is one host of the network."""
+    there = Place(_in_url(host), port, database)
+    return Identity(there.namespace, there.name(schema, table), "TABLE")
+
+
+def files_identity(path: str) -> Identity:
+    """Files of a local file system, by their absolute path."""
+    naming = LocalFileSystem(path=path)
+    return Identity(naming.get_namespace(), naming.get_name(), "LOCATION")
+
+
 def place(database_url: str) -> Place:
     """Where ``database_url`` points, as lineage names it.
 
@@ -70,17 +98,20 @@ def place(database_url: str) -> Place:
         raise UsageError(
             "setting ATLAS_DATABASE_URL: is no URL that PostgreSQL's client library understands"
         )
-    host = str(parts.get("host") or parts.get("hostaddr") or "").split(",")[0].lower()
+    host = str(parts.get("host") or parts.get("hostaddr") or "").split(",")[0]
     if not host or host.startswith(("/", "@")):
         host = "localhost"
-    elif ":" in host:
-        host = f"[{host}]"
     port = str(parts.get("port") or "").split(",")[0] or "5432"
     # A URL without a database means the one named like the user, as for every client of libpq.
     database = parts.get("dbname") or parts.get("user")
     if not database:
         raise UsageError("setting ATLAS_DATABASE_URL: names no database, add /NAME to it")
-    return Place(host, int(port), str(database))
+    return Place(_in_url(host), int(port), str(database))
+
+
+def _in_url(host: str) -> str:
+    host = host.lower()
+    return f"[{host}]" if ":" in host else host
 
 
 def namespace(database_url: str) -> tuple[str, str]:

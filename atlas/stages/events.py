@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from atlas.connectors.located import Files, Table, located
 from atlas.layers import chart, names, staging
 from atlas.ledger import claims, connections, dataset_notes, datasets, lineage, results, runs
 from atlas.ledger.claims import Claim
@@ -22,14 +23,17 @@ from atlas.ledger.lineage import Node
 from atlas.lineage import events
 from atlas.lineage.datasets import Step, StreamInfo
 from atlas.lineage.events import EventType, RunInfo, StageInfo
-from atlas.lineage.naming import Place, place
+from atlas.lineage.naming import Identity, Place, files_identity, place, table_identity
 from atlas.model.stage import Layer, Stage, Status
 from atlas.settings import Settings, database_url
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from atlas.ledger.runs import Run, RunStream
+    from atlas.model.connection import Connection
+    from atlas.model.stream import StreamKey
 
 _MOVES = re.compile("INSERT |UPDATE |DELETE |CREATE TEMP TABLE ")
 _CHANGES = re.compile(r'(?P<change>CREATE|ALTER) TABLE "(?P<schema>\w+)"\."(?P<table>\w+)"')
@@ -99,6 +103,18 @@ def done_by(cur: Recording) -> dict[str, Any]:
             changes.setdefault(f"{found['schema']}.{found['table']}", found["change"])
     sql = ";\n".join(moved)
     return {"sql": sql if 0 < len(sql) <= _LONGEST else None, "changes": changes}
+
+
+def located_by(connection: Connection, streams: Iterable[StreamKey]) -> dict[str, Any]:
+    """Which tables and files a config says that ``streams`` are, for ``explore``'s ``detail``."""
+    identities: dict[StreamKey, Identity] = {}
+    for stream in streams:
+        match located(connection.connector, connection.config, stream):
+            case Table(host, port, database, schema, name):
+                identities[stream] = table_identity(host, port, database, schema, name)
+            case Files(path):
+                identities[stream] = files_identity(path)
+    return {"identities": identities}
 
 
 def run_ended(conn: sa.Connection, settings: Settings, run_id: str, status: Status) -> None:

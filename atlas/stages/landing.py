@@ -31,6 +31,7 @@ from atlas.ledger.state_documents import Reading
 from atlas.model.stage import Status
 from atlas.model.stream import Segment, StreamKey, SyncMode
 from atlas.stages.counting import Counts
+from atlas.stages.events import located_by
 from atlas.stages.pieces import Ahead
 from atlas.stages.work import Work
 
@@ -65,6 +66,7 @@ class Landing:
 
     def __init__(self, work: Work, stored: Stored, targets: list[Target], *, whole: bool) -> None:
         self._work = work
+        self._connection = stored.connection
         self._connection_id = stored.id
         self._ahead = Ahead(
             work,
@@ -247,8 +249,10 @@ class Landing:
                 repaired = reader.repaired + self._mended
                 runs.oddities(conn, run_id, repaired=repaired, ignored=reader.ignored)
             state.remember(conn, run_id)
-            rows = sum(item.rows_explore for item in runs.streams(conn, run_id))
-            self._work.finish(conn, rows=rows)
+            streams = runs.streams(conn, run_id)
+            rows = sum(item.rows_explore for item in streams)
+            detail = located_by(self._connection, [item.key for item in streams])
+            self._work.finish(conn, rows=rows, detail=detail)
         self._work.wake(messages)
 
     def _store(self, conn: sa.Connection, parts: _Parts) -> list[tuple[Target, Segment]]:

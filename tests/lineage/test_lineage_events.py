@@ -22,7 +22,7 @@ from atlas.lineage.events import (
     run_event,
     stage_event,
 )
-from atlas.lineage.naming import Place
+from atlas.lineage.naming import Identity, Place
 from atlas.model.checks import CheckResult, Dimension, OnFailure, Outcome
 from atlas.model.personal import Operator, Scope, Verdict
 from atlas.model.stage import Stage, Status
@@ -346,6 +346,25 @@ def test_owner_and_tags_of_people_and_what_is_personal() -> None:
     assert not {"ownership", "tags"} & set(source)
     bare = _made(Stage.CHART, streams=(replace(USERS, verdicts=()),))["outputs"][0]["facets"]
     assert not {"ownership", "tags"} & set(bare)
+
+
+def test_source_has_its_other_name_where_that_is_known() -> None:
+    identity = Identity("postgres://db.example:5432", "sales.public.users", "TABLE")
+    orders = replace(USERS, stream=StreamKey("orders"))
+    streams = tuple(replace(each, identities={USERS.stream: identity}) for each in (USERS, orders))
+    users, others = (each["facets"] for each in _made(Stage.EXPLORE, streams=streams)["inputs"])
+    assert users["symlinks"]["identifiers"] == [
+        {
+            "namespace": "postgres://db.example:5432",
+            "name": "sales.public.users",
+            "type": "TABLE",
+        }
+    ]
+    assert "symlinks" not in others
+    for stage in Stage:
+        event = _made(stage, streams=streams[:1])
+        told = [each for each in event["inputs"] + event["outputs"] if "symlinks" in each["facets"]]
+        assert len(told) == (stage is Stage.EXPLORE)
 
 
 def test_what_was_written_has_the_runs_version_once_it_is_written() -> None:

@@ -8,11 +8,14 @@ import pytest
 
 from atlas.errors import UsageError
 from atlas.lineage.naming import (
+    Identity,
+    files_identity,
     job_name,
     namespace,
     place,
     source_name,
     source_namespace,
+    table_identity,
 )
 from atlas.model.stage import Stage
 from atlas.model.stream import StreamKey
@@ -73,3 +76,16 @@ def test_two_streams_never_share_a_name() -> None:
 def test_source_of_a_program_with_an_odd_name_is_still_a_uri() -> None:
     assert source_namespace("source-faker") == "airbyte://source-faker"
     assert source_namespace("my source/é.py") == "airbyte://my%20source%2F%C3%A9.py"
+
+
+def test_what_is_read_has_the_name_that_a_table_written_there_has() -> None:
+    for host, shown in (("db.Example", "db.example"), ("2001:DB8::7", "[2001:db8::7]")):
+        there = place(f"postgresql://{shown}:5433/wh")
+        assert table_identity(host, 5433, "wh", "public", "users") == Identity(
+            there.namespace, there.name("public", "users"), "TABLE"
+        )
+        assert there.namespace == f"postgres://{shown}:5433"
+
+
+def test_files_are_named_by_their_path() -> None:
+    assert files_identity("/srv/in/a.csv") == Identity("file", "/srv/in/a.csv", "LOCATION")

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from atlas.connectors.sources import formats, speak
+from atlas.connectors.sources.endings import KINDS, stem
 from atlas.connectors.sources.formats import Options
 from atlas.connectors.sources.parquet_rows import TEXT
 from atlas.connectors.sources.speak import Selected, SourceError
@@ -276,13 +277,13 @@ def _streams(config: dict[str, Any]) -> list[Stream]:
             raise SourceError(f"stream {min(twice)} is there twice; rename one of them")
         return [_listed(root, item, options) for item in listed]
     if root.is_file():
-        return [Stream(_stem(root), tuple(_found(root.parent, [root])), options)]
+        return [Stream(stem(root.name), tuple(_found(root.parent, [root])), options)]
     by_name: dict[str, list[Path]] = {}
     for path in sorted(root.iterdir()):
         if path.is_file() and formats.kind_of(path, options):
-            by_name.setdefault(_stem(path), []).append(path)
+            by_name.setdefault(stem(path.name), []).append(path)
     if not by_name:
-        raise SourceError(f"path {root} holds no file that ends in {', '.join(formats.KINDS)}")
+        raise SourceError(f"path {root} holds no file that ends in {', '.join(KINDS)}")
     return [Stream(name, tuple(_found(root, paths)), options) for name, paths in by_name.items()]
 
 
@@ -305,13 +306,6 @@ def _found(root: Path, paths: list[Path]) -> Iterator[Found]:
         Found(path, path.relative_to(root).as_posix(), path.stat().st_mtime_ns) for path in paths
     ]
     yield from sorted(found, key=lambda file: (file.modified, file.name))
-
-
-def _stem(path: Path) -> str:
-    name = path.name
-    for _ in range(2):
-        name = Path(name).stem if Path(name).suffix.lower() in (*formats.KINDS, ".gz") else name
-    return name
 
 
 def _options(given: dict[str, Any], base: Options) -> Options:

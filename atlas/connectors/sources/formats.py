@@ -21,18 +21,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from atlas.connectors.sources import parquet_rows
+from atlas.connectors.sources.endings import KINDS
 from atlas.connectors.sources.parquet_rows import OURS, TEXT, Row
 from atlas.connectors.sources.speak import SourceError
-
-KINDS = {
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".parquet": "parquet",
-    ".pq": "parquet",
-}
-"""Formats by the endings of files' names; ``.gz`` may follow those of texts."""
 
 _SAMPLE_ROWS = 10_000
 _LONGEST_FIELD = 64 * 1024 * 1024
