@@ -56,9 +56,9 @@ def test_a_transient_error_passes(atlas: Atlas, tmp_path: Path) -> None:
 
 def test_a_stage_that_raises(atlas: Atlas, tmp_path: Path) -> None:
     rows = write(tmp_path / "rows.json", row(1, 1))
-    checks = tmp_path / "checks.yml"
-    checks.write_text("checks for orders:\n  - this is no SodaCL at all\n")
-    atlas.apply(source("raises", rows, quality={"checks": str(checks)}))
+    # Of a stream that has not been synced nobody knows yet which checks it has.
+    gates = {"validity.hair": "block"}
+    atlas.apply(source("raises", rows, quality={"streams": {"orders": {"gates": gates}}}))
     document = atlas.sync("raises", ok=False)
     assert document["status"] == "failed"
     stages = {stage["stage"]: stage for stage in document["streams"][0]["stages"]}
