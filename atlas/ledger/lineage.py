@@ -1,8 +1,9 @@
 """The graph that the lineage events draw: written with them, read by recursion.
 
-A COMPLETE event tells what each dataset that its job wrote came of. That is a *flow*: the dataset,
-the run, and a digest of the edges. The edges themselves are written when they are told for the
-first time. As of a run, a dataset comes of what its last flow up to that run says.
+A COMPLETE event tells what each dataset that its job wrote came of, and so does the end of a
+reading that broke off, of what it had brought. That is a *flow*: the dataset, the run, and a digest
+of the edges. The edges themselves are written when they are told for the first time. As of a run, a
+dataset comes of what its last flow up to that run says.
 """
 
 from __future__ import annotations
@@ -62,7 +63,9 @@ _TELL = sa.text(
              SELECT CASE WHEN jsonb_array_length(v.event -> 'inputs') = 1
                          THEN v.event -> 'inputs' -> 0
                          ELSE v.event -> 'inputs' -> CAST(o.place - 1 AS int) END AS input) i
-       WHERE v.key = :key),
+       WHERE v.key = :key
+         AND (:whole
+              OR CAST(o.value #>> '{outputFacets,outputStatistics,rowCount}' AS bigint) > 0)),
     flow AS (
       INSERT INTO pipeline.lineage_flow (run_id, run_seq, job, namespace, name, digest, at)
       SELECT run_id, seq, job, output ->> 'namespace', output ->> 'name', digest, at FROM told)
@@ -144,9 +147,13 @@ def _walk(step: str, end: str) -> sa.TextClause:
 _WALKS = {True: _walk(_UP, "source_"), False: _walk(_DOWN, "")}
 
 
-def tell(conn: sa.Connection, key: str) -> None:
-    """Draw what the event under ``key``, of a job that completed, says of its outputs; once."""
-    conn.execute(_TELL, {"key": key})
+def tell(conn: sa.Connection, key: str, *, whole: bool = True) -> None:
+    """Draw what the event under ``key`` says of the outputs of its job; once.
+
+    Args:
+        whole: whether the job completed; else only outputs that it had written rows to are drawn.
+    """
+    conn.execute(_TELL, {"key": key, "whole": whole})
 
 
 def walk(

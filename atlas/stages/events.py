@@ -176,8 +176,11 @@ def _put(
         error=error,
     )
     key = _key(claim, kind)
-    if results.put_event(conn, run.id, key, event) and kind is EventType.COMPLETE:
-        lineage.tell(conn, key)
+    whole = kind is EventType.COMPLETE
+    # What explore read before it broke off is committed, and its streams go on from it.
+    drawn = whole or (claim.stage is Stage.EXPLORE and kind in events.ENDS.values())
+    if results.put_event(conn, run.id, key, event) and drawn:
+        lineage.tell(conn, key, whole=whole)
 
 
 def _key(claim: Claim, kind: EventType) -> str:

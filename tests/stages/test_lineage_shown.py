@@ -9,10 +9,11 @@ import pytest
 import sqlalchemy as sa
 
 from atlas.errors import NotFound
-from atlas.ledger import connections
+from atlas.ledger import connections, runs
 from atlas.ledger import lineage as graph
 from atlas.ledger.lineage import Node
 from atlas.model.personal import Says
+from atlas.stages import ORDER
 from atlas.sync import datasets, lineage, personal, request
 from tests.lineage.validator import validate
 from tests.stages import pipeline
@@ -205,6 +206,32 @@ def test_a_run_that_did_not_come_to_write_a_dataset_changes_nothing_of_it(users:
         "shop.users.chart": first,
         "shop.users.navigate": first,
     }
+
+
+def test_a_stream_leads_to_its_source_also_where_another_broke_the_reading_off(
+    users: Source,
+) -> None:
+    users.rows = {
+        "orders": [row(1, 1), row(2, 2)],
+        "parcels": [row(number, number) for number in range(1, 6)],
+        "refunds": [row(1, 1)],
+    }
+    users.extra = {}
+    users.options = {"state_every": 1, "fail_after": 4}
+    run_id = users.begin()
+    assert users.attempt(run_id) is not None
+    with users.engine.begin() as conn:
+        read = [stream.id for stream in runs.streams(conn, run_id) if stream.explored]
+    for stream in read:
+        for stage in ORDER[1:]:
+            pipeline.perform(users, stream, stage)
+    with users.engine.connect() as conn:
+        upstream = lineage.show(conn, "shop_orders", direction="upstream")["nodes"]
+        partly = lineage.show(conn, "explore.shop_parcels_raw", direction="upstream")["nodes"]
+        with pytest.raises(NotFound, match="has no lineage yet"):
+            lineage.show(conn, "explore.shop_refunds_raw")
+    assert upstream[-1]["dataset"] == "source.shop_orders"
+    assert partly[-1]["dataset"] == "source.shop_parcels"
 
 
 def test_one_that_masks_anew_tells_the_masks_of_now_and_no_reading(users: Source) -> None:
