@@ -13,6 +13,9 @@ _limit_option = click.option(
     "--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="How many."
 )
 
+_SHOWN = 10
+"""Ids of rows that are shown of a check; --json has up to a hundred."""
+
 
 @click.group()
 def quality() -> None:
@@ -65,6 +68,11 @@ def _show(found: dict[str, Any]) -> None:
             for each in found["checks"]
         ],
     )
+    for each in found["checks"]:
+        if each["rows"]:
+            some = ", ".join(map(str, each["rows"][:_SHOWN]))
+            more = " and more" if len(each["rows"]) > _SHOWN else ""
+            note(f"{each['name']}: _atlas_id {some}{more} in explore")
     for each in found["checks"]:
         if each["reason"]:
             note(f"{each['name']} could not be evaluated: {each['reason']}")

@@ -115,6 +115,25 @@ def mark(
     return {check: 0 for check, _ in given} | dict(cur.fetchall())
 
 
+def some(
+    cur: extensions.cursor, run_stream_id: int, conditions: Sequence[tuple[str, str]], limit: int
+) -> dict[str, list[int]]:
+    """Ids of up to ``limit`` rows that fail each of these checks, by its name; nothing is written.
+
+    Args:
+        conditions: pairs of a check's name and the SQL condition that is true of rows that fail it.
+    """
+    found = {}
+    for check, condition in conditions:
+        cur.execute(
+            SQL("SELECT s._atlas_id FROM {} s WHERE NOT s._atlas_deleted AND ({}) LIMIT {}").format(
+                staging.table(run_stream_id), SQL(condition), Literal(limit)
+            )
+        )
+        found[check] = sorted(row[0] for row in cur.fetchall())
+    return found
+
+
 def count(cur: extensions.cursor, run_stream_id: int) -> int:
     """How many rows are marked to be set aside, each once however many checks it fails."""
     cur.execute(

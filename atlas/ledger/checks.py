@@ -120,6 +120,7 @@ def results(conn: sa.Connection, run_stream_id: int) -> list[dict[str, Any]]:
             "definition": row.definition,
             "gate": row.gate,
             "reason": row.detail.get("reason"),
+            "rows": row.detail.get("ids", []),
         }
         for row in rows
     ]

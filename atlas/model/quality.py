@@ -85,6 +85,11 @@ class Quality:
             gates=own.gates,
         )
 
+    def texts(self) -> tuple[str, ...]:
+        """All texts of SodaCL."""
+        given = (self.checks, *(own.checks for own in self.streams.values()))
+        return tuple(text for text in given if text)
+
     def document(self) -> dict[str, Any]:
         """As JSON: what is not asked is left out, but for ``on_failure`` and ``checks``."""
         document = {"on_failure": self.on_failure.value, "checks": self.checks} | _limits(self)

@@ -6,13 +6,13 @@ none of it: this process gives it no output, no environment, no template variabl
 What leaves the process are counts, outcomes, ids of rows, and messages that hold no value of a row.
 
 A request is ``{"dsn": {…}, "schema", "table", "data_sets": [names], "checks": [SodaCL],
-"named": [whether the rows that a check fails for are asked, …], "measures": [metrics], "timeout":
-seconds}``. In place of schema and table, ``"columns": [[name, type], …]`` asks of a table that has
-them and no rows; without either, the checks are only read. The answer is ``{"checks": [{"outcome",
-"failed", "metric", "value", "reason", "ids"}, …], "measured": [numbers], "rows"}`` in the order
-asked, ``{}`` to checks that were only read, or ``{"error": kind, "message", "check", "line"}`` with
-the kind ``syntax`` (the check's own line, from 1), ``missing`` (no such table),
-``transient`` or ``internal``. Run by :class:`atlas.quality.soda.SodaHost`.
+"named": [how many ids are asked of the rows that a check fails for, …], "measures": [metrics],
+"timeout": seconds}``. In place of schema and table, ``"columns": [[name, type], …]`` asks of a
+table that has them and no rows; without either, the checks are only read. The answer is
+``{"checks": [{"outcome", "failed", "metric", "value", "reason", "ids"}, …], "measured": [numbers],
+"rows"}`` in the order asked, ``{}`` to checks that were only read, or ``{"error": kind, "message",
+"check", "line"}`` with the kind ``syntax`` (the check's own line, from 1), ``missing`` (no such
+table), ``transient`` or ``internal``. Run by :class:`atlas.quality.soda.SodaHost`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,6 @@ _COUNT_ROWS = {
 _MEASURE = "measure "
 _QUERY_CANCELED = "57014"
 _NOT_ONE_QUERY = "42P11"
-_MOST_IDS = 1_000_000
 
 
 class _AnswerError(Exception):
@@ -244,8 +243,9 @@ class _Engine:
                 measured[file] = _finite(check.check_value)
             else:
                 found[file] = self._result(check, reasons)
-                if file != _ROWS and request["named"][int(file)]:
-                    found[file]["ids"] = self._ids(scan, check)
+                most = 0 if file == _ROWS else request["named"][int(file)]
+                if most:
+                    found[file]["ids"] = self._ids(scan, check, most)
         missing = [number for number in range(len(texts)) if str(number) not in found]
         if missing:
             raise _AnswerError("syntax", "Soda sees no check here", check=missing[0], line=0)
@@ -289,16 +289,16 @@ class _Engine:
             "ids": None,
         }
 
-    def _ids(self, scan: Any, check: Any) -> list[int] | None:
-        """Ids of the rows that an own check fails for; None where it speaks of no single rows, or
-        of too many, or could not be evaluated."""
+    def _ids(self, scan: Any, check: Any, most: int) -> list[int] | None:
+        """Ids of rows that an own check fails for, one more than ``most`` at most; None where it
+        speaks of no single rows, or could not be evaluated."""
         query = self._failing(scan, check) if check.outcome is not None else None
         if query is None:
             return None
         if check.outcome.value != "fail":
             return []
         # Only an id leaves the database, whatever the check selects.
-        statement = f"SELECT _atlas_id::bigint FROM ({query}\n) AS failed LIMIT {_MOST_IDS + 1}"  # noqa: S608
+        statement = f"SELECT _atlas_id::bigint FROM ({query}\n) AS failed LIMIT {most + 1}"  # noqa: S608
         try:
             with self._connection.cursor() as cursor:
                 cursor.execute(statement)
@@ -308,7 +308,7 @@ class _Engine:
             if _transient(error, self._connection):
                 raise _AnswerError("transient", f"lost the database ({_kind(error)})") from error
             return None  # a query of one's own that selects no _atlas_id
-        return None if len(ids) > _MOST_IDS else sorted(set(ids))
+        return sorted(set(ids))
 
     def _failing(self, scan: Any, check: Any) -> str | None:
         """The query of the rows that ``check`` fails for, where not one may."""

@@ -78,6 +78,53 @@ def streams(text: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+_MEASURED = re.compile(
+    r"(row_count|((missing|invalid|valid|duplicate)_(count|percent)|avg|min|max|sum|stddev|variance|"
+    r"avg_length|min_length|max_length|freshness)\(\"?\w+\"?( *, *\"?\w+\"?)*\))"
+    r"( *([<>=!]+|not between|between) *[\w.,%() -]*)?"
+)
+_NUMBERS = {"valid min", "valid max", "valid length", "valid min length", "valid max length"}
+_PLAIN = _NUMBERS | {
+    *("name", "attributes", "warn", "fail", "missing values", "missing regex", "missing format"),
+    *("valid values", "valid regex", "valid format", "invalid values", "invalid regex"),
+}
+
+
+def own_sql(text: str) -> int | None:
+    """The first line of ``text`` that has SQL of the user's own in it, or might; None: there is
+    none, only metrics of columns and what they are held against.
+
+    Raises:
+        TerminalError: it is no SodaCL that is taken here; names the line.
+    """
+    for section in _sections(text):
+        if section.kind == "filter" or section.filter is not None:
+            return section.line
+        for line, _, node in _items(section):
+            if not _is_measured(node):
+                return line
+    return None
+
+
+def _is_measured(node: yaml.Node) -> bool:
+    if isinstance(node, yaml.ScalarNode):
+        return _MEASURED.fullmatch(str(node.value)) is not None
+    if not isinstance(node, yaml.MappingNode) or len(node.value) != 1:
+        return False
+    ((key, body),) = node.value
+    if _MEASURED.fullmatch(str(key.value)) is None or not isinstance(body, yaml.MappingNode):
+        return False
+    settings = {str(key.value): value for key, value in body.value}
+    numbers = all(_is_number(settings[name]) for name in _NUMBERS & settings.keys())
+    return settings.keys() <= _PLAIN and numbers
+
+
+def _is_number(node: yaml.Node) -> bool:
+    return isinstance(node, yaml.ScalarNode) and bool(
+        re.fullmatch(r"[+-]?\d+(\.\d+)?", str(node.value))
+    )
+
+
 def _known(section: _Section, names: set[str]) -> None:
     if section.stream not in names:
         there = ", ".join(sorted(names))

@@ -152,6 +152,7 @@ def plan(
     expected_rows: int | None = None,
     full_refresh: bool = False,
     history: Sequence[Measured] = (),
+    masked: Collection[str] = (),
 ) -> Plan:
     """The checks of ``stream``, at least one in each dimension that it offers something to check.
 
@@ -164,6 +165,7 @@ def plan(
         full_refresh: whether the run reads all of it, so that no row at all is remarkable.
         asked: what its connection asks of it.
         history: what earlier runs of its kind measured, the last one first.
+        masked: names of columns whose values are masked.
 
     Raises:
         TerminalError: a text of checks cannot be read (the message names the line), a key's or
@@ -184,7 +186,7 @@ def plan(
     _accuracy(builder, columns)
     _consistency(builder, columns, expected_rows)
     left_out = (*primary_key, *([cursor] if cursor else ()), DELETED_AT)
-    measured = measures(columns, left_out, expected_rows)
+    measured = measures(columns, left_out, expected_rows, masked)
     # Of no rows nothing can be averaged.
     _usual(builder, measured if expected_rows != 0 else (), history, full_refresh=full_refresh)
     checks = builder.checks
@@ -192,7 +194,7 @@ def plan(
         taken = {check.name for check in checks}
         checks += own_checks(text, stream, columns, taken, origin)
     # Whatever a run with more rows would measure.
-    ever = measures(columns, left_out, None)
+    ever = measures(columns, left_out, None, masked)
     not_yet = {f"{_OF_METRIC[m][0]}.{column}.usual_{m}" for column, m, _ in ever}
     not_yet |= {"completeness.usual_rows", "completeness.table"}
     return Plan(stream, _gated(checks, asked, not_yet), asked.on_failure, measured)

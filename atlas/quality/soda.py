@@ -31,6 +31,12 @@ from atlas.quality.rules import EMITTED_AT, ERRORS, data_set
 from atlas.quality.usual import MISSING, ROWS
 
 _OURS = [["_atlas_id", "bigint"], [EMITTED_AT, "timestamptz"], [ERRORS, "jsonb"]]
+MOST_SET_ASIDE = 1_000_000
+"""Most rows that a check may set aside without a rule."""
+
+MOST_TOLD = 100
+"""How many of the rows are told that a check fails for and that are not set aside."""
+
 _START_SECONDS = 120.0
 _SCANS_OF_A_HOST = 500
 _GRACE_SECONDS = 2.0
@@ -167,7 +173,7 @@ class SodaHost:
             **place,
             "data_sets": [*reversed(apart.values())],
             "checks": _texts(plan),
-            "named": [_names_rows(check, plan) for check in plan.checks],
+            "named": [_most_ids(check, plan) for check in plan.checks],
             "measures": [measure.soda for measure in plan.measures],
             "timeout": timeout,
         }
@@ -278,11 +284,12 @@ def _texts(plan: Plan) -> list[str]:
     return [f"{check.header}\n{check.sodacl}" for check in plan.checks]
 
 
-def _names_rows(check: Check, plan: Plan) -> bool:
-    """Whether Soda is to tell which rows fail: those that are to be set aside, and that no rule
-    names."""
-    own = check.line is not None and check.rule is None
-    return own and plan.gate(check) is OnFailure.QUARANTINE
+def _most_ids(check: Check, plan: Plan) -> int:
+    """How many ids of failing rows Soda is to tell: all that are to be set aside, some of others,
+    none where a rule names them."""
+    if check.line is None or check.rule is not None:
+        return 0
+    return MOST_SET_ASIDE if plan.gate(check) is OnFailure.QUARANTINE else MOST_TOLD
 
 
 def _connection(database_url: str, timeout: float) -> dict[str, Any]:
@@ -330,6 +337,7 @@ def _error(answer: dict[str, Any], plan: Plan) -> Exception:
 
 def _result(check: Check, gate: OnFailure, found: dict[str, Any], rows: int) -> CheckResult:
     outcome = Outcome(found["outcome"])
+    ids: list[int] | None = found["ids"]
     failed: int | None = None if check.whole else found["failed"]
     if outcome is Outcome.ERROR:
         score = 0.0
@@ -348,6 +356,6 @@ def _result(check: Check, gate: OnFailure, found: dict[str, Any], rows: int) -> 
         failed_rows=failed,
         definition=check.sodacl,
         gate=gate,
-        rows=None if found["ids"] is None else tuple(found["ids"]),
+        rows=None if ids is None or len(ids) > MOST_SET_ASIDE else tuple(ids),
         detail=detail,
     )

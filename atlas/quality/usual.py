@@ -8,7 +8,7 @@ alike not every other one is remarkable. Neither a single wild run nor a slow ch
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from statistics import median
 from typing import NamedTuple
 
@@ -52,17 +52,21 @@ class Measure(NamedTuple):
 
 
 def measures(
-    columns: Sequence[Column], left_out: Sequence[str], rows: int | None
+    columns: Sequence[Column],
+    left_out: Sequence[str],
+    rows: int | None,
+    masked: Collection[str] = (),
 ) -> tuple[Measure, ...]:
     """What is measured of a run's columns: the missing values of each, the average of numbers, the
-    average length of texts; not of ``left_out``, nor of columns whose name SodaCL cannot take."""
+    average length of texts; not of ``left_out``, nor of columns whose name SodaCL cannot take; of
+    ``masked`` ones only the missing values, as the average of equal values is the value."""
     found: list[Measure] = []
     for column in columns:
         name = column.name
         if name in left_out or not _PLAIN.fullmatch(name):
             continue
         found.append(Measure(name, MISSING, f'missing_count("{name}")'))
-        if rows is not None and rows < FEWEST_ROWS:
+        if name in masked or (rows is not None and rows < FEWEST_ROWS):
             continue
         if column.type in _NUMBERS:
             found.append(Measure(name, AVERAGE, f'avg("{name}")'))

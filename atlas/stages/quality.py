@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
+
+from psycopg2 import extensions
 
 from atlas.layers import marks, staging
 from atlas.ledger import checks, results
 from atlas.ledger.database import cursor
 from atlas.lineage.datasets import ColumnCounts
+from atlas.model.checks import CheckResult
+from atlas.model.personal import Operator
 from atlas.model.stage import Status
+from atlas.quality.check import Plan
 from atlas.quality.plan import plan
 from atlas.quality.rules import failing
 from atlas.quality.score import gate, overall, scores, too_many
-from atlas.quality.soda import SodaHost
+from atlas.quality.soda import MOST_TOLD, SodaHost
 from atlas.quality.usual import MOST_RUNS
 from atlas.settings import database_url
 from atlas.stages import remask, reprocess
@@ -50,6 +57,7 @@ def run(work: Work) -> None:
         expected_rows=stream.rows,
         full_refresh=stream.refreshes,
         history=_history(work, context),
+        masked=_masked(work, context),
     )
     if again:
         planned = reprocess.of_rows(planned)
@@ -86,8 +94,10 @@ def run(work: Work) -> None:
         whole = overall(by_dimension, context.connection.quality.weights)
         if whole is not None:
             stored["overall"] = whole
-        # What is blocked sets nothing aside.
-        results.put_checks(conn, stream.id, found, stored, set_aside if reason is None else {})
+        if reason is not None:
+            set_aside = {}  # what is blocked sets nothing aside
+        found = _with_rows(cur, stream.id, planned, found, set_aside)
+        results.put_checks(conn, stream.id, found, stored, set_aside)
         if not again:  # some rows of one's choice are no measure of others
             results.put_measured(conn, stream.id, scanned.comparable())
         work.finish(
@@ -114,3 +124,36 @@ def _history(work: Work, context: Context) -> list[dict[tuple[str, str], float]]
             full_refresh=context.stream.refreshes,
             limit=MOST_RUNS,
         )
+
+
+def _masked(work: Work, context: Context) -> set[str]:
+    """Columns whose values ``pii`` has just said are to be masked."""
+    with work.engine.connect() as conn:
+        found = results.findings(conn, context.stream.id)
+    return {verdict.column for verdict in found if verdict.operator is not Operator.KEEP}
+
+
+def _with_rows(
+    cur: extensions.cursor,
+    run_stream_id: int,
+    planned: Plan,
+    found: Sequence[CheckResult],
+    set_aside: Mapping[str, int],
+) -> list[CheckResult]:
+    """The results, those of checks that set no rows aside with the ids of some that fail them: who
+    asks why a run is blocked, or what is warned of, is to find them."""
+    rules = {
+        check.name: check.rule
+        for check, result in zip(planned.checks, found, strict=True)
+        if check.rule is not None and result.failed_rows and check.name not in set_aside
+    }
+    ids = marks.some(
+        cur, run_stream_id, [(name, failing(rule)) for name, rule in rules.items()], MOST_TOLD
+    )
+    told = []
+    for result in found:
+        rows = ids.get(result.name) or list(result.rows or ())[:MOST_TOLD]
+        if rows and result.name not in set_aside:
+            result = replace(result, detail=result.detail | {"ids": rows})
+        told.append(result)
+    return told

@@ -22,26 +22,35 @@ from atlas.ledger.connections import Stored
 from atlas.ledger.database import classified, cursor
 from atlas.model.connection import Connection
 from atlas.pii.policy import kept
+from atlas.quality.own import own_sql
 from atlas.settings import Settings, secret_key
 from atlas.sync import connections_file, policies
 from atlas.sync.quality_tried import try_out
 
 
 def create(
-    conn: sa.Connection, settings: Settings, document: Mapping[str, Any], *, may_unmask: bool
+    conn: sa.Connection,
+    settings: Settings,
+    document: Mapping[str, Any],
+    *,
+    may_unmask: bool,
+    may_query: bool,
 ) -> None:
     """Make the connection of ``document`` (:func:`connections_file.from_document`).
 
     Args:
         may_unmask: whether its own operators may be ``keep``.
+        may_query: whether its checks may have SQL of the user's own.
 
     Raises:
         UsageError: something in it is wrong. NotInstalled: its connector is not.
-        NotAllowed: it would keep what its policy masks. Conflict: its name is in use.
+        NotAllowed: it would keep what its policy masks, or query what it may not. Conflict: its
+            name is in use.
     """
     literal(document.get("config") or {})
     connection = connections_file.from_document(document)
     _see_what_it_keeps(None, connection, may_unmask)
+    _see_what_it_queries(None, connection, may_query)
     _check(settings, connection)
     try_out(conn, settings, connection)
     policies.hold(conn, connection.pii)
@@ -56,6 +65,7 @@ def change(
     *,
     actor: str,
     may_unmask: bool,
+    may_query: bool,
     reset_state: bool = False,
 ) -> None:
     """Give the connection other values for what ``changes`` names. In its config a mask stands for
@@ -64,6 +74,7 @@ def change(
     Args:
         actor: who does it, such as ``api: nightly``.
         may_unmask: whether its own operators may become ``keep``.
+        may_query: whether SQL of the user's own may come into its checks.
         reset_state: forget the state of streams that are to have another cursor or key.
 
     Raises:
@@ -90,6 +101,7 @@ def change(
         literal(wanted["config"] or {})
     after = connections_file.changed(before, wanted)
     _see_what_it_keeps(before, after, may_unmask)
+    _see_what_it_queries(before, after, may_query)
     try_out(conn, settings, after)
     if "config" in wanted or "version" in wanted:
         if after.connector is None:
@@ -178,3 +190,28 @@ def _spec(settings: Settings, connection: Connection) -> dict[str, Any] | None:
     if connection.connector is not None:
         found = present(connection.connector, settings, connection.version)
     return None if found is None else runner.kept_spec(found, settings)
+
+
+def _see_what_it_queries(before: Connection | None, after: Connection, may_query: bool) -> None:
+    """Refuse SQL of the user's own in checks, from whom it is not taken.
+
+    A check is evaluated on the originals, by Atlas's own user in the database: whoever writes SQL
+    there can read whatever that user can.
+
+    Raises:
+        NotAllowed: names the check's key and line.
+    """
+    if may_query or (before is not None and before.quality == after.quality):
+        return
+    texts = [("quality.checks", after.quality.checks)]
+    texts += [
+        (f"quality.streams.{name}.checks", asked.checks)
+        for name, asked in after.quality.streams.items()
+    ]
+    held = () if before is None else before.quality.texts()
+    for key, text in texts:
+        line = own_sql(text) if text and text not in held else None
+        if line is not None:
+            raise NotAllowed(
+                "admin", f"{key}, line {line}: SQL of one's own reads whatever Atlas can"
+            )

@@ -45,6 +45,13 @@ class QualityCheck(msgspec.Struct):
     reason: Annotated[
         str | None, Meta(description="Why it could not be evaluated, where that is known.")
     ]
+    rows: Annotated[
+        list[int],
+        Meta(
+            description="Where none were set aside for it: `_atlas_id` in explore of up to a "
+            "hundred rows that fail it."
+        ),
+    ]
 
 
 class QualityDataset(msgspec.Struct):

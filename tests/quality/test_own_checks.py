@@ -11,7 +11,7 @@ from atlas.model.checks import CheckResult, Dimension, OnFailure, Outcome
 from atlas.quality.own import own_checks, validate
 from atlas.quality.rules import failing
 from atlas.quality.score import gate
-from atlas.quality.soda import SodaHost
+from atlas.quality.soda import MOST_TOLD, SodaHost
 from tests.quality.quality_staging import USERS, Staging, users_plan
 
 Scan = Callable[..., dict[str, CheckResult]]
@@ -160,11 +160,13 @@ def test_rows_are_named_by_soda_s_own_words(staging: Staging, scan: Scan) -> Non
     assert failed == {name: len(results[name].rows or ()) for name in failed}
 
 
-def test_rows_are_not_asked_where_none_are_set_aside(staging: Staging, scan: Scan) -> None:
+def test_of_what_blocks_some_rows_are_told(staging: Staging, scan: Scan) -> None:
     staging.user(1, price="31")
+    for number in range(2, 120):
+        staging.user(number, name="Somebody else")
     results = scan(staging, checks=NAMED, on_failure=OnFailure.BLOCK)
-    assert results["dear"].failed_rows == 1
-    assert results["dear"].rows is None
+    assert results["dear"].rows == (1,)
+    assert len(results["invalid_count(name) = 0"].rows or ()) == MOST_TOLD + 1
 
 
 def test_a_check_that_cannot_be_evaluated_fails_alone(staging: Staging, scan: Scan) -> None:

@@ -56,6 +56,10 @@ def test_few_rows_are_not_averaged_and_odd_names_not_measured() -> None:
     of_many = {(each.column, each.metric) for each in measures(USERS, ["id"], 20)}
     assert {("price", "average"), ("name", "length")} <= of_many
     assert ("name", "average") not in of_many
+    # Where all values are equal, the average is the value.
+    of_masked = {(e.column, e.metric) for e in measures(USERS, ["id"], 20, {"price", "name"})}
+    assert {("price", "missing"), ("name", "missing")} <= of_masked
+    assert not {("price", "average"), ("name", "length")} & of_masked
 
 
 def _history(**changes: float) -> list[dict[tuple[str, str], float]]:

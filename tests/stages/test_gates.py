@@ -110,6 +110,19 @@ def test_a_check_s_gate_holds_against_the_stream_s(users: Source) -> None:
     assert found["validity.status"]["outcome"] == "fail"
     assert found["validity.status"]["gate"] == "warn"
     assert found["uniqueness.id"]["gate"] == "block"
+    assert len(found["validity.status"]["rows"]) == 1
+
+
+def test_rows_of_a_check_of_one_s_own_that_blocks_are_told(users: Source) -> None:
+    own = StreamQuality(gates={"small": OnFailure.BLOCK})
+    users.quality = Quality(checks=CHECKS, streams={"users": own})
+    users.rows["users"][2] = _row(3, amount=101)
+    assert _run(users)[0] == "blocked"
+    with users.engine.connect() as conn:
+        found = {each["name"]: each for each in quality.show(conn, "shop_users")["checks"]}
+    query = "SELECT array_agg(_atlas_id) FROM explore.shop_users_raw WHERE data->>'id' = '3'"
+    assert found["small"]["rows"] == users.value(query)
+    assert found["validity.status"]["rows"] == []
 
 
 def test_weights_move_the_overall_score(users: Source) -> None:

@@ -144,7 +144,7 @@ def test_pages(api: Any) -> None:
         ({"pii": {"policy": "lax"}}, "policy"),
         ({"quality": {"checks": "/etc/passwd"}}, "quality.checks"),
         ({"quality": {"checks": ["x"]}}, "SodaCL"),
-        ({"quality": {"checks": "checks for users:\n  - row_count is 3\n"}}, "line 2"),
+        ({"quality": {"checks": "checks for users:\n  - row_count => 3\n"}}, "line 2"),
         ({"quality": {"streams": {"users": {"gates": {"a": "stop"}}}}}, "gates: a"),
         ({"name": "Shop"}, "name"),
     ],
@@ -326,6 +326,49 @@ def test_a_request_takes_all_that_a_file_takes_but_what_needs_the_machine() -> N
     takes = {field.name for field in fields(Connection)} - {"executable"}
     assert takes == set(models.ConnectionRequest.__struct_fields__)
     assert set(models.ConnectionChange.__struct_fields__) == takes - {"name"}
+
+
+SAFE = """\
+checks for users:
+  - row_count > 0
+  - missing_count(name) = 0
+  - duplicate_count("id", name) < 5
+  - avg(price) between 1 and 20
+  - freshness(updated_at) < 2d
+  - invalid_percent(price) < 5 %:
+      name: prices
+      valid min: -0.5
+      valid values: [a, "x' OR '"]
+"""
+QUERIES = [
+    "failed rows:\n      fail condition: id > 1",
+    "failed rows:\n      fail query: SELECT * FROM pg_authid",
+    "secrets = 0:\n      secrets query: SELECT 1",
+    "secrets = 0:\n      secrets expression: SUM(1)",
+    "missing_count(id) = 0:\n      filter: id > 1",
+    "invalid_count(id) = 0:\n      valid min: (SELECT 1)",
+    "missing_count((SELECT 1)) = 0",
+    "row_count same as orders",
+    "values in (id) must exist in orders (id)",
+]
+
+
+def test_sql_of_one_s_own_takes_an_admin(api: Any) -> None:
+    asked = {"quality": {"checks": SAFE}}
+    assert api.post(BASE, json={**SHOP, **asked}).status_code == 201
+    for query in QUERIES:
+        text = f"checks for users:\n  - row_count > 0\n  - {query}\n"
+        for quality in ({"checks": text}, {"streams": {"users": {"checks": text}}}):
+            refused = _change(api, {"quality": quality}, role="privacy")
+            assert (refused.status_code, refused.json["required_role"]) == (403, "admin"), query
+            assert "line 3" in refused.json["detail"]
+    filtered = "filter users [a]:\n  where: id > 1\n" + SAFE
+    assert _change(api, {"quality": {"checks": filtered}}).status_code == 403
+    by_admin = "checks for users:\n  - failed rows:\n      fail condition: id > 1\n"
+    assert _change(api, {"quality": {"checks": by_admin}}, role="admin").status_code == 200
+    # What an admin has written an operator may leave as it is.
+    also = {"quality": {"checks": by_admin, "on_failure": "warn"}}
+    assert _change(api, also).status_code == 200
 
 
 # --- deletion -------------------------------------------------------------------------------------

@@ -73,7 +73,13 @@ def create_connection(body: ConnectionRequest) -> Response:
     from atlas.sync import edit
 
     with transaction() as conn:
-        edit.create(conn, settings(), msgspec.to_builtins(body), may_unmask=g.key.may("privacy"))
+        edit.create(
+            conn,
+            settings(),
+            msgspec.to_builtins(body),
+            may_unmask=g.key.may("privacy"),
+            may_query=g.key.may("admin"),
+        )
         made = edit.describe(conn, settings(), body.name)
     return answer(made, 201, {"Location": f"/api/v1/connections/{body.name}"})
 
@@ -100,6 +106,7 @@ def change_connection(
             msgspec.to_builtins(body),
             actor=f"api: {g.key.name}",
             may_unmask=g.key.may("privacy"),
+            may_query=g.key.may("admin"),
             reset_state=query.reset_state,
         )
         return answer(edit.describe(conn, settings(), name))

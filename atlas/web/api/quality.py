@@ -44,6 +44,7 @@ _DATASET: dict[str, Any] = {
             "definition": "  - invalid_count(email) = 0:\n      valid regex: '^[^@]+@[^@]+$'",
             "gate": "quarantine",
             "reason": None,
+            "rows": [],
         }
     ],
     "quarantined": {"validity.email": 1},
