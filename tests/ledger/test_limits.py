@@ -92,7 +92,7 @@ def test_every_session_has_limits(settings: Settings, database_url: str, admin: 
     check = Check("rows", Dimension.COMPLETENESS, None, "- row_count > 0", header=CHECKS)
     with SodaHost() as host:
         plan = Plan("numbers", (check,), OnFailure.WARN)
-        (result,) = host.scan(database_url, "public", "numbers", plan, 60)
+        (result,) = host.scan(database_url, "public", "numbers", plan, 60).results
     assert result.outcome is Outcome.PASS
 
     admin.execute("SELECT name, zone, limits FROM public.seen")

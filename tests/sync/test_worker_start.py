@@ -49,7 +49,7 @@ def test_one_that_is_told_nonsense_about_lineage_does_not_start(
     queue: str, starts: bool, tmp_path: Path
 ) -> None:
     path = tmp_path / "openlineage.yml"
-    path.write_text("transport: {type: kafka}")
+    path.write_text("transport: {type: datazone}")
     done = _start(queue, tmp_path, ATLAS_OPENLINEAGE_CONFIG=str(path))
     assert (done.returncode == 0) is starts
     assert ("this worker does not start: " in done.stderr) is not starts
