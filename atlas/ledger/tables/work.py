@@ -121,6 +121,8 @@ run_stream = sa.Table(
     ),
     sa.Column("error", sa.Text),
     sa.UniqueConstraint("run_id", "namespace", "stream"),
+    # What a stream's last runs say is asked by whoever looks at a dataset.
+    sa.Index("run_stream_stream", "stream", "namespace", "id"),
     sa.CheckConstraint(STATUS, name="status"),
 )
 
