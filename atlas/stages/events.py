@@ -15,10 +15,9 @@ import sqlalchemy as sa
 
 from atlas.connectors.located import Files, Table, located
 from atlas.layers import chart, names, staging
-from atlas.ledger import claims, connections, dataset_notes, datasets, lineage, results, runs
+from atlas.ledger import claims, connections, dataset_notes, lineage, results, runs
 from atlas.ledger.claims import Claim
 from atlas.ledger.database import Recording, cursor
-from atlas.ledger.dataset_notes import Note
 from atlas.ledger.lineage import Node
 from atlas.lineage import events
 from atlas.lineage.datasets import Step, StreamInfo
@@ -209,7 +208,7 @@ def _stream_info(
         counted = {"rows_read": stream.rows_explore, "rows_written": stream.rows_explore}
     elif stage in (Stage.PII, Stage.QUALITY) and kind in events.ENDS.values():
         counted = {"rows_read": stream.rows_explore}
-    said = _said(conn, tables)
+    said = dataset_notes.of_table(conn, tables.table)
     return StreamInfo(
         connection=run.connection,
         connector=_source(conn, run),
@@ -225,12 +224,6 @@ def _stream_info(
         tags=said.tags,
         **(counted | (detail or {})),
     )
-
-
-def _said(conn: sa.Connection, tables: names.Tables) -> Note:
-    """What people say of the stream's dataset as a whole."""
-    dataset = datasets.named(conn, tables.table, raw=False)
-    return dataset_notes.notes(conn, dataset.id).get("", Note()) if dataset else Note()
 
 
 def _standing(
