@@ -297,18 +297,23 @@ class _Engine:
             return None
         if check.outcome.value != "fail":
             return []
-        # Only an id leaves the database, whatever the check selects.
-        statement = f"SELECT _atlas_id::bigint FROM ({query}\n) AS failed LIMIT {most + 1}"  # noqa: S608
+        # Only ids of these rows leave the database, whatever the check selects.
+        table = check.partition.table.qualified_table_name
+        statement = (
+            f"SELECT _atlas_id FROM {table} WHERE _atlas_id IN"  # noqa: S608 - quoted
+            f" (SELECT failed._atlas_id FROM ({query}\n) AS failed) LIMIT {most + 1}"
+        )
         try:
             with self._connection.cursor() as cursor:
                 cursor.execute(statement)
-                ids = [row[0] for row in cursor.fetchall() if row[0] is not None]
+                ids = sorted(row[0] for row in cursor.fetchall())
         except psycopg2.Error as error:
             self._connection.rollback()
             if _transient(error, self._connection):
                 raise _AnswerError("transient", f"lost the database ({_kind(error)})") from error
             return None  # a query of one's own that selects no _atlas_id
-        return sorted(set(ids))
+        # It failed: where it names no row, all would be promoted.
+        return ids or None
 
     def _failing(self, scan: Any, check: Any) -> str | None:
         """The query of the rows that ``check`` fails for, where not one may."""

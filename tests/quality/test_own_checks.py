@@ -122,6 +122,12 @@ checks for users:
       name: by a query that names none
       fail query: SELECT code FROM users WHERE code IS NULL
   - failed rows:
+      name: by a query of other ids
+      fail query: SELECT 10 + _atlas_id AS _atlas_id FROM users WHERE code IS NULL
+  - failed rows:
+      name: by a query of no ids
+      fail query: SELECT NULL::bigint AS _atlas_id FROM users WHERE code IS NULL
+  - failed rows:
       name: some may
       fail condition: price > 30
       fail: when > 1
@@ -149,6 +155,8 @@ def test_rows_are_named_by_soda_s_own_words(staging: Staging, scan: Scan) -> Non
         "dear": (2, 3, 4),
         "by query": (2,),
         "by a query that names none": None,
+        "by a query of other ids": None,
+        "by a query of no ids": None,
         # Which of them are too many nobody can say.
         "some may": None,
         "invalid_count(name) = 0": (3,),
