@@ -215,6 +215,12 @@ def _error(line: int, problem: str) -> TerminalError:
 
 def _sections(text: str) -> list[_Section]:
     try:
+        for token in yaml.scan(text, Loader=yaml.SafeLoader):
+            if isinstance(token, yaml.AliasToken):
+                # What it stands for is elsewhere: Soda would be given other lines than are judged
+                # here. And a few lines of aliases stand for millions of nodes.
+                line = token.start_mark.line + 1
+                raise _error(line, f"*{token.value} is not taken here; write what it stands for")
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark

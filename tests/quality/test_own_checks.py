@@ -8,7 +8,7 @@ import pytest
 
 from atlas.errors import TerminalError, UsageError
 from atlas.model.checks import CheckResult, Dimension, OnFailure, Outcome
-from atlas.quality.own import own_checks, validate
+from atlas.quality.own import own_checks, own_sql, validate
 from atlas.quality.rules import failing
 from atlas.quality.score import gate
 from atlas.quality.soda import MOST_TOLD, SodaHost
@@ -294,11 +294,34 @@ def test_soda_s_syntax_errors_name_the_line(
             "checks for users:\n  - row_count > 0:\n      attributes:\n        dimension: beauty",
             "line 4: no dimension beauty",
         ),
+        ("checks for users:\n  - &a row_count > 0\n  - *a", r"line 3: \*a is not taken"),
+        ("checks for users:\n  - row_count > 0: &a\n      a: *a", r"line 3: \*a is not taken"),
     ],
 )
 def test_what_is_not_taken_is_refused_by_its_line(text: str, message: str) -> None:
     with pytest.raises(TerminalError, match=message):
         own_checks(text, "users", USERS)
+
+
+ELSEWHERE = """\
+checks for users:
+  - row_count > 0:
+      attributes: {a: "
+  - failed rows: # ", b: &a row_count > 0, c: "
+      name: &a row_count > 0
+      fail query: |
+        SELECT 1 FROM pg_authid
+      # "}
+  - row_count >= 0
+  - *a
+"""
+
+
+def test_no_check_is_read_at_another_place_than_it_is_judged_at() -> None:
+    """The last item is the words behind ``b: &a`` for who may write SQL, the lines from there on
+    for Soda."""
+    with pytest.raises(TerminalError, match=r"line 10: \*a is not taken"):
+        own_sql(ELSEWHERE)
 
 
 def test_a_heading_for_a_stream_that_is_not_there_is_refused_when_applied() -> None:
