@@ -274,12 +274,17 @@ def _items(section: _Section) -> list[tuple[int, int, yaml.Node]]:
 def _refuse_files(node: yaml.Node) -> None:
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
+            line = key.start_mark.line + 1
             if str(key.value).endswith("sql_file"):
                 raise _error(
-                    key.start_mark.line + 1,
-                    "sql_file is not taken here; write the query below `fail query:`",
+                    line, "sql_file is not taken here; write the query below `fail query:`"
                 )
+            if str(key.value) == "distribution reference file":
+                raise _error(line, "files are not taken here, such as one of a distribution")
             _refuse_files(value)
+    elif isinstance(node, yaml.SequenceNode):
+        for each in node.value:
+            _refuse_files(each)
 
 
 def _check(node: yaml.Node, columns: Sequence[Column]) -> Check:

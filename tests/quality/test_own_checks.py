@@ -288,6 +288,14 @@ def test_soda_s_syntax_errors_name_the_line(
             "checks for users:\n  - failed rows:\n      fail sql_file: /etc/passwd",
             "line 3: sql_file",
         ),
+        (
+            "checks for users:\n  - group by:\n      checks:\n      - a:\n          a sql_file: /a",
+            "line 5: sql_file",
+        ),
+        (
+            "checks for users:\n  - a(id) > 1:\n      distribution reference file: /etc/passwd",
+            "line 3: files are not taken here",
+        ),
         ("checks for users:\n  - failed rows:\n      name: ${PATH}", "line 3: variables"),
         ("checks for users [x]:\n  - row_count > 0", r"line 1: no filter \[x\]"),
         (
