@@ -150,6 +150,7 @@ class _Engine:
             UserDefinedFailedRowsExpressionQuery,
         )
         from soda.execution.query.user_defined_failed_rows_query import UserDefinedFailedRowsQuery
+        from soda.sodacl.sodacl_parser import SodaCLParser
 
         engine = self
         # Its own connection knows no options, and is never closed.
@@ -159,6 +160,22 @@ class _Engine:
         # It quotes no quotes: a value or pattern with one would end the string and become SQL.
         PostgresDataSource.escape_string = lambda _, value: value.replace("'", "''")
         PostgresDataSource.escape_regex = lambda _, value: value.replace("'", "''")
+        # Here it has quotes around the pattern, which would be doubled.
+        PostgresDataSource.cast_text_to_number = lambda _, column, __: (
+            f"CAST(NULLIF(REPLACE(REGEXP_REPLACE({column}, '[^-0-9.,]', '', 'g'), ',', '.'), '')"
+            " AS FLOAT)"
+        )
+        # What has a format that it does not know it takes as valid, whatever stands there.
+        read_valid = SodaCLParser._SodaCLParser__parse_missing_and_valid
+
+        def know_format(parser: Any, key: str, value: Any, config: Any) -> None:
+            known = PostgresDataSource.DEFAULT_FORMATS
+            if key.endswith(" format") and isinstance(value, str) and value not in known:
+                problem = f"{key}: Soda knows no format {value}"
+                parser.logs.error(problem, location=parser.location)
+            read_valid(parser, key, value, config)
+
+        SodaCLParser._SodaCLParser__parse_missing_and_valid = know_format
         # Rows are not fetched, here or for samples: a query of failing rows is counted by the
         # server.
         SampleQuery.execute = lambda _: None

@@ -177,6 +177,15 @@ def test_of_what_blocks_some_rows_are_told(staging: Staging, scan: Scan) -> None
     assert len(results["invalid_count(name) = 0"].rows or ()) == MOST_TOLD + 1
 
 
+def test_numbers_in_a_text_have_bounds(staging: Staging, scan: Scan) -> None:
+    staging.user(1, code="4,5")
+    staging.user(2, price="31", code="5 apples")
+    staging.user(3, price="31", code="-7")
+    own = "checks for users:\n  - invalid_count(code) = 0:\n      valid format: decimal\n"
+    results = scan(staging, checks=own + "      valid min: -6\n")
+    assert results["invalid_count(code) = 0"].rows == (2, 3)
+
+
 def test_a_check_that_cannot_be_evaluated_fails_alone(staging: Staging, scan: Scan) -> None:
     staging.user(0)
     own = """
@@ -264,6 +273,10 @@ checks for users:
         (
             FILTERED,
             "line 5: ",
+        ),
+        (
+            "checks for users:\n  - invalid_count(name) = 0:\n      valid format: emial",
+            "line 3: .*emial",
         ),
     ],
 )
