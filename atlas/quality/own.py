@@ -299,6 +299,11 @@ def _check(node: yaml.Node, columns: Sequence[Column]) -> Check:
             settings = {str(key.value): value for key, value in body.value}
     else:
         raise _error(node.start_mark.line + 1, "is no check")
+    if text.startswith(("invalid_count(", "invalid_percent(")) and not _says_valid(settings):
+        # Soda finds no value invalid then, and the check passes whatever stands there.
+        raise _error(
+            node.start_mark.line + 1, f"`{text}` has to say what is valid, such as `valid values:`"
+        )
     name = text
     for key in ("name", "fail condition", "fail query"):
         if key in settings:
@@ -313,6 +318,10 @@ def _check(node: yaml.Node, columns: Sequence[Column]) -> Check:
         "",
         rule=rule,
     )
+
+
+def _says_valid(settings: dict[str, yaml.Node]) -> bool:
+    return any(key.startswith(("valid ", "invalid ")) and settings[key].value for key in settings)
 
 
 def _declared_dimension(settings: dict[str, yaml.Node]) -> Dimension | None:

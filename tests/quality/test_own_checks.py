@@ -315,6 +315,11 @@ def test_soda_s_syntax_errors_name_the_line(
             "checks for users:\n  - row_count > 0:\n      attributes:\n        dimension: beauty",
             "line 4: no dimension beauty",
         ),
+        ("checks for users:\n  - row_count > 0\n  - invalid_count(name) = 0", "line 3: .* valid"),
+        (
+            "checks for users:\n  - invalid_percent(name) < 5 %:\n      valid values: []",
+            "line 2: .* valid",
+        ),
         ("checks for users:\n  - &a row_count > 0\n  - *a", r"line 3: \*a is not taken"),
         ("checks for users:\n  - row_count > 0: &a\n      a: *a", r"line 3: \*a is not taken"),
     ],
