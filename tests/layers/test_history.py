@@ -212,6 +212,19 @@ def test_tombstones(make: MAKE) -> None:
     ]
 
 
+def test_some_rows_that_fail_are_told_but_no_tombstone(make: MAKE) -> None:
+    stream = make({"id": INT, "v": TEXT, DELETED: STAMP}, primary_key=ID)
+    gone = {DELETED: "2024-01-01T00:00:00Z"}
+    stream.run([row(1, None, **gone), row(2, None), row(3, "c"), row(4, None)], full=False)
+    empty = ("v_is_there", '"v" IS NULL')
+    (two, four) = marks.some(stream.cur, 1, [empty], 3)["v_is_there"]
+    assert stream.rows("SELECT _atlas_id FROM {staging} WHERE id IN (2, 4) ORDER BY id") == [
+        (two,),
+        (four,),
+    ]
+    assert len(marks.some(stream.cur, 1, [empty], 1)["v_is_there"]) == 1
+
+
 def test_a_tombstone_without_a_key_is_quarantined(make: MAKE) -> None:
     stream = make({"id": INT, "v": TEXT}, primary_key=ID)
     result = stream.run([{"v": "x", DELETED: "2024-01-01"}], full=False)
