@@ -81,7 +81,7 @@ def streams(text: str) -> list[str]:
 _MEASURED = re.compile(
     r"(row_count|((missing|invalid|valid|duplicate)_(count|percent)|avg|min|max|sum|stddev|variance|"
     r"avg_length|min_length|max_length|freshness)\(\"?\w+\"?( *, *\"?\w+\"?)*\))"
-    r"( *([<>=!]+|not between|between) *[\w.,%() -]*)?"
+    r"( *([<>=!]+|not between|between)[\w.,%() -]*)?"
 )
 _NUMBERS = {"valid min", "valid max", "valid length", "valid min length", "valid max length"}
 _PLAIN = _NUMBERS | {

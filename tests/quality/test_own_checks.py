@@ -350,6 +350,12 @@ def test_no_check_is_read_at_another_place_than_it_is_judged_at() -> None:
         own_sql(ELSEWHERE)
 
 
+def test_a_long_line_is_judged_as_fast_as_it_is_read() -> None:
+    """Spaces that two parts of an expression may match took the square of their number."""
+    line = f"  - 'row_count >{' ' * 200_000}!'\n"
+    assert own_sql(f"checks for users:\n{line}") == 2
+
+
 def test_a_heading_for_a_stream_that_is_not_there_is_refused_when_applied() -> None:
     validate(OWN, ["users", "orders"])
     with pytest.raises(UsageError, match=r"line 33: there is no stream orders \(there are users\)"):
