@@ -348,6 +348,7 @@ QUERIES = [
     "missing_count(id) = 0:\n      filter: id > 1",
     "invalid_count(id) = 0:\n      valid min: (SELECT 1)",
     "missing_count((SELECT 1)) = 0",
+    "row_count > 0:\n      name: a\n    failed rows:\n      fail query: SELECT 1",
     "row_count same as orders",
     "values in (id) must exist in orders (id)",
 ]
