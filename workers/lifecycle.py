@@ -43,6 +43,7 @@ _STAGES = {
 }
 """By queue, the stages that its workers do."""
 _queues: set[str] = set()
+_node = ""
 # A byte that parent and children share. An Event's lock could die with the child that holds it.
 _stopping = mmap.mmap(-1, 1)
 
@@ -59,8 +60,12 @@ def tell_children(**_: Any) -> None:
 
 
 @celeryd_init.connect
-def remember_queues(options: dict[str, Any] | None = None, **_: Any) -> None:
-    """Before the pool forks: which queues this worker serves."""
+def remember_queues(
+    sender: str | None = None, options: dict[str, Any] | None = None, **_: Any
+) -> None:
+    """Before the pool forks: what this worker is called, and which queues it serves."""
+    global _node
+    _node = sender or ""
     chosen = (options or {}).get("queues") or ""
     names = chosen.split(",") if isinstance(chosen, str) else chosen
     _queues.update(str(name).strip() for name in names)
@@ -137,6 +142,9 @@ def start_child(**_: Any) -> None:
         from atlas.connectors.workspace import sweep
 
         sweep(settings())
+    from atlas.sync import presence
+
+    presence.start(shared(settings()), _node, _queues)
     if "control" in _queues:
         from atlas.sync import ticks
 

@@ -111,9 +111,24 @@ def end_run(conn: sa.Connection, run_id: str, error: str | None = None) -> Statu
     conn.execute(
         run.update()
         .where(run.c.id == run_id)
-        .values(status=status.value, error=error, finished_at=sa.func.clock_timestamp())
+        .values(
+            status=status.value,
+            error=error,
+            finished_at=sa.func.clock_timestamp(),
+            **_totals(run_id),
+        )
     )
     return status
+
+
+def _totals(run_id: str) -> dict[str, sa.ScalarSelect[int]]:
+    """The rows of a run's streams together, to be written where it ends."""
+    return {
+        name: sa.select(sa.func.coalesce(sa.func.sum(run_stream.c[name]), 0))
+        .where(run_stream.c.run_id == run_id)
+        .scalar_subquery()
+        for name in ("rows_explore", "rows_promoted", "rows_quarantined")
+    }
 
 
 def fail_unexplored(conn: sa.Connection, run_id: str, error: str) -> None:
@@ -183,7 +198,7 @@ def cancel_run(conn: sa.Connection, run_id: str) -> tuple[Status | None, list[Cl
     conn.execute(
         run.update()
         .where(run.c.id == run_id)
-        .values(status=Status.CANCELLED.value, finished_at=now)
+        .values(status=Status.CANCELLED.value, finished_at=now, **_totals(run_id))
     )
     streams = list(conn.execute(of_run).scalars())
     conn.execute(scan_part.delete().where(scan_part.c.run_stream_id.in_(streams)))

@@ -35,8 +35,8 @@ def _documents(conn: sa.Connection, rows: Sequence[sa.Row[Any]]) -> list[dict[st
                 "stage": item.stage,
                 "status": item.status,
                 "attempt": item.attempt,
-                "started_at": _time(item.started_at),
-                "finished_at": _time(item.finished_at),
+                "started_at": rfc3339(item.started_at),
+                "finished_at": rfc3339(item.finished_at),
                 "rows": item.rows,
                 "error": item.error,
             }
@@ -62,7 +62,7 @@ def _documents(conn: sa.Connection, rows: Sequence[sa.Row[Any]]) -> list[dict[st
                     "erased": part.rows_erased,
                 },
                 "estimated_rows": part.rows_estimate,
-                "percent": _percent(part),
+                "percent": percent(part),
                 "versions": {"opened": part.versions_opened, "closed": part.versions_closed},
                 "remasked": part.remasked,
                 "error": part.error,
@@ -88,9 +88,9 @@ def _documents(conn: sa.Connection, rows: Sequence[sa.Row[Any]]) -> list[dict[st
             "connection": row.connection,
             "trigger": row.trigger,
             "status": row.status,
-            "created_at": _time(row.created_at),
-            "started_at": _time(row.started_at),
-            "finished_at": _time(row.finished_at),
+            "created_at": rfc3339(row.created_at),
+            "started_at": rfc3339(row.started_at),
+            "finished_at": rfc3339(row.finished_at),
             "error": row.error,
             "repaired": row.repaired,
             "ignored": row.ignored,
@@ -145,8 +145,8 @@ def attempts(conn: sa.Connection, run_id: str) -> list[dict[str, Any]]:
             "stream": row.stream,
             "stage": row.stage,
             "holder": row.holder,
-            "started_at": _time(row.started_at),
-            "finished_at": _time(row.finished_at),
+            "started_at": rfc3339(row.started_at),
+            "finished_at": rfc3339(row.finished_at),
             "outcome": row.outcome,
             "error": row.error,
         }
@@ -154,7 +154,7 @@ def attempts(conn: sa.Connection, run_id: str) -> list[dict[str, Any]]:
     ]
 
 
-def _percent(part: sa.Row[Any]) -> int | None:
+def percent(part: sa.Row[Any]) -> int | None:
     """How much of a stream has been read, where its source said what to expect. What is more than
     expected is not the end yet."""
     if part.explored_at is not None:
@@ -164,5 +164,6 @@ def _percent(part: sa.Row[Any]) -> int | None:
     return min(99, int(100 * part.rows_explore // part.rows_estimate))
 
 
-def _time(value: datetime | None) -> str | None:
+def rfc3339(value: datetime | None) -> str | None:
+    """A time of the ledger (sessions are in UTC) as documents show it."""
     return None if value is None else value.isoformat().replace("+00:00", "Z")

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from functools import cache
 from typing import Any
 
 from celery import Celery
 from celery.app.amqp import AMQP
+from celery.signals import before_task_publish
 from kombu.connection import Connection
+
+SENT_AT = "atlas_sent_at"
+"""Header of each message: when it was sent, in seconds of Unix time."""
 
 _LONGEST_WAIT = 3.0
 
@@ -51,6 +56,13 @@ def _done_is_done() -> None:
                 self._quick_ack(delivery_tag)
 
     redis.Channel.QoS = QoS
+
+
+@before_task_publish.connect  # type: ignore[untyped-decorator]
+def _stamp(headers: dict[str, Any] | None = None, **_: Any) -> None:
+    """So that it can be told how long what is in a queue waits."""
+    if headers is not None:
+        headers[SENT_AT] = time.time()
 
 
 @cache

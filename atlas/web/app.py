@@ -12,6 +12,7 @@ from atlas.web.api import (
     connectors,
     datasets,
     lineage,
+    overview,
     pii,
     quality,
     quarantine,
@@ -29,7 +30,7 @@ MAX_BODY = 1024 * 1024
 def operations() -> list[Operation]:
     """Every operation of the API, in the order in which it is documented."""
     data = (datasets, pii, subjects, quality, quarantine, lineage)
-    rooms = (connectors, uploads, connections, state, syncs, runs, *data, health, docs)
+    rooms = (overview, connectors, uploads, connections, state, syncs, runs, *data, health, docs)
     return [operation for room in rooms for operation in room.OPERATIONS]
 
 
@@ -64,7 +65,7 @@ def warm_up() -> None:
     import redis  # noqa: F401
 
     from atlas.pii.declared import declared
-    from atlas.sync import edit, request, state, subjects  # noqa: F401
+    from atlas.sync import edit, overview, request, state, subjects  # noqa: F401
     from atlas.sync.broker import app as broker
     from atlas.web import health
 

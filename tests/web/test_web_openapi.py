@@ -52,6 +52,7 @@ def test_every_operation_but_the_open_ones_needs_a_role(document: dict[str, Any]
         for path, method, operation in _operations(document)
     }
     assert roles == {
+        "get /api/v1/overview": ["viewer"],
         "get /api/v1/connectors": ["viewer"],
         "get /api/v1/connectors/{connector}": ["viewer"],
         "get /api/v1/connectors/{connector}/spec": ["viewer"],

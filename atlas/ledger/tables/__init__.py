@@ -49,6 +49,7 @@ from atlas.ledger.tables.work import (
     segment,
     stage_run,
     tick,
+    worker,
 )
 
 __all__ = [
@@ -94,4 +95,5 @@ __all__ = [
     "stream_column",
     "stream_table",
     "tick",
+    "worker",
 ]

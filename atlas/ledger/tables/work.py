@@ -45,6 +45,16 @@ run = sa.Table(
         server_default="0",
         comment="how often a user had it resumed after it had ended",
     ),
+    *(
+        sa.Column(
+            f"rows_{name}",
+            sa.BigInteger,
+            nullable=False,
+            server_default="0",
+            comment="of its streams together, as of its end",
+        )
+        for name in ("explore", "promoted", "quarantined")
+    ),
     sa.Column("error", sa.Text),
     sa.Column("created_at", time, nullable=False, server_default=now),
     sa.Column("started_at", time),
@@ -56,6 +66,12 @@ run = sa.Table(
     sa.Column("finished_at", time),
     sa.CheckConstraint(STATUS, name="status"),
     sa.Index("run_one_active", "connection_id", unique=True, postgresql_where=sa.text(ACTIVE)),
+    sa.Index("run_of_connection", "connection", "seq"),
+    sa.Index(
+        "run_succeeded", "connection", "seq", postgresql_where=sa.text("status = 'succeeded'")
+    ),
+    sa.Index("run_by_status", "status", "seq"),
+    sa.Index("run_by_end", "finished_at"),
 )
 
 
@@ -285,6 +301,15 @@ tick = sa.Table(
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("at", time, nullable=False),
     comment="when each periodic piece of work was done last, whoever did it",
+)
+
+worker = sa.Table(
+    "worker",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True, comment="its Celery node"),
+    sa.Column("queues", ARRAY(sa.Text), nullable=False),
+    sa.Column("beat_at", time, nullable=False, server_default=now),
+    comment="workers, and when a process of each said last that it lives",
 )
 
 outbox = sa.Table(

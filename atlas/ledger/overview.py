@@ -1,0 +1,241 @@
+"""What somebody asks who looks in the morning: what runs, what failed, how fresh and how good each
+connection's data are, how many rows came, and which workers live.
+
+Each part reads few rows of an index, however many runs there have been.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from atlas.ledger.run_documents import percent, rfc3339
+from atlas.ledger.runs import REMASK, REPROCESS
+from atlas.ledger.tables import run, run_stream, stage_run, worker
+from atlas.model.stage import Status
+
+DAYS = 30
+"""Days of which the rows are told, today among them."""
+
+_LATELY = timedelta(days=7)
+_ITEMS = 20
+CONNECTIONS = 200
+"""Most connections that an overview tells of; those in trouble come first."""
+_DEAD = 45.0
+"""Seconds without a sign after which a worker is held to be gone."""
+
+_UNWELL = (Status.FAILED.value, Status.BLOCKED.value)
+_ACTIVE = (Status.QUEUED.value, Status.RUNNING.value)
+_ROWS = ("explore", "promoted", "quarantined")
+
+
+def overview(conn: sa.Connection) -> dict[str, Any]:
+    """All that the ledger knows of it: ``{"at", "running", "failed", "connections", "rows",
+    "workers"}``, as :class:`atlas.web.overview_models.Overview` describes each."""
+    now: datetime = conn.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
+    return {
+        "at": rfc3339(now),
+        "running": running(conn),
+        "failed": _failed(conn, now - _LATELY),
+        "connections": _connections(conn),
+        "rows": _rows_by_day(conn, now),
+        "workers": _workers(conn, now),
+    }
+
+
+def running(conn: sa.Connection) -> dict[str, Any]:
+    """The active runs: how many there are, and the newest of them with what they have done."""
+    count = conn.execute(
+        sa.select(sa.func.count()).select_from(run).where(run.c.status.in_(_ACTIVE))
+    ).scalar_one()
+    rows = conn.execute(
+        sa.select(run).where(run.c.status.in_(_ACTIVE)).order_by(run.c.seq.desc()).limit(_ITEMS)
+    ).all()
+    ids = [row.id for row in rows]
+    streams: dict[str, list[sa.Row[Any]]] = defaultdict(list)
+    for part in conn.execute(
+        sa.select(
+            run_stream.c.run_id,
+            run_stream.c.explored_at,
+            run_stream.c.rows_explore,
+            run_stream.c.rows_estimate,
+            run_stream.c.rows_promoted,
+            run_stream.c.rows_quarantined,
+        ).where(run_stream.c.run_id.in_(ids))
+    ):
+        streams[part.run_id].append(part)
+    at_work: dict[str, list[str]] = defaultdict(list)
+    for stage in conn.execute(
+        sa.select(stage_run.c.run_id, stage_run.c.stage)
+        .where(stage_run.c.run_id.in_(ids), stage_run.c.status == Status.RUNNING.value)
+        .distinct()
+        .order_by(stage_run.c.run_id, stage_run.c.stage)
+    ):
+        at_work[stage.run_id].append(stage.stage)
+    items = [
+        {
+            "run_id": row.id,
+            "connection": row.connection,
+            "trigger": row.trigger,
+            "status": row.status,
+            "created_at": rfc3339(row.created_at),
+            "started_at": rfc3339(row.started_at),
+            "stages": at_work[row.id],
+            "rows": {
+                name: sum(getattr(part, f"rows_{name}") for part in streams[row.id])
+                for name in _ROWS
+            },
+            "percent": _percent(streams[row.id]),
+        }
+        for row in rows
+    ]
+    return {"count": count, "items": items}
+
+
+def _percent(parts: list[sa.Row[Any]]) -> int | None:
+    """How much of a run's streams has been read; None where one does not say what to expect."""
+    found = [percent(part) for part in parts]
+    known = [each for each in found if each is not None]
+    return sum(known) // len(found) if found and len(known) == len(found) else None
+
+
+def _failed(conn: sa.Connection, since: datetime) -> list[dict[str, Any]]:
+    """The newest runs that failed or were blocked."""
+    # A look of its own for each state, that takes the newest from the end of an index.
+    newest = [
+        sa.select(run)
+        .where(run.c.status == status)
+        .order_by(run.c.seq.desc())
+        .limit(_ITEMS)
+        .subquery()
+        for status in _UNWELL
+    ]
+    found = sa.union_all(*(sa.select(part) for part in newest)).subquery()
+    rows = conn.execute(
+        sa.select(found)
+        .where(found.c.finished_at > since)
+        .order_by(found.c.seq.desc())
+        .limit(_ITEMS)
+    )
+    return [
+        {
+            "run_id": row.id,
+            "connection": row.connection,
+            "trigger": row.trigger,
+            "status": row.status,
+            "finished_at": rfc3339(row.finished_at),
+            "error": row.error,
+        }
+        for row in rows
+    ]
+
+
+_CONNECTIONS = sa.text(
+    """
+    SELECT c.name, c.connector, c.due_at, count(*) OVER () AS total,
+           last.id AS run_id, last.status, last.finished_at, last.error, last.created_at,
+           fresh.extracted_at, scored.run_id AS scored_in, scored.score, scored.lowest,
+           (SELECT count(*) FROM pipeline.stream_table t WHERE t.connection = c.name) AS datasets
+      FROM pipeline.connection c
+      LEFT JOIN LATERAL (
+           SELECT r.* FROM pipeline.run r
+            WHERE r.connection = c.name ORDER BY r.seq DESC LIMIT 1) last ON true
+      LEFT JOIN LATERAL (
+           SELECT r.extracted_at FROM pipeline.run r
+            WHERE r.connection = c.name AND r.status = 'succeeded'
+              AND r.trigger NOT IN (:remask, :reprocess)
+            ORDER BY r.seq DESC LIMIT 1) fresh ON true
+      LEFT JOIN LATERAL (
+           -- Of the last of its runs that was checked; those long ago say nothing of today.
+           SELECT s.run_id, avg(q.score) AS score, min(q.score) AS lowest
+             FROM (SELECT r.id, r.seq FROM pipeline.run r
+                    WHERE r.connection = c.name AND r.trigger <> :reprocess
+                    ORDER BY r.seq DESC LIMIT 20) r
+             JOIN pipeline.run_stream s ON s.run_id = r.id
+             JOIN pipeline.quality_score q ON q.run_stream_id = s.id AND q.dimension = 'overall'
+            GROUP BY s.run_id, r.seq ORDER BY r.seq DESC LIMIT 1) scored ON true
+     ORDER BY coalesce(last.status IN ('failed', 'blocked'), false) DESC, c.name
+     LIMIT :most
+    """
+)
+
+
+def _connections(conn: sa.Connection) -> dict[str, Any]:
+    rows = conn.execute(
+        _CONNECTIONS, {"remask": REMASK, "reprocess": REPROCESS, "most": CONNECTIONS}
+    ).all()
+    return {
+        "count": rows[0].total if rows else 0,
+        "items": [
+            {
+                "name": row.name,
+                "connector": row.connector,
+                "datasets": row.datasets,
+                "due_at": rfc3339(row.due_at),
+                "last_run": row.run_id
+                and {
+                    "run_id": str(row.run_id),
+                    "status": row.status,
+                    "created_at": rfc3339(row.created_at),
+                    "finished_at": rfc3339(row.finished_at),
+                    "error": row.error,
+                },
+                "fresh_at": rfc3339(row.extracted_at),
+                "score": row.score,
+                "lowest_score": row.lowest,
+                "scored_in": row.scored_in and str(row.scored_in),
+            }
+            for row in rows
+        ],
+    }
+
+
+def _rows_by_day(conn: sa.Connection, now: datetime) -> dict[str, Any]:
+    """Rows by the UTC day on which their run ended: of all runs, and of the connections that had
+    the most."""
+    today = now.date()
+    days = [today - timedelta(days=back) for back in reversed(range(DAYS))]
+    place = {day: at for at, day in enumerate(days)}
+    day = sa.cast(run.c.finished_at, sa.Date)  # sessions are in UTC
+    found: dict[str, dict[str, list[int]]] = defaultdict(_nothing)
+    total = _nothing()
+    for row in conn.execute(
+        sa.select(
+            run.c.connection,
+            day.label("day"),
+            sa.func.count().label("runs"),
+            *(sa.func.sum(run.c[f"rows_{name}"]).label(name) for name in _ROWS),
+        )
+        .where(run.c.finished_at >= days[0])
+        .group_by(run.c.connection, day)
+    ):
+        if row.day not in place:  # it ended in this very moment, past midnight
+            continue
+        for name in ("runs", *_ROWS):
+            for into in (found[row.connection], total):
+                into[name][place[row.day]] += int(getattr(row, name))
+    most = sorted(found, key=lambda each: (-sum(found[each]["explore"]), each))[:_ITEMS]
+    return {
+        "days": [day.isoformat() for day in days],
+        "total": total,
+        "connections": [{"connection": name, **found[name]} for name in most],
+    }
+
+
+def _nothing() -> dict[str, list[int]]:
+    return {name: [0] * DAYS for name in ("runs", *_ROWS)}
+
+
+def _workers(conn: sa.Connection, now: datetime) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": row.name,
+            "queues": row.queues,
+            "beat_at": rfc3339(row.beat_at),
+            "alive": (now - row.beat_at).total_seconds() < _DEAD,
+        }
+        for row in conn.execute(sa.select(worker).order_by(worker.c.name))
+    ]
