@@ -23,6 +23,7 @@ from atlas.web.api import (
     uploads,
 )
 from atlas.web.operations import Operation
+from atlas.web.ui import overview, pages
 
 MAX_BODY = 1024 * 1024
 
@@ -32,6 +33,12 @@ def operations() -> list[Operation]:
     data = (datasets, pii, subjects, quality, quarantine, lineage)
     rooms = (overview, connectors, uploads, connections, state, syncs, runs, *data, health, docs)
     return [operation for room in rooms for operation in room.OPERATIONS]
+
+
+def ui_pages() -> list[pages.Page]:
+    """Every page for people, and what their forms are posted to."""
+    rooms = (pages, overview)
+    return [page for room in rooms for page in room.PAGES]
 
 
 def build(settings: Settings | None) -> Flask:
@@ -52,6 +59,7 @@ def build(settings: Settings | None) -> Flask:
     every = operations()
     for operation in every:
         operation.register(app)
+    pages.install(app, ui_pages())
     app.config["ATLAS_OPENAPI"] = openapi.document(every)
     return app
 
