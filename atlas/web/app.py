@@ -23,7 +23,8 @@ from atlas.web.api import (
     uploads,
 )
 from atlas.web.operations import Operation
-from atlas.web.ui import overview, pages
+from atlas.web.ui import overview as overview_page
+from atlas.web.ui import pages
 
 MAX_BODY = 1024 * 1024
 
@@ -37,7 +38,7 @@ def operations() -> list[Operation]:
 
 def ui_pages() -> list[pages.Page]:
     """Every page for people, and what their forms are posted to."""
-    rooms = (pages, overview)
+    rooms = (pages, overview_page)
     return [page for room in rooms for page in room.PAGES]
 
 
