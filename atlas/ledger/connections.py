@@ -237,11 +237,12 @@ def quality(conn: sa.Connection, name: str) -> Quality | None:
     return None if document is None else Quality.restore(document["quality"])
 
 
+_SOURCE = sa.select(table.c.connector, table.c.executable).where(table.c.id == sa.bindparam("id"))
+
+
 def source(conn: sa.Connection, connection_id: int | None) -> tuple[str | None, str | None]:
     """Connector and executable of the connection, both None when it was deleted."""
-    row = conn.execute(
-        sa.select(table.c.connector, table.c.executable).where(table.c.id == connection_id)
-    ).one_or_none()
+    row = conn.execute(_SOURCE, {"id": connection_id}).one_or_none()
     return (None, None) if row is None else (row.connector, row.executable)
 
 

@@ -49,14 +49,17 @@ def notes(conn: sa.Connection, dataset: int) -> dict[str, Note]:
     }
 
 
+_OF_TABLE = (
+    sa.select(dataset_note)
+    .join(stream_table, stream_table.c.id == dataset_note.c.stream_table_id)
+    .where(stream_table.c.table_name == sa.bindparam("table"), dataset_note.c.column_name == "")
+)
+
+
 def of_table(conn: sa.Connection, table: str) -> Note:
     """What people say, as a whole, of the dataset whose table in chart and navigate is called
     ``table``: one query, as every lineage event asks."""
-    row = conn.execute(
-        sa.select(dataset_note)
-        .join(stream_table, stream_table.c.id == dataset_note.c.stream_table_id)
-        .where(stream_table.c.table_name == table, dataset_note.c.column_name == "")
-    ).one_or_none()
+    row = conn.execute(_OF_TABLE, {"table": table}).one_or_none()
     if row is None:
         return Note()
     return Note(row.description, row.owner, tuple(row.tags), row.actor, row.at)

@@ -28,15 +28,20 @@ _sink, _got, _event = lineage_sink.c, lineage_delivery.c, lineage_event.c
 
 def use(conn: sa.Connection, targets: Mapping[str, str]) -> None:
     """Have these sinks be the ones that events go to: their targets by name. What waited for
-    another one alone waits no more; a new one gets what has yet to be delivered."""
+    another one alone waits no more; a new one gets what has yet to be delivered, and so does one
+    that is elsewhere now, whatever was refused where it was before."""
     known = {
         row.name: row.target
         for row in conn.execute(sa.select(lineage_sink).where(_sink.removed_at.is_(None)))
     }
     if known == dict(targets):
         return
+    moved = [name for name, target in targets.items() if known.get(name, target) != target]
+    conn.execute(lineage_delivery.delete().where(_got.sink.in_(moved), _got.delivered_at.is_(None)))
     for name, target in targets.items():
         values = {"target": target, "removed_at": None, "next_attempt_at": _now}
+        if name in moved:
+            values |= {"failed_attempts": 0, "error": None}
         conn.execute(
             insert(lineage_sink)
             .values(name=name, **values)
@@ -47,7 +52,7 @@ def use(conn: sa.Connection, targets: Mapping[str, str]) -> None:
         .where(_sink.removed_at.is_(None), _sink.name.not_in(list(targets)))
         .values(removed_at=_now)
     )
-    _settle(conn)
+    conn.execute(_SETTLE)
 
 
 def take(conn: sa.Connection, sink: str) -> bool:
@@ -87,27 +92,48 @@ def waiting(conn: sa.Connection, sink: str, limit: int = 200) -> list[sa.Row[Any
     return list(conn.execute(_WAITING, {"sink": sink, "held": HELD, "limit": limit}))
 
 
+# In one statement, for it is made for each event. A sink that has the event already, in a process
+# that died before it could say so, takes it again.
+_DELIVERED = sa.text(
+    """
+    WITH got AS (
+      INSERT INTO pipeline.lineage_delivery AS d (event_id, sink, delivered_at)
+      VALUES (:id, :sink, clock_timestamp())
+      ON CONFLICT (event_id, sink) DO UPDATE
+         SET delivered_at = excluded.delivered_at, next_attempt_at = NULL, error = NULL),
+    sink AS (
+      UPDATE pipeline.lineage_sink
+         SET delivered_at = clock_timestamp(), failed_attempts = 0, error = NULL
+       WHERE name = :sink)
+    UPDATE pipeline.lineage_event e SET delivered_at = clock_timestamp()
+     WHERE e.id = :id AND e.delivered_at IS NULL
+       AND NOT EXISTS (
+           SELECT FROM pipeline.lineage_sink s
+            WHERE s.removed_at IS NULL AND s.name <> :sink
+              AND NOT EXISTS (
+                  SELECT FROM pipeline.lineage_delivery d
+                   WHERE d.event_id = e.id AND d.sink = s.name AND d.delivered_at IS NOT NULL))
+    """
+)
+
+
 def delivered(conn: sa.Connection, sink: str, event_id: int) -> None:
-    """The sink took the event."""
-    _put(conn, sink, event_id, delivered_at=_now, next_attempt_at=None, error=None)
-    conn.execute(
-        lineage_sink.update()
-        .where(_sink.name == sink)
-        .values(delivered_at=_now, failed_attempts=0, error=None)
-    )
-    _settle(conn, event_id)
+    """The sink took the event; when all sinks have it, it is delivered."""
+    conn.execute(_DELIVERED, {"sink": sink, "id": event_id})
 
 
 def refused(conn: sa.Connection, sink: str, event: sa.Row[Any], error: str) -> None:
     """The sink refused the event, which is offered again after a growing delay."""
     failed = event.failed_attempts + 1
-    _put(
-        conn,
-        sink,
-        event.id,
-        failed_attempts=failed,
-        next_attempt_at=_after(failed, _LONGEST),
-        error=error,
+    values = {
+        "failed_attempts": failed,
+        "next_attempt_at": _after(failed, _LONGEST),
+        "error": error,
+    }
+    conn.execute(
+        insert(lineage_delivery)
+        .values(event_id=event.id, sink=sink, **values)
+        .on_conflict_do_update(index_elements=[_got.event_id, _got.sink], set_=values)
     )
 
 
@@ -126,23 +152,16 @@ def away(conn: sa.Connection, sink: str, error: str) -> None:
     )
 
 
-def _put(conn: sa.Connection, sink: str, event_id: int, **values: Any) -> None:
-    conn.execute(
-        insert(lineage_delivery)
-        .values(event_id=event_id, sink=sink, **values)
-        .on_conflict_do_update(index_elements=[_got.event_id, _got.sink], set_=values)
-    )
-
-
 def _after(failed: int, longest: float) -> Any:
     delay = min(5.0 * 2 ** min(failed - 1, 20), longest)
     return _now + sa.func.make_interval(0, 0, 0, 0, 0, 0, delay)
 
 
+# Which events all sinks have, of all that wait.
 _SETTLE = sa.text(
     """
     UPDATE pipeline.lineage_event e SET delivered_at = clock_timestamp()
-     WHERE e.delivered_at IS NULL AND (CAST(:id AS bigint) IS NULL OR e.id = :id)
+     WHERE e.delivered_at IS NULL
        AND NOT EXISTS (
            SELECT FROM pipeline.lineage_sink s
             WHERE s.removed_at IS NULL
@@ -151,11 +170,6 @@ _SETTLE = sa.text(
                    WHERE d.event_id = e.id AND d.sink = s.name AND d.delivered_at IS NOT NULL))
     """
 )
-
-
-def _settle(conn: sa.Connection, event_id: int | None = None) -> None:
-    """Write down which events all sinks have, of all that wait or of this one."""
-    conn.execute(_SETTLE, {"id": event_id})
 
 
 _LISTED = sa.text(

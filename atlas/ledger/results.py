@@ -90,11 +90,16 @@ def last_scan(
     return None if row is None else Scan(*row)
 
 
+_FINDINGS = (
+    sa.select(finding)
+    .where(finding.c.run_stream_id == sa.bindparam("run_stream_id"))
+    .order_by(finding.c.id)
+)
+
+
 def findings(conn: sa.Connection, run_stream_id: int) -> list[Verdict]:
     """What :func:`put_findings` was given."""
-    rows = conn.execute(
-        sa.select(finding).where(finding.c.run_stream_id == run_stream_id).order_by(finding.c.id)
-    )
+    rows = conn.execute(_FINDINGS, {"run_stream_id": run_stream_id})
     return [
         Verdict(
             column=row.column_name,
@@ -200,6 +205,12 @@ def put_event(conn: sa.Connection, run_id: str, key: str, event: dict[str, Any])
     return bool(conn.execute(_PUT_EVENT, {"run_id": run_id, "key": key, "event": event}).rowcount)
 
 
-def has_event(conn: sa.Connection, key: str) -> bool:
-    """Whether an event was put under ``key``."""
-    return bool(conn.execute(sa.select(sa.true()).where(lineage_event.c.key == key)).scalar())
+_MOMENT_AFTER = sa.text(
+    "SELECT clock_timestamp() AS at FROM pipeline.lineage_event WHERE key = :key"
+)
+
+
+def moment_after(conn: sa.Connection, key: str) -> datetime | None:
+    """The time now, for an event that comes after the one under ``key``; None: that was not put."""
+    moment: datetime | None = conn.execute(_MOMENT_AFTER, {"key": key}).scalar()
+    return moment

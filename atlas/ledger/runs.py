@@ -306,9 +306,7 @@ def stream_ids(conn: sa.Connection, run_id: str) -> list[int]:
 
 def stream(conn: sa.Connection, run_stream_id: int) -> RunStream:
     """One stream of a run."""
-    return restore(
-        conn.execute(sa.select(run_stream).where(run_stream.c.id == run_stream_id)).one()
-    )
+    return restore(conn.execute(_STREAM, {"id": run_stream_id}).one())
 
 
 def rows_explored(conn: sa.Connection, run_stream_ids: Iterable[int]) -> dict[int, int]:
@@ -463,6 +461,11 @@ def oddities(conn: sa.Connection, run_id: str, *, repaired: int, ignored: int) -
     )
 
 
+# Built once: every event of lineage asks for a run and a stream.
+_RUN = sa.select(run).where(run.c.id == sa.bindparam("id"))
+_STREAM = sa.select(run_stream).where(run_stream.c.id == sa.bindparam("id"))
+
+
 def row_of(conn: sa.Connection, run_id: str) -> sa.Row[Any]:
     """The row of a run.
 
@@ -473,7 +476,7 @@ def row_of(conn: sa.Connection, run_id: str) -> sa.Row[Any]:
         canonical = str(uuid.UUID(run_id))
     except ValueError as error:
         raise NotFound(f"there is no run {run_id!r}: `atlas runs list` shows them") from error
-    row = conn.execute(sa.select(run).where(run.c.id == canonical)).one_or_none()
+    row = conn.execute(_RUN, {"id": canonical}).one_or_none()
     if row is None:
         raise NotFound(f"there is no run {run_id}: `atlas runs list` shows those there are")
     return row

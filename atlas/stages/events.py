@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 _MOVES = re.compile("INSERT |UPDATE |DELETE |CREATE TEMP TABLE ")
 _CHANGES = re.compile(r'(?P<change>CREATE|ALTER) TABLE "(?P<schema>\w+)"\."(?P<table>\w+)"')
+_NOW = sa.select(sa.func.clock_timestamp())
 _LONGEST = 100_000
 """Characters of statements that an event takes; longer ones are left out as a whole."""
 
@@ -120,13 +121,14 @@ def run_ended(conn: sa.Connection, settings: Settings, run_id: str, status: Stat
     """A run ended; one that never began has no end to tell."""
     run = runs.get(conn, run_id)
     kind = events.ENDS[status]
-    if not results.has_event(conn, f"{run.id}/START{_again(run)}"):
+    at = results.moment_after(conn, f"{run.id}/START{_again(run)}")
+    if at is None:
         return
     results.put_event(
         conn,
         run.id,
         f"{run.id}/{kind.value}{_again(run)}",
-        events.run_event(kind, _run_info(settings, run), _now(conn), error=run.error),
+        events.run_event(kind, _run_info(settings, run), at, error=run.error),
     )
 
 
@@ -144,13 +146,14 @@ def _put(
     error: str | None = None,
     detail: dict[str, Any] | None = None,
 ) -> None:
-    if kind is not EventType.START and not results.has_event(conn, _key(claim, EventType.START)):
+    begins = kind is EventType.START
+    at = _now(conn) if begins else results.moment_after(conn, _key(claim, EventType.START))
+    if at is None:
         return  # lost before it could tell its start, it has no end to tell
-    streams = [
-        item
-        for item in runs.streams(conn, run.id)
-        if claim.run_stream_id is None or item.id == claim.run_stream_id
-    ]
+    if claim.run_stream_id is None:
+        streams = runs.streams(conn, run.id)
+    else:
+        streams = [runs.stream(conn, claim.run_stream_id)]
     info = StageInfo(
         run=_run_info(settings, run),
         stage=claim.stage,
@@ -166,12 +169,13 @@ def _put(
     )
     told = [] if idle else [item for item in streams if not item.gone]
     here = place(database_url(settings))
+    about = _About(run, claim.stage, kind, here, _source(conn, run) if told else "", detail or {})
     event = events.stage_event(
         kind,
         info,
-        _now(conn),
+        at,
         here,
-        tuple(_stream_info(conn, here, run, item, claim.stage, kind, detail) for item in told),
+        tuple(_stream_info(conn, about, item) for item in told),
         error=error,
     )
     key = _key(claim, kind)
@@ -186,16 +190,21 @@ def _key(claim: Claim, kind: EventType) -> str:
     return f"{claim.run_id}/{claim.stage_run_id}/{claim.since}/{kind.value}"
 
 
-def _stream_info(
-    conn: sa.Connection,
-    here: Place,
-    run: Run,
-    stream: RunStream,
-    stage: Stage,
-    kind: EventType,
-    detail: dict[str, Any] | None,
-) -> StreamInfo:
+@dataclasses.dataclass(frozen=True, slots=True)
+class _About:
+    """What an event says of all its streams alike; ``detail`` is what only the stage knows."""
+
+    run: Run
+    stage: Stage
+    kind: EventType
+    here: Place
+    connector: str
+    detail: dict[str, Any]
+
+
+def _stream_info(conn: sa.Connection, about: _About, stream: RunStream) -> StreamInfo:
     cur = cursor(conn)
+    run, stage = about.run, about.stage
     tables = names.tables(cur, run.connection, stream.key)
     columns = names.columns(cur, run.connection, stream.key, stream.configured.json_schema)
     counted: dict[str, Any] = {}
@@ -203,15 +212,15 @@ def _stream_info(
         masked = {column: twin.type for column, twin in staging.twins(cur, stream.id).items()}
     else:
         masked = chart.masked_types(cur, tables)
-    if stage is Stage.EXPLORE and kind is not EventType.START:
+    if stage is Stage.EXPLORE and about.kind is not EventType.START:
         # So far: they are counted at each checkpoint.
         counted = {"rows_read": stream.rows_explore, "rows_written": stream.rows_explore}
-    elif stage in (Stage.PII, Stage.QUALITY) and kind in events.ENDS.values():
+    elif stage in (Stage.PII, Stage.QUALITY) and about.kind in events.ENDS.values():
         counted = {"rows_read": stream.rows_explore}
     said = dataset_notes.of_table(conn, tables.table)
     return StreamInfo(
         connection=run.connection,
-        connector=_source(conn, run),
+        connector=about.connector,
         stream=stream.key,
         raw_name=tables.raw,
         table_name=tables.table,
@@ -219,22 +228,22 @@ def _stream_info(
         columns=columns.all,
         masked_types=masked,
         verdicts=tuple(results.findings(conn, stream.id)),
-        standing=_standing(conn, here, run, stream, tables) if stage is Stage.CHART else {},
+        standing=_standing(conn, about, stream, tables) if stage is Stage.CHART else {},
         owner=said.owner,
         tags=said.tags,
-        **(counted | (detail or {})),
+        **(counted | about.detail),
     )
 
 
 def _standing(
-    conn: sa.Connection, here: Place, run: Run, stream: RunStream, tables: names.Tables
+    conn: sa.Connection, about: _About, stream: RunStream, tables: names.Tables
 ) -> dict[str, tuple[Step, ...]]:
     """How rows of earlier runs are masked, where this one adds to them: it masks alike, also where
     it finds nothing to mask."""
-    if stream.replaces or run.remasks:
+    if stream.replaces or about.run.remasks:
         return {}
-    table = Node(here.namespace, here.name(Layer.CHART, tables.table))
-    found = lineage.standing(conn, run.id, table, stream.key.namespace, stream.key.name)
+    table = Node(about.here.namespace, about.here.name(Layer.CHART, tables.table))
+    found = lineage.standing(conn, about.run.id, table, stream.key.namespace, stream.key.name)
     return {
         column: tuple(
             Step(step["subtype"], masking=True, description=step.get("description"))
@@ -260,5 +269,5 @@ def _run_info(settings: Settings, run: Run) -> RunInfo:
 
 def _now(conn: sa.Connection) -> datetime:
     # The database's clock, as for every other time that is stored.
-    moment: datetime = conn.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
+    moment: datetime = conn.execute(_NOW).scalar_one()
     return moment
