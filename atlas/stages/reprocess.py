@@ -45,11 +45,12 @@ def plan(work: Work, this: Run) -> None:
             part = reprocess.bring(cur, tables, this.id)
         if found is None or part is None:
             raise TerminalError("none of the rows is there any more: nothing is to be reprocessed")
-        (configured,) = (
-            item.configured
-            for item in backlog.promoted(conn, this.connection)
-            if item.key == found[0]
-        )
+        promoted = {item.key: item.configured for item in backlog.promoted(conn, this.connection)}
+        configured = promoted.get(found[0])
+        if configured is None:
+            raise TerminalError(
+                f"no run of stream {found[0]} is known any more: sync it, then reprocess its rows"
+            )
         runs.stamp_extraction(conn, this.id)
         runs.add_streams(conn, this.id, [(configured, False)], ORDER)
         (stream,) = runs.streams(conn, this.id)

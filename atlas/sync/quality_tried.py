@@ -42,13 +42,14 @@ def try_out(conn: sa.Connection, settings: Settings, connection: Connection) -> 
         return
     if connections.quality(conn, connection.name) == quality:
         return
-    known = {stream.key.name: stream for stream in datasets.latest(conn, connection.name)}
+    known = datasets.latest(conn, connection.name)
     with SodaHost() as host:
         try:
             for name in _streams(connection):
-                if name in known:
-                    _try(conn, host, settings, connection, known[name])
-                else:
+                called_so = [stream for stream in known if stream.key.name == name]
+                for stream in called_so:  # in each namespace that has one
+                    _try(conn, host, settings, connection, stream)
+                if not called_so:
                     _read(host, settings, connection, name)
         except TerminalError as error:
             raise UsageError(f"connection {connection.name}: {error}") from error

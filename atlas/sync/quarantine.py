@@ -283,7 +283,12 @@ def _by_property(
                 raise UsageError(
                     f"row {number}: {name}: the value is no JSON; a text stands in double quotes"
                 ) from None
-            found.setdefault(number, {})[known[name]] = text
+            mended = found.setdefault(number, {})
+            if known[name] in mended:
+                raise UsageError(
+                    f"row {number}: {known[name][:100]!r} is said twice, once by its column's name"
+                )
+            mended[known[name]] = text
     return found
 
 

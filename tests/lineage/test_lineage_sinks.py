@@ -278,6 +278,30 @@ def test_a_sink_that_is_taken_away_is_waited_for_no_more_and_a_new_one_gets_what
     assert _whole(engine) == 6
 
 
+def test_a_sink_that_is_elsewhere_now_is_asked_at_once(
+    engine: sa.Engine, both: Settings, endpoint: Endpoint, tmp_path: Path
+) -> None:
+    # One that refused an event, and one that could not be reached.
+    endpoint.refuses = b'"shop.users.chart"'
+    _run(engine)
+    deliver_events(engine, both)
+    endpoint.status = 503
+    _run(engine)
+    deliver_events(engine, both)
+    before = _listed(engine)["endpoint"]
+    assert (before["refused"], before["failed_attempts"]) == (1, 1)
+    transports = {
+        "endpoint": {"type": "file", "log_file_path": str(tmp_path / "got" / "moved.jsonl")},
+        "archive": {"type": "file", "log_file_path": str(tmp_path / "got" / "archive.jsonl")},
+    }
+    moved = _config(tmp_path, {"type": "composite", "transports": transports})
+    assert deliver_events(engine, moved) == 2 + 3
+    got = (tmp_path / "got" / "moved.jsonl").read_bytes().splitlines()
+    assert _jobs(got) == JOBS[1:] + JOBS
+    assert _listed(engine)["endpoint"]["error"] is None
+    assert _whole(engine) == 6
+
+
 def test_the_console_is_the_log(
     engine: sa.Engine, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -5,11 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from atlas.errors import UsageError
+from atlas.ledger import runs
+from atlas.ledger.tables import run, stage_run
 from atlas.model.checks import OnFailure
 from atlas.model.quality import Quality, StreamQuality
+from atlas.model.stream import ConfiguredStream, StreamKey, SyncMode
 from atlas.quality.soda import SodaHost
+from atlas.stages import ORDER
 from atlas.sync.quality_tried import try_out
 from tests.stages import pipeline
 from tests.stages.conftest import Source
@@ -89,6 +94,19 @@ def test_what_cannot_is_refused_with_its_line(synced: Source) -> None:
             _try_all(synced, asked)
         assert f"connection shop: {origin}, line {line}: " in str(caught.value)
         assert told in str(caught.value)
+
+
+def test_each_stream_of_a_name_is_tried(synced: Source) -> None:
+    schema = {"properties": {"id": {"type": "integer"}, "amount": {"type": "number"}}}
+    other = ConfiguredStream(StreamKey("users", "other"), schema, SyncMode.FULL_REFRESH)
+    with synced.engine.begin() as conn:
+        run_id = conn.execute(sa.select(run.c.id)).scalar_one()
+        runs.add_streams(conn, run_id, [(other, True)], ORDER)
+        conn.execute(sa.update(stage_run).values(status="succeeded"))
+    _try(synced, "checks for users:\n  - avg(id) between 1 and 2\n")
+    for of_one_alone in ("price", "amount"):
+        with pytest.raises(UsageError, match=of_one_alone):
+            _try(synced, f"checks for users:\n  - avg({of_one_alone}) between 1 and 2\n")
 
 
 def test_a_gate_of_no_check_is_refused(synced: Source) -> None:

@@ -17,7 +17,13 @@ from atlas.model.stream import ConfiguredStream, StreamKey, SyncMode
 from atlas.stages import ORDER
 
 USERS = StreamKey("users")
-SCHEMA = {"properties": {"id": {"type": "integer"}, "total": {"type": "number", "minimum": 0}}}
+SCHEMA = {
+    "properties": {
+        "id": {"type": "integer"},
+        "total": {"type": "number", "minimum": 0},
+        "Net Total": {"type": "number"},
+    }
+}
 PATH = "/api/v1/quarantine/shop_users/reprocess"
 DISCARD = PATH.replace("reprocess", "discard")
 
@@ -122,6 +128,11 @@ def test_rows_are_discarded(api: Any, aside: str, engine: sa.Engine) -> None:
         ({"patches": [{"row": 1, "set": {"totl": 5}}]}, 422, "did you mean total?"),
         ({"patches": [{"row": 1, "set": {}}]}, 422, "patches"),
         ({"patches": [{"row": 1, "set": {"total": 5}}] * 2}, 422, "row 1 is named twice"),
+        (
+            {"patches": [{"row": 1, "set": {"Net Total": 5, "net_total": 6}}]},
+            422,
+            "'Net Total' is said twice",
+        ),
         ({"patches": [{"row": 1, "set": {"total": "jane\u0000"}}]}, 422, "PostgreSQL can hold"),
         ({"rows": [1], "overrides": ["validity.types"], "why": "x"}, 422, "cannot be"),
         ({"rows": [1], "overrides": ["accuracy.total.range"]}, 422, "why"),
