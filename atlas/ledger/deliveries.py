@@ -39,7 +39,7 @@ def use(conn: sa.Connection, targets: Mapping[str, str]) -> None:
     moved = [name for name, target in targets.items() if known.get(name, target) != target]
     conn.execute(lineage_delivery.delete().where(_got.sink.in_(moved), _got.delivered_at.is_(None)))
     for name, target in targets.items():
-        values = {"target": target, "removed_at": None, "next_attempt_at": _now}
+        values: dict[str, Any] = {"target": target, "removed_at": None, "next_attempt_at": _now}
         if name in moved:
             values |= {"failed_attempts": 0, "error": None}
         conn.execute(
