@@ -29,6 +29,13 @@ def _positive_int(text: str) -> int:
     return value
 
 
+def _whole(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise ValueError("must be a whole number of at least 0")
+    return value
+
+
 def _port(text: str) -> int:
     value = int(text)
     if not 0 <= value <= 65535:
@@ -70,6 +77,15 @@ def _url(*schemes: str) -> Callable[[str], str]:
         return text
 
     return parse
+
+
+def _origin(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username:
+        raise ValueError("must be a URL that starts with http: or https:")
+    if parts.path not in {"", "/"} or parts.query or parts.fragment:
+        raise ValueError("must be scheme, host and port, and no path")
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -135,6 +151,24 @@ class Settings:
     host: str = _setting(str, "127.0.0.1", "Address that the web process listens on.")
     port: int = _setting(_port, 8000, "Port that the web process listens on; 0: a free one.")
     flower_port: int = _setting(_port, 0, "Port of Flower; 0: a free one.")
+    public_url: str | None = _setting(
+        _origin,
+        None,
+        "Where browsers reach Atlas, such as https://atlas.example.org; unset: as it listens. With "
+        "https its cookies are sent by https only.",
+    )
+    proxies: int = _setting(
+        _whole,
+        0,
+        "Reverse proxies in front of the web process, each of which adds to X-Forwarded-For; 0: "
+        "none, and nobody is believed.",
+    )
+    session_idle_seconds: float = _setting(
+        _positive_float, 28800.0, "Seconds after which a login that is not used ends."
+    )
+    session_seconds: float = _setting(
+        _positive_float, 604800.0, "Seconds after which a login ends, however it is used."
+    )
     log_level: str = _setting(
         _one_of("DEBUG", "INFO", "WARNING", "ERROR"), "INFO", "Least severe level that is logged."
     )

@@ -23,6 +23,7 @@ from atlas.cli.runs import runs, sync
 from atlas.cli.stack import down, migrate, status, up
 from atlas.cli.state import state
 from atlas.cli.subjects import audit, erase, export, find
+from atlas.cli.users import users
 from atlas.cli.worker_health import worker_health
 from atlas.errors import AtlasError
 
@@ -58,6 +59,7 @@ _COMMANDS = (
     lineage,
     audit,
     keys,
+    users,
     demo,
 )
 for command in _COMMANDS:

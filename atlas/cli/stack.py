@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -52,14 +53,21 @@ def _see_keys(bound: sa.Engine, secret: bytes) -> None:
 @json_option
 def up(detach: bool, workers: int, as_json: bool) -> None:
     """Run the whole stack: servers, web, workers, beat, Flower. Ctrl-C stops it."""
+    from atlas.cli.users import first_link
     from atlas.local import stack
     from atlas.settings import settings
 
+    # What a detached one prints goes to a file of logs, where no link belongs.
+    quiet = os.environ.pop(stack.DETACHED, None) is not None
+
     def ready(found: dict[str, Any]) -> None:
+        link = None if quiet else first_link()
         if as_json:
-            emit(found)
-        else:
-            click.echo(f"ready: {found['api_url']} (Flower: {found['flower_url']})")
+            emit({**found, "setup_link": link})
+            return
+        click.echo(f"ready: {found['api_url']} (Flower: {found['flower_url']})")
+        if link is not None:
+            click.echo(f"nobody can log in yet; this link makes the first user, once: {link}")
 
     stack.up(
         settings(),

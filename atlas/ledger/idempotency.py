@@ -35,9 +35,9 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """One request of one API key: ``route`` is method and path, ``key`` the client's own word."""
+    """A request of one key or account: ``route`` is method and path, ``key`` its own word."""
 
-    api_key_id: str
+    asked_by: str
     route: str
     key: str
 
@@ -56,9 +56,9 @@ def reserve(conn: sa.Connection, request: Reservation, body_hash: bytes) -> Answ
     fresh = {"body_hash": body_hash, "status": 0, "response": {}, "created_at": now}
     reserved = conn.execute(
         insert(table)
-        .values(api_key_id=request.api_key_id, route=request.route, key=request.key, **fresh)
+        .values(asked_by=request.asked_by, route=request.route, key=request.key, **fresh)
         .on_conflict_do_update(
-            index_elements=[table.c.api_key_id, table.c.route, table.c.key],
+            index_elements=[table.c.asked_by, table.c.route, table.c.key],
             set_=fresh,
             where=table.c.created_at <= now - LIFETIME,
         )
@@ -93,7 +93,7 @@ def forget_expired(conn: sa.Connection) -> int:
 
 def _is(request: Reservation) -> sa.ColumnElement[bool]:
     return sa.and_(
-        table.c.api_key_id == request.api_key_id,
+        table.c.asked_by == request.asked_by,
         table.c.route == request.route,
         table.c.key == request.key,
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import secrets
 import uuid
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -14,22 +13,10 @@ from sqlalchemy.exc import IntegrityError
 
 from atlas.errors import NotFound, UsageError
 from atlas.ledger.tables import api_key
+from atlas.model.access import ROLES, Asker
 
-ROLES = ("viewer", "operator", "privacy", "admin")
-"""Each may do what those before it may, and more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """An API key that is valid now."""
-
-    id: str
-    name: str
-    role: str
-
-    def may(self, role: str) -> bool:
-        """Whether this key's role includes ``role``."""
-        return ROLES.index(self.role) >= ROLES.index(role)
+USED_EVERY = timedelta(minutes=1)
+"""How exact the time is at which a key was used last."""
 
 
 def create(
@@ -60,17 +47,29 @@ def create(
 _FIND = sa.text(
     """
     -- Asked with every request.
-    SELECT CAST(id AS text) AS id, name, role FROM pipeline.api_key
+    SELECT CAST(id AS text) AS id, name, role,
+           coalesce(last_used_at < clock_timestamp() - CAST(:every AS interval), true) AS stale
+      FROM pipeline.api_key
      WHERE hash = :hash AND revoked_at IS NULL
        AND (expires_at IS NULL OR expires_at > clock_timestamp())
     """
 )
 
 
-def find(conn: sa.Connection, key: str) -> Key | None:
-    """The valid key with this text, or None."""
-    row = conn.execute(_FIND, {"hash": _hash(key)}).one_or_none()
-    return None if row is None else Key(row.id, row.name, row.role)
+def find(conn: sa.Connection, key: str) -> tuple[Asker, bool] | None:
+    """The valid key with this text, and whether its use is to be written down; or None."""
+    row = conn.execute(_FIND, {"hash": _hash(key), "every": USED_EVERY}).one_or_none()
+    return None if row is None else (Asker(row.id, row.name, row.role), row.stale)
+
+
+def touch(conn: sa.Connection, key_id: str) -> None:
+    """Write down that the key is being used; whoever is at it already, does it."""
+    mine = sa.select(api_key.c.id).where(api_key.c.id == key_id).with_for_update(skip_locked=True)
+    conn.execute(
+        api_key.update()
+        .where(api_key.c.id.in_(mine.scalar_subquery()))
+        .values(last_used_at=sa.func.clock_timestamp())
+    )
 
 
 def all_keys(conn: sa.Connection) -> list[dict[str, Any]]:

@@ -17,7 +17,10 @@ from atlas.local.children import ask, environment
 from atlas.local.supervisor import LOCK, Stack, end_leftovers
 from atlas.settings import Settings, embedded_state
 
-__all__ = ["Stack", "down", "status", "up"]
+__all__ = ["DETACHED", "Stack", "down", "status", "up"]
+
+DETACHED = "DETACHED_ATLAS"
+"""Variable by which a detached `atlas up` knows that its output is a log."""
 
 _SECRET_PARAMETERS = ("password", "sslpassword", "passfile")
 
@@ -144,7 +147,7 @@ def _detach(settings: Settings, workers: int, timeout: float) -> None:
     try:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "atlas.cli", "up", "--workers", str(workers)],
-            env=environment(settings, {}),
+            env={**environment(settings, {}), DETACHED: "1"},
             stdin=subprocess.DEVNULL,
             stdout=descriptor,
             stderr=descriptor,

@@ -9,11 +9,23 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator
+from datetime import timedelta
 
 import sqlalchemy as sa
 
 from atlas.layers import staging
-from atlas.ledger import claims, ends, idempotency, operations, outbox, parts, runs, state
+from atlas.ledger import (
+    claims,
+    ends,
+    idempotency,
+    logins,
+    operations,
+    outbox,
+    parts,
+    runs,
+    sessions,
+    state,
+)
 from atlas.ledger.database import cursor
 from atlas.model.stage import Stage, Status
 from atlas.settings import Settings
@@ -38,6 +50,8 @@ def recover(engine: sa.Engine, settings: Settings) -> int:
     idle, looks = dispatch.waiting()
     with engine.begin() as conn:
         idempotency.forget_expired(conn)
+        logins.forget_old(conn)
+        sessions.forget_ended(conn, timedelta(seconds=settings.session_idle_seconds))
         with _one_of_many(conn, "operations"):
             operations.recover(conn, settings.redispatch_seconds, idle=Stage.EXPLORE in idle)
         for orphan in outbox.orphans(conn, settings.redispatch_seconds, idle):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from atlas.settings import Settings
 from atlas.settings import settings as process_settings
-from atlas.web import answers, docs, health, openapi, problems
+from atlas.web import answers, docs, health, openapi, problems, session
 from atlas.web.api import (
     connections,
     connectors,
@@ -23,8 +24,8 @@ from atlas.web.api import (
     uploads,
 )
 from atlas.web.operations import Operation
+from atlas.web.ui import entry, pages
 from atlas.web.ui import overview as overview_page
-from atlas.web.ui import pages
 
 MAX_BODY = 1024 * 1024
 
@@ -38,7 +39,7 @@ def operations() -> list[Operation]:
 
 def ui_pages() -> list[pages.Page]:
     """Every page for people, and what their forms are posted to."""
-    rooms = (pages, overview_page)
+    rooms = (pages, entry, overview_page)
     return [page for room in rooms for page in room.PAGES]
 
 
@@ -55,11 +56,16 @@ def build(settings: Settings | None) -> Flask:
     # A path is right or wrong: no redirects to one that is spelt better.
     app.url_map.merge_slashes = False
     app.url_map.strict_slashes = True
+    if hops := app.config["ATLAS_SETTINGS"].proxies:
+        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
+            app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops
+        )
     answers.install(app)
     problems.install(app)
     every = operations()
     for operation in every:
         operation.register(app)
+    session.install(app)
     pages.install(app, ui_pages())
     app.config["ATLAS_OPENAPI"] = openapi.document(every)
     return app

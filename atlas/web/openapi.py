@@ -76,7 +76,15 @@ def document(operations: list[Operation]) -> dict[str, Any]:
                     "scheme": "bearer",
                     "description": "An API key. Its role must be the one that the operation "
                     "names or a higher one: viewer, operator, privacy, admin.",
-                }
+                },
+                "session": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": "atlas",
+                    "description": "The session of somebody who is logged in (`__Host-atlas` by "
+                    "https), for pages of Atlas. What changes something also takes "
+                    "`X-CSRF-Token`.",
+                },
             },
         },
     }
@@ -87,7 +95,9 @@ def _operation(operation: Operation) -> dict[str, Any]:
         "operationId": operation.id,
         "tags": [operation.tag],
         "summary": operation.summary,
-        "security": [] if operation.role is None else [{"key": [operation.role]}],
+        "security": []
+        if operation.role is None
+        else [{"key": [operation.role]}, {"session": [operation.role]}],
         "responses": _responses(operation),
     }
     if operation.about:
@@ -167,7 +177,7 @@ def _responses(operation: Operation) -> dict[str, Any]:
     result = {str(status): _answer(each) for status, each in operation.returns.items()}
     slugs = ["invalid-parameter", "internal-error", *operation.problems]
     if operation.role is not None:
-        slugs += ["unauthorized", "forbidden", "unavailable"]
+        slugs += ["unauthorized", "forbidden", "cross-site", "unavailable"]
     by_status: dict[int, list[Kind]] = {}
     for slug in slugs:
         by_status.setdefault(KINDS[slug].status, []).append(KINDS[slug])

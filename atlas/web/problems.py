@@ -37,6 +37,8 @@ from atlas.web.answers import answer
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+CHALLENGE = 'Bearer realm="atlas"'
+"""What every 401 and 403 says of how to authenticate."""
 RETRY_AFTER = 5
 """Seconds after which a client may ask again when something that Atlas needs is away."""
 
@@ -67,14 +69,22 @@ _KINDS = (
     Kind(
         "unauthorized",
         401,
-        "An API key is required",
-        "Send `Authorization: Bearer <key>` with a key that is neither expired nor revoked.",
+        "An API key or a session is required",
+        "Send `Authorization: Bearer <key>` with a key that is neither expired nor revoked; or log "
+        "in.",
     ),
     Kind(
         "forbidden",
         403,
-        "The key's role does not allow this",
+        "The role does not allow this",
         "`required_role` is the least role that may do it.",
+    ),
+    Kind(
+        "cross-site",
+        403,
+        "No page of Atlas asked for this",
+        "With a session, what changes something takes `X-CSRF-Token`, the token that the page has. "
+        "Programs send a key.",
     ),
     Kind("not-found", 404, "There is no such thing", "A route or a thing that does not exist."),
     Kind(
@@ -191,9 +201,10 @@ def respond(error: Exception) -> Response:
         return _http(error)
     problem = error if isinstance(error, Problem) else _problem(error)
     kind = KINDS[problem.kind]
-    return document(
-        kind.status, kind.type, kind.title, problem.detail, problem.more, problem.headers
-    )
+    headers = problem.headers
+    if kind.status in {401, 403}:
+        headers = {"WWW-Authenticate": CHALLENGE, **headers}
+    return document(kind.status, kind.type, kind.title, problem.detail, problem.more, headers)
 
 
 def document(

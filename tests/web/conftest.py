@@ -14,12 +14,13 @@ import psycopg2
 import pytest
 import redis as redis_client
 import sqlalchemy as sa
+from argon2 import PasswordHasher
 from flask import Flask
 from flask.testing import FlaskClient
 from psycopg2 import sql
 
 from atlas import settings as settings_module
-from atlas.ledger import connections, keys, migrations
+from atlas.ledger import connections, keys, migrations, passwords
 from atlas.ledger.tables import metadata
 from atlas.local.redis import Redis
 from atlas.model.connection import Connection
@@ -111,6 +112,15 @@ def queue(redis_url: str) -> Iterator[redis_client.Redis]:
     with redis_client.Redis.from_url(redis_url) as client:
         client.flushall()
         yield client
+
+
+@pytest.fixture(autouse=True)
+def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passwords cost next to nothing here; what they cost else, test_passwords.py sees."""
+    monkeypatch.setattr(
+        passwords, "_hasher", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    )
+    passwords._nobodys.cache_clear()
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from atlas.model.stream import ConfiguredStream, StreamKey, SyncMode
 from atlas.stages import ORDER
 
 METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
-# Serves the documentation page's style sheet.
+# Files of pages, and pages.
 NOT_OPERATIONS = {"/static/<path:filename>"}
 
 
@@ -46,10 +46,17 @@ def test_every_route_is_in_it_and_nothing_else(app: Flask, document: dict[str, A
     assert routes == {(path, method) for path, method, _ in _operations(document)}
 
 
+def _roles(operation: dict[str, Any]) -> list[str]:
+    """The role that an operation needs, which is the same of a key and of a session."""
+    by_key = [need["key"] for need in operation["security"] if "key" in need]
+    by_session = [need["session"] for need in operation["security"] if "session" in need]
+    assert by_key == by_session
+    return [role for roles in by_key for role in roles]
+
+
 def test_every_operation_but_the_open_ones_needs_a_role(document: dict[str, Any]) -> None:
     roles = {
-        f"{method} {path}": [role for need in operation["security"] for role in need["key"]]
-        for path, method, operation in _operations(document)
+        f"{method} {path}": _roles(operation) for path, method, operation in _operations(document)
     }
     assert roles == {
         "get /api/v1/overview": ["viewer"],

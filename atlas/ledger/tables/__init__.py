@@ -6,7 +6,15 @@ itself enforces what must never be: two active runs of a connection, two stage r
 
 from __future__ import annotations
 
-from atlas.ledger.tables.access import api_key, audit, idempotency
+from atlas.ledger.tables.access import (
+    account,
+    api_key,
+    audit,
+    idempotency,
+    login_count,
+    login_link,
+    session,
+)
 from atlas.ledger.tables.base import SCHEMA, metadata
 from atlas.ledger.tables.catalog import dataset_index, dataset_note
 from atlas.ledger.tables.connections import (
@@ -54,6 +62,7 @@ from atlas.ledger.tables.work import (
 
 __all__ = [
     "SCHEMA",
+    "account",
     "api_key",
     "attempt",
     "audit",
@@ -74,6 +83,8 @@ __all__ = [
     "lineage_event",
     "lineage_flow",
     "lineage_sink",
+    "login_count",
+    "login_link",
     "metadata",
     "operation",
     "outbox",
@@ -89,6 +100,7 @@ __all__ = [
     "schema_change",
     "secret_slot",
     "segment",
+    "session",
     "source_change",
     "stage_run",
     "state_history",

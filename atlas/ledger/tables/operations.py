@@ -20,7 +20,7 @@ operation = sa.Table(
         comment="encrypted JSON; gone when the operation ends",
         info={"encrypted": True},
     ),
-    sa.Column("asked_by", sa.Text, nullable=False, comment="id of the API key"),
+    sa.Column("asked_by", sa.Text, nullable=False, comment="id of the API key or account"),
     sa.Column("status", sa.Text, nullable=False, server_default="queued"),
     sa.Column("attempt", sa.Integer, nullable=False, server_default="0"),
     sa.Column("fence", sa.BigInteger, nullable=False, server_default="0"),

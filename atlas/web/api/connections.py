@@ -104,7 +104,7 @@ def change_connection(
             settings(),
             _known(name),
             msgspec.to_builtins(body),
-            actor=f"api: {g.key.name}",
+            actor=g.key.actor,
             may_unmask=g.key.may("privacy"),
             may_query=g.key.may("admin"),
             reset_state=query.reset_state,

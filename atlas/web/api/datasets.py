@@ -102,7 +102,7 @@ def sample_dataset(layer: str, table: str, query: DatasetSampleFilter) -> Respon
             table,
             layer,
             limit=query.limit,
-            actor=_who(),
+            actor=g.key.actor,
             may_unmask=g.key.may("privacy"),
             why=query.why,
         )
@@ -113,12 +113,8 @@ def sample_dataset(layer: str, table: str, query: DatasetSampleFilter) -> Respon
 def describe_dataset(layer: str, table: str, body: DatasetChange) -> Response:
     """Say what it is."""
     with transaction() as conn:
-        found = datasets.describe(conn, table, msgspec.to_builtins(body), layer, actor=_who())
+        found = datasets.describe(conn, table, msgspec.to_builtins(body), layer, actor=g.key.actor)
     return answer(found)
-
-
-def _who() -> str:
-    return f"api: {g.key.name}"
 
 
 OPERATIONS = [

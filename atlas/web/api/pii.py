@@ -106,7 +106,7 @@ def override_pii(body: PiiOverrideRequest) -> Response:
             body.says,
             entity_type=body.entity_type,
             operator=body.operator,
-            actor=_who(),
+            actor=g.key.actor,
             why=body.why,
         )
     return answer(entry, 201)
@@ -131,7 +131,7 @@ def put_pii_policy(policy: str, body: PiiPolicyRequest) -> Response:
     """Make or change a policy."""
     document = {"entities": body.entities, "columns": body.columns}
     with transaction() as conn:
-        what = policies.put(conn, policy, document, actor=_who())
+        what = policies.put(conn, policy, document, actor=g.key.actor)
         made = policies.get(conn, policy)
     if what != "created":
         return answer(made)
@@ -141,7 +141,7 @@ def put_pii_policy(policy: str, body: PiiPolicyRequest) -> Response:
 def delete_pii_policy(policy: str) -> Response:
     """Delete a policy."""
     with transaction() as conn:
-        policies.delete(conn, policy, actor=_who())
+        policies.delete(conn, policy, actor=g.key.actor)
     return answer({"name": policy})
 
 
@@ -156,14 +156,10 @@ def decrypt_pii(body: PiiDecryptRequest) -> Response:
             body.dataset,
             body.column,
             body.values,
-            actor=_who(),
+            actor=g.key.actor,
             why=body.why,
         )
     return answer({"values": found})
-
-
-def _who() -> str:
-    return f"api: {g.key.name}"
 
 
 def _after(cursor: str | None) -> str | None:

@@ -32,7 +32,7 @@ def reprocess_quarantine(dataset: str, body: ReprocessRequest) -> Response:
     )
 
     def recorded(conn: sa.Connection) -> str:
-        return record_reprocess(conn, settings(), dataset, asked, actor=_actor()).run_id
+        return record_reprocess(conn, settings(), dataset, asked, actor=g.key.actor).run_id
 
     return start(body, recorded)
 
@@ -43,12 +43,8 @@ def discard_quarantine(dataset: str, body: DiscardRequest) -> Response:
 
     chosen = quarantine.choice(body.rows or (), body.check, every=body.all)
     with transaction() as conn:
-        gone = quarantine.discard(conn, dataset, chosen, actor=_actor(), why=body.why)
+        gone = quarantine.discard(conn, dataset, chosen, actor=g.key.actor, why=body.why)
     return answer({"dataset": dataset, "discarded": gone})
-
-
-def _actor() -> str:
-    return f"api: {g.key.name}"
 
 
 OPERATIONS = [

@@ -84,7 +84,7 @@ def _import(name: str, body: StateRequest, stream: str | None) -> Response:
     from atlas.sync import state
 
     with transaction() as conn:
-        state.import_(conn, name, bytes(body.state), stream, actor=_who())
+        state.import_(conn, name, bytes(body.state), stream, actor=g.key.actor)
         return _answer(state.show(conn, name))
 
 
@@ -102,7 +102,7 @@ def _reset(name: str, stream: str | None) -> Response:
     from atlas.sync import state
 
     with transaction() as conn:
-        state.reset(conn, name, stream, actor=_who())
+        state.reset(conn, name, stream, actor=g.key.actor)
         return _answer(state.show(conn, name))
 
 
@@ -121,12 +121,8 @@ def restore_state(name: str, body: RestoreRequest) -> Response:
     from atlas.sync import state
 
     with transaction() as conn:
-        state.restore(conn, name, body.id, actor=_who())
+        state.restore(conn, name, body.id, actor=g.key.actor)
         return _answer(state.show(conn, name))
-
-
-def _who() -> str:
-    return f"api: {g.key.name}"
 
 
 def _answer(document: dict[str, Any]) -> Response:

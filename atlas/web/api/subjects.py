@@ -68,14 +68,14 @@ def find_person(body: SubjectRequest) -> Response:
     """Count a person's rows."""
     from atlas.sync import subjects
 
-    return answer(subjects.find(engine(), settings(), _request(body), actor=_actor()))
+    return answer(subjects.find(engine(), settings(), _request(body), actor=g.key.actor))
 
 
 def export_person(body: SubjectRequest) -> Response:
     """Give out a person's rows."""
     from atlas.sync import subjects
 
-    found = subjects.export(engine(), settings(), _request(body), actor=_actor())
+    found = subjects.export(engine(), settings(), _request(body), actor=g.key.actor)
     response = answer(None)
     # Not through numbers of this language's: what was read comes out to the last digit.
     response.set_data(msgspec.json.encode(found))
@@ -86,7 +86,7 @@ def erase_person(body: SubjectRequest) -> Response:
     """Erase a person's rows."""
     from atlas.sync import subjects
 
-    done = subjects.erase(engine(), settings(), _request(body), actor=_actor())
+    done = subjects.erase(engine(), settings(), _request(body), actor=g.key.actor)
     return answer(done, 202 if done["finished_at"] is None else 200)
 
 
@@ -109,10 +109,6 @@ def _request(body: SubjectRequest) -> Request:
         connection=body.connection,
         columns=body.columns,
     )
-
-
-def _actor() -> str:
-    return f"api: {g.key.name}"
 
 
 def _post(path: str, handler: Any, returns: dict[int, Returns], **more: Any) -> Operation:

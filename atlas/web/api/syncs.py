@@ -38,7 +38,7 @@ def start_remask(name: str, body: RemaskRequest) -> Response:
     from atlas.sync.request import record_remask
 
     def recorded(conn: sa.Connection) -> str:
-        return record_remask(conn, name, actor=f"api: {g.key.name}", streams=body.streams)
+        return record_remask(conn, name, actor=g.key.actor, streams=body.streams)
 
     _known(name)
     return start(body, recorded)

@@ -1,0 +1,194 @@
+"""Logging in with a password, and how often that may be tried.
+
+Tries are counted in PostgreSQL before the password is looked at, so that many at once do not slip
+through, by name and by address. A name that there is not and a wrong password cost the same and
+are answered the same.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import logging
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import sqlalchemy as sa
+
+from atlas.errors import AtlasError
+from atlas.ledger import audit, passwords, sessions
+from atlas.ledger.secrets import derive
+from atlas.ledger.tables import account, login_count
+
+log = logging.getLogger(__name__)
+
+WINDOW = timedelta(minutes=15)
+PER_NAME = 10
+"""Passwords that may be tried for one name within :data:`WINDOW` without one that fits."""
+PER_ADDRESS = 50
+"""The same from one address, whatever the names; of IPv6 from one /64."""
+
+
+class Refused(AtlasError):
+    """The name or the password is wrong, or the account is disabled: it is not said which."""
+
+    def __init__(self) -> None:
+        super().__init__("the name or the password is wrong")
+
+
+class TooMany(AtlasError):
+    """Too many passwords were tried; ``seconds`` until one may be tried again."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__("too many passwords were tried: wait a while and try again")
+        self.seconds = seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Browser:
+    """Where somebody logs in from, and how long that holds at most; ``before``: the token of the
+    session that it has already, which ends."""
+
+    address: str
+    agent: str | None
+    life: timedelta
+    before: str | None = field(default=None, repr=False)
+
+
+def by_password(
+    engine: sa.Engine, secret: bytes, name: str, password: str, browser: Browser
+) -> str:
+    """Token of a new session of the account that the name and the password are of.
+
+    Args:
+        secret: the secret key. Names are kept hashed: somebody may type a password as a name.
+
+    Raises:
+        TooMany: the password was not looked at. Refused: it does not fit.
+        TransientError: PostgreSQL, or this process, cannot do it now.
+    """
+    # No name is that long, and what is longer is not worth hashing.
+    name = name.strip().lower()[:65]
+    counted = {
+        _key(secret, f"name {name}"): PER_NAME,
+        _key(secret, f"address {network(browser.address)}"): PER_ADDRESS,
+    }
+    with engine.begin() as conn:
+        seconds = _count(conn, counted)
+    if seconds:
+        log.warning("a login is refused unseen: too many were tried")
+        raise TooMany(seconds)
+    with engine.connect() as conn:
+        row = conn.execute(sa.select(account).where(account.c.name == name)).one_or_none()
+    usable = row is not None and row.disabled_at is None
+    fits = passwords.fits(row.password if row and usable else None, password)
+    if row is None or not fits:
+        with engine.begin() as conn:
+            audit.put(conn, "nobody", "login.failed", "unknown name" if row is None else row.name)
+        raise Refused
+    renewed = passwords.hashed(password) if passwords.outdated(row.password) else row.password
+    with engine.begin() as conn:
+        # Held until the session is there: whoever changes the password meanwhile ends it, too.
+        same = sa.and_(account.c.id == row.id, account.c.password == row.password)
+        if not conn.execute(account.update().where(same).values(password=renewed)).rowcount:
+            raise Refused
+        _uncount(conn, counted)
+        return enter(conn, str(row.id), "password", browser)
+
+
+def enter(conn: sa.Connection, account_id: str, how: str, browser: Browser) -> str:
+    """Token of a new session of the account, which has shown by ``how`` that it is who it is.
+
+    Raises:
+        Refused: the account is disabled.
+    """
+    if browser.before is not None:
+        sessions.drop(conn, browser.before)
+    name = conn.execute(
+        account.update()
+        .where(account.c.id == account_id, account.c.disabled_at.is_(None))
+        .values(last_login_at=sa.func.clock_timestamp())
+        .returning(account.c.name)
+    ).scalar()
+    if name is None:
+        raise Refused
+    audit.put(conn, f"user: {name}", "login", name, {"by": how})
+    return sessions.begin(
+        conn, account_id, life=browser.life, address=browser.address, agent=browser.agent
+    )
+
+
+def see(conn: sa.Connection, secret: bytes, name: str) -> None:
+    """Count that somebody who is logged in tries their own password.
+
+    Raises:
+        TooMany: it is not to be looked at.
+    """
+    seconds = _count(conn, {_key(secret, f"name {name}"): PER_NAME})
+    if seconds:
+        raise TooMany(seconds)
+
+
+def forget(conn: sa.Connection, secret: bytes, name: str) -> None:
+    """Let passwords be tried for ``name`` again."""
+    conn.execute(login_count.delete().where(login_count.c.who == _key(secret, f"name {name}")))
+
+
+def forget_old(conn: sa.Connection) -> int:
+    """Delete counts of long ago; returns how many."""
+    old = (
+        sa.select(login_count.c.who)
+        .where(login_count.c.since <= sa.func.clock_timestamp() - WINDOW)
+        .with_for_update(skip_locked=True)
+    )
+    query = login_count.delete().where(login_count.c.who.in_(old.scalar_subquery()))
+    return conn.execute(query).rowcount
+
+
+def network(address: str) -> str:
+    """What counts as one address: of IPv6, whose owners have so many, the /64."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if found.version == 4:
+        return address
+    return str(ipaddress.ip_network((found, 64), strict=False))
+
+
+_COUNT = sa.text(
+    """
+    INSERT INTO pipeline.login_count AS c (who, tries, since)
+    VALUES (:who, 1, clock_timestamp())
+    ON CONFLICT (who) DO UPDATE
+       SET tries = CASE WHEN c.since <= clock_timestamp() - CAST(:window AS interval)
+                        THEN 1 ELSE c.tries + 1 END,
+           since = CASE WHEN c.since <= clock_timestamp() - CAST(:window AS interval)
+                        THEN clock_timestamp() ELSE c.since END
+    RETURNING tries, CAST(ceil(extract(epoch FROM
+              c.since + CAST(:window AS interval) - clock_timestamp())) AS integer) AS seconds
+    """
+)
+
+
+def _count(conn: sa.Connection, counted: dict[bytes, int]) -> int:
+    """Count a try; seconds to wait if it is one too many, else 0."""
+    wait = 0
+    # In one order, so that two do not wait for each other.
+    for who in sorted(counted):
+        row = conn.execute(_COUNT, {"who": who, "window": WINDOW}).one()
+        if row.tries > counted[who]:
+            wait = max(wait, row.seconds, 1)
+    return wait
+
+
+def _uncount(conn: sa.Connection, counted: dict[bytes, int]) -> None:
+    """Take back the try that let somebody in; for the name also those before it."""
+    for who in sorted(counted):
+        query = login_count.update().where(login_count.c.who == who, login_count.c.tries > 0)
+        fewer = 0 if counted[who] == PER_NAME else login_count.c.tries - 1
+        conn.execute(query.values(tries=fewer))
+
+
+def _key(secret: bytes, text: str) -> bytes:
+    return hmac.digest(derive(secret, "login counts"), text.encode(), "sha256")
