@@ -91,7 +91,7 @@ def test_open_without_a_key(app: Flask, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/api/v1/nothing", "/api/v1/runs/", "//api/v1/runs", "/x%0Ay"]
+    "path", ["/nothing", "/api/v1/nothing", "/api/v1/runs/", "//api/v1/runs", "/x%0Ay"]
 )
 def test_no_such_route(api: Any, path: str) -> None:
     _is_problem(api.get(path, None), 404, "not-found")
