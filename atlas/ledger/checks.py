@@ -188,12 +188,16 @@ def measured(
         .order_by(run_stream.c.id.desc())
         .limit(limit)
     )
-    ids = list(conn.execute(earlier).scalars())
+    return list(metrics(conn, list(conn.execute(earlier).scalars())).values())
+
+
+def metrics(conn: sa.Connection, ids: list[int]) -> dict[int, dict[tuple[str, str], float]]:
+    """What each of these run streams measured, by column ("" for the rows) and metric."""
     found: dict[int, dict[tuple[str, str], float]] = {each: {} for each in ids}
     table = column_metric
     for row in conn.execute(sa.select(table).where(table.c.run_stream_id.in_(ids))):
-        found[row.run_stream_id][str(row.column_name), str(row.metric)] = row.value
-    return list(found.values())
+        found[row.run_stream_id][row.column_name, row.metric] = row.value
+    return found
 
 
 def set_aside(conn: sa.Connection, run_stream_id: int) -> dict[str, int]:

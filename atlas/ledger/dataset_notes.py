@@ -65,6 +65,20 @@ def of_table(conn: sa.Connection, table: str) -> Note:
     return Note(row.description, row.owner, tuple(row.tags), row.actor, row.at)
 
 
+def used(conn: sa.Connection, *, limit: int = 200) -> tuple[list[str], list[str]]:
+    """The tags and the owners that people gave datasets, each by the alphabet."""
+    tags = sa.select(sa.func.unnest(dataset_note.c.tags).label("word")).subquery()
+    owners = sa.select(dataset_note.c.owner.label("word")).subquery()
+    found = [
+        sa.select(words.c.word).where(words.c.word.is_not(None)).distinct().order_by("word")
+        for words in (tags, owners)
+    ]
+    return (
+        list(conn.execute(found[0].limit(limit)).scalars()),
+        list(conn.execute(found[1].limit(limit)).scalars()),
+    )
+
+
 def hold(conn: sa.Connection, dataset: int) -> None:
     """Keep others from saying something of the dataset, or from indexing it, until the transaction
     ends: what is read from here on is what they left."""

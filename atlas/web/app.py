@@ -24,6 +24,7 @@ from atlas.web.api import (
     uploads,
 )
 from atlas.web.operations import Operation
+from atlas.web.ui import data as data_pages
 from atlas.web.ui import entry, pages
 from atlas.web.ui import overview as overview_page
 
@@ -39,7 +40,7 @@ def operations() -> list[Operation]:
 
 def ui_pages() -> list[pages.Page]:
     """Every page for people, and what their forms are posted to."""
-    rooms = (pages, entry, overview_page)
+    rooms = (pages, entry, overview_page, data_pages)
     return [page for room in rooms for page in room.PAGES]
 
 
