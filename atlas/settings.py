@@ -88,6 +88,12 @@ def _origin(text: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
+def _yes_or_no(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise ValueError("must be true or false")
+    return text == "true"
+
+
 def _words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
 
@@ -150,6 +156,7 @@ class Settings:
     )
     host: str = _setting(str, "127.0.0.1", "Address that the web process listens on.")
     port: int = _setting(_port, 8000, "Port that the web process listens on; 0: a free one.")
+    metrics_open: bool = _setting(_yes_or_no, False, "Whether `/metrics` is open without a key.")
     flower_port: int = _setting(_port, 0, "Port of Flower; 0: a free one.")
     public_url: str | None = _setting(
         _origin,

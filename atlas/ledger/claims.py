@@ -91,6 +91,24 @@ _CLAIM = sa.text(
     """
 )
 
+_END_ATTEMPT = sa.text(
+    """
+    -- What became of an attempt (of those that are open, if none is named), and its seconds.
+    WITH ended AS (
+      UPDATE pipeline.attempt
+         SET outcome = :outcome, error = :error, cause = :cause, finished_at = clock_timestamp()
+       WHERE stage_run_id = :id
+         AND CASE WHEN CAST(:since AS bigint) IS NULL THEN outcome IS NULL
+                  ELSE fence = :since END
+      RETURNING stage_run_id, finished_at - started_at AS took)
+    INSERT INTO pipeline.measurement (name, labels, value)
+    SELECT 'stage_seconds',
+           jsonb_build_object('stage', s.stage, 'outcome', CAST(:outcome AS text)),
+           extract(epoch FROM e.took)
+      FROM ended e JOIN pipeline.stage_run s ON s.id = e.stage_run_id
+    """
+)
+
 _RENEW = sa.text(
     """
     -- Only the newest fence may keep its lease alive.
@@ -174,11 +192,8 @@ def end_open_attempts(
     conn: sa.Connection, stage_run_id: int, outcome: str, error: str | None = None
 ) -> None:
     """Write down what became of attempts whose holders could not say it."""
-    conn.execute(
-        attempt.update()
-        .where(attempt.c.stage_run_id == stage_run_id, attempt.c.outcome.is_(None))
-        .values(outcome=outcome, error=error, finished_at=sa.func.clock_timestamp())
-    )
+    given = {"id": stage_run_id, "since": None, "outcome": outcome, "error": error, "cause": None}
+    conn.execute(_END_ATTEMPT, given)
 
 
 def seize(conn: sa.Connection, stage_run_id: int, holder: str) -> Claim | None:
@@ -429,11 +444,8 @@ def end_attempt(
     conn: sa.Connection, claim: Claim, outcome: str, error: str | None, cause: str | None = None
 ) -> None:
     """Write down what became of this attempt."""
-    conn.execute(
-        attempt.update()
-        .where(attempt.c.stage_run_id == claim.stage_run_id, attempt.c.fence == claim.since)
-        .values(outcome=outcome, error=error, cause=cause, finished_at=sa.func.clock_timestamp())
-    )
+    given = {"id": claim.stage_run_id, "since": claim.since, "outcome": outcome}
+    conn.execute(_END_ATTEMPT, {**given, "error": error, "cause": cause})
 
 
 def lost_fences(conn: sa.Connection, stage_run_id: int) -> list[int]:

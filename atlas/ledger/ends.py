@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 
-from atlas.ledger import claims
+from atlas.ledger import claims, measures
 from atlas.ledger.claims import Claim
 from atlas.ledger.tables import attempt, outbox, run, run_stream, scan_part, stage_run
 from atlas.model.stage import Status, worst
@@ -81,7 +83,7 @@ def end_run(conn: sa.Connection, run_id: str, error: str | None = None) -> Statu
 
     The row lock makes one of two streams that finish at the same moment see the other's end.
     """
-    row = conn.execute(sa.select(run.c.status).where(run.c.id == run_id).with_for_update()).one()
+    row = conn.execute(sa.select(*_SO_FAR).where(run.c.id == run_id).with_for_update()).one()
     if Status(row.status).ended:
         return None
     first = conn.execute(
@@ -118,7 +120,23 @@ def end_run(conn: sa.Connection, run_id: str, error: str | None = None) -> Statu
             **_totals(run_id),
         )
     )
+    _count(conn, run_id, row, status)
     return status
+
+
+# With the rows of its former end, where a user had it resumed: what has been counted of it.
+_ROWS = ("rows_explore", "rows_promoted", "rows_quarantined")
+_SO_FAR = (run.c.status, run.c.trigger, *(run.c[name] for name in _ROWS))
+
+
+def _count(conn: sa.Connection, run_id: str, before: sa.Row[Any], status: Status) -> None:
+    """Count the end of a run, and the rows that it brought since its last end."""
+    measures.put(conn, measures.RUNS, 1, trigger=before.trigger, status=status.value)
+    now = conn.execute(sa.select(*_SO_FAR).where(run.c.id == run_id)).one()
+    for name in _ROWS:
+        more = getattr(now, name) - getattr(before, name)
+        if more > 0:
+            measures.put(conn, measures.ROWS, more, outcome=name.removeprefix("rows_"))
 
 
 def _totals(run_id: str) -> dict[str, sa.ScalarSelect[int]]:
@@ -127,7 +145,7 @@ def _totals(run_id: str) -> dict[str, sa.ScalarSelect[int]]:
         name: sa.select(sa.func.coalesce(sa.func.sum(run_stream.c[name]), 0))
         .where(run_stream.c.run_id == run_id)
         .scalar_subquery()
-        for name in ("rows_explore", "rows_promoted", "rows_quarantined")
+        for name in _ROWS
     }
 
 
@@ -169,7 +187,7 @@ def cancel_run(conn: sa.Connection, run_id: str) -> tuple[Status | None, list[Cl
         .order_by(stage_run.c.id)
         .with_for_update()
     ).all()
-    row = conn.execute(sa.select(run.c.status).where(run.c.id == run_id).with_for_update()).one()
+    row = conn.execute(sa.select(*_SO_FAR).where(run.c.id == run_id).with_for_update()).one()
     if Status(row.status).ended:
         return Status(row.status), []
     seized = []
@@ -200,6 +218,7 @@ def cancel_run(conn: sa.Connection, run_id: str) -> tuple[Status | None, list[Cl
         .where(run.c.id == run_id)
         .values(status=Status.CANCELLED.value, finished_at=now, **_totals(run_id))
     )
+    _count(conn, run_id, row, Status.CANCELLED)
     streams = list(conn.execute(of_run).scalars())
     conn.execute(scan_part.delete().where(scan_part.c.run_stream_id.in_(streams)))
     mine = sa.or_(

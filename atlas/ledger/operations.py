@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from atlas.errors import Conflict, LostClaim, NotFound
-from atlas.ledger import outbox
+from atlas.ledger import measures, outbox
 from atlas.ledger.secrets import encrypt, reader
 from atlas.ledger.tables import operation as table
 from atlas.ledger.tables import outbox as messages
@@ -187,6 +187,16 @@ def finish(
         LostClaim: the claim does not hold; nothing was written.
     """
     _update(conn, claimed, **_ended(error), result=result)
+    took = sa.select(sa.extract("epoch", table.c.finished_at - table.c.started_at)).where(
+        table.c.id == claimed.id
+    )
+    measures.put(
+        conn,
+        measures.OPERATION_SECONDS,
+        float(conn.execute(took).scalar_one()),
+        kind=claimed.kind.value,
+        outcome="succeeded" if error is None else "failed",
+    )
 
 
 def hand_back(conn: sa.Connection, claimed: Claimed) -> int:

@@ -24,7 +24,7 @@ _LATELY = timedelta(days=7)
 _ITEMS = 20
 CONNECTIONS = 200
 """Most connections that an overview tells of; those in trouble come first."""
-_DEAD = 45.0
+DEAD = 45.0
 """Seconds without a sign after which a worker is held to be gone."""
 
 _UNWELL = (Status.FAILED.value, Status.BLOCKED.value)
@@ -235,7 +235,7 @@ def _workers(conn: sa.Connection, now: datetime) -> list[dict[str, Any]]:
             "name": row.name,
             "queues": row.queues,
             "beat_at": rfc3339(row.beat_at),
-            "alive": (now - row.beat_at).total_seconds() < _DEAD,
+            "alive": (now - row.beat_at).total_seconds() < DEAD,
         }
         for row in conn.execute(sa.select(worker).order_by(worker.c.name))
     ]

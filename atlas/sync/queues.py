@@ -28,16 +28,33 @@ def queues(settings: Settings) -> dict[str, Any]:
         items, and why, where Redis does not answer. ``oldest_seconds`` is None in an empty queue.
     """
     try:
-        with Redis.from_url(
-            redis_url(settings),
-            socket_timeout=_PATIENCE,
-            socket_connect_timeout=_PATIENCE,
-            retry=Retry(NoBackoff(), 0),
-        ) as client:
+        with _client(settings) as client:
             return {"items": _look(client), "reason": None}
-    except (AtlasError, RedisError, ValueError, OSError) as error:
-        # ValueError: a URL that is none. Its text might quote the password.
+    except _AWAY as error:
         return {"items": None, "reason": f"Redis does not answer ({type(error).__name__})"}
+
+
+def info(settings: Settings) -> dict[str, Any] | None:
+    """What Redis tells of itself; None: it does not answer."""
+    try:
+        with _client(settings) as client:
+            found: dict[str, Any] = client.info()
+            return found
+    except _AWAY:
+        return None
+
+
+# ValueError: a URL that is none. Its text might quote the password.
+_AWAY = (AtlasError, RedisError, ValueError, OSError)
+
+
+def _client(settings: Settings) -> Redis:
+    return Redis.from_url(
+        redis_url(settings),
+        socket_timeout=_PATIENCE,
+        socket_connect_timeout=_PATIENCE,
+        retry=Retry(NoBackoff(), 0),
+    )
 
 
 def _look(client: Redis) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
 
 from atlas.errors import AtlasError
+from atlas.ledger import measures
 from atlas.ledger.database import classified, classify
 from atlas.ledger.tables import tick
 from atlas.settings import Settings
@@ -38,12 +39,13 @@ _WORK: dict[str, Callable[[sa.Engine, Settings], object]] = {
     "deliver": deliver_events,
     "erase": resume,
     "expire": expire,
+    "measure": lambda engine, settings: measures.sum_up(engine),
 }
 
-_RARE = frozenset({"recover", "erase"})
+_RARE = frozenset({"recover", "erase", "measure"})
 # A lineage endpoint may be slow, so what waits for it holds up nothing else; nor does what goes on
 # with erasures, each of which reads all that a stream has.
-_QUICK = ("relay", "recover", "fire")
+_QUICK = ("relay", "recover", "fire", "measure")
 _LANES = (_QUICK, ("deliver",), ("erase",), ("expire",))
 _HOUR = 3600.0
 

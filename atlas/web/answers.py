@@ -56,6 +56,8 @@ def _end(response: Response) -> Response:
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
     key = g.get("key")
+    seconds = time.monotonic() - g.started
+    _observe(response.status_code, seconds)
     log.log(
         # Probes come every few seconds and say nothing while all is well.
         logging.DEBUG if request.path in _PROBES and response.status_code < 400 else logging.INFO,
@@ -64,10 +66,18 @@ def _end(response: Response) -> Response:
         request.method,
         quote(request.path)[:200],
         response.status_code,
-        (time.monotonic() - g.started) * 1000,
+        seconds * 1000,
         key.id if key else "-",
     )
     return response
+
+
+def _observe(status: int, seconds: float) -> None:
+    # Its library takes a while to import; gunicorn's hook has done it by now.
+    from atlas.web import metrics
+
+    route = request.url_rule.rule if request.url_rule is not None else "none"
+    metrics.observe(request.method, route, status, seconds)
 
 
 class RequestId(logging.Filter):

@@ -83,7 +83,7 @@ def warm_up() -> None:
     from atlas.pii.declared import declared
     from atlas.sync import edit, overview, request, state, subjects  # noqa: F401
     from atlas.sync.broker import app as broker
-    from atlas.web import health
+    from atlas.web import health, metrics  # noqa: F401
 
     declared(process_settings().pii_recognizers)
     broker().finalize()

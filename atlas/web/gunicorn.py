@@ -5,7 +5,10 @@ Each with its reason. Address and log level are Atlas's own settings.
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +82,17 @@ logconfig_dict: dict[str, Any] = {
         "gunicorn.access": {"level": "CRITICAL", "handlers": [], "propagate": False},
     },
 }
+
+
+# Its processes count their requests in files of this directory, so that each can tell of all. Here,
+# before anything imports the library, which looks for the variable only then.
+_counted = tempfile.mkdtemp(prefix="atlas-metrics-", dir=worker_tmp_dir)
+os.environ["PROMETHEUS_MULTIPROC_DIR"] = _counted
+
+
+def on_exit(server: Any) -> None:
+    """In the parent, when all are gone."""
+    shutil.rmtree(_counted, ignore_errors=True)
 
 
 def post_worker_init(worker: Any) -> None:

@@ -47,6 +47,14 @@ def get_readiness() -> Response:
     return answer({"status": "ready", "checks": checks})
 
 
+def get_metrics() -> Response:
+    """Asks PostgreSQL and Redis, now."""
+    # Its library takes a while to import; gunicorn's hook has done it by now.
+    from atlas.web import metrics
+
+    return Response(metrics.exposition(engine(), settings()), content_type=metrics.CONTENT_TYPE)
+
+
 @functools.cache
 def newest_revision() -> str:
     """The migration that this installation ends with: it changes with the installation only."""
@@ -147,5 +155,24 @@ OPERATIONS = [
         handler=get_readiness,
         returns={200: Returns(Readiness, "It can.", example=_EXAMPLE)},
         problems=("not-ready",),
+    ),
+    Operation(
+        method="GET",
+        path="/metrics",
+        role="viewer",
+        opened_by="metrics_open",
+        tag="Health",
+        summary="Measures for Prometheus",
+        about="Of the whole installation, whichever web process is asked. Open without a key where "
+        "`ATLAS_METRICS_OPEN` is true.",
+        handler=get_metrics,
+        returns={
+            200: Returns(
+                None,
+                "Prometheus's text format.",
+                media_type="text/plain",
+                example="atlas_redis_up 1.0\n",
+            )
+        },
     ),
 ]

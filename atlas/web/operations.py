@@ -21,6 +21,7 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from atlas.web import auth
+from atlas.web.database import settings
 from atlas.web.problems import Problem
 
 _AT = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
@@ -44,6 +45,7 @@ class Operation:
     Attributes:
         path: with ``<parameters>``, each of which is explained in :data:`atlas.web.openapi.PATH`.
         role: the least role that may do it; None: open to everybody.
+        opened_by: name of the setting that opens it to everybody all the same.
         returns: status to answer, for those of success.
         receives: media type of a body that is no JSON, which the handler reads itself.
         problems: slugs of the problems that only this kind of operation has.
@@ -64,6 +66,7 @@ class Operation:
     receives: str | None = None
     problems: tuple[str, ...] = ()
     headers: dict[str, str] = field(default_factory=dict)
+    opened_by: str | None = None
 
     @property
     def id(self) -> str:
@@ -77,7 +80,8 @@ class Operation:
     def _view(self) -> Callable[..., Response]:
         @functools.wraps(self.handler)
         def view(**arguments: Any) -> Response:
-            if self.role is not None:
+            opened = self.opened_by is not None and getattr(settings(), self.opened_by)
+            if self.role is not None and not opened:
                 auth.require(self.role)
             query = _query(self.query)
             if self.query is not None:

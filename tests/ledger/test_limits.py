@@ -44,7 +44,7 @@ os.environ["ATLAS_REDIS_URL"] = "unix:///nowhere"
 from workers.lifecycle import remember_queues
 from atlas.ledger.database import round_trip, shared
 from atlas.settings import settings
-remember_queues({"queues": sys.argv[1]})
+remember_queues(options={"queues": sys.argv[1]})
 round_trip(shared(settings()))
 """
 CHECKS = "checks for numbers:"

@@ -120,6 +120,7 @@ def test_every_operation_but_the_open_ones_needs_a_role(document: dict[str, Any]
         "get /api/v1/lineage/sinks": ["operator"],
         "get /healthz": [],
         "get /readyz": [],
+        "get /metrics": ["viewer"],
         "get /api/v1/openapi.json": [],
         "get /api/docs": [],
     }

@@ -137,6 +137,29 @@ def test_a_request_becomes_a_message(stack: Stack, queue: redis_client.Redis) ->
     assert stack.call("GET", headers["Location"])[2]["run_id"] == accepted["run_id"]
 
 
+def test_each_process_tells_of_all_requests(stack: Stack, queue: redis_client.Redis) -> None:
+    def answered() -> float:
+        connection = HTTPConnection("127.0.0.1", stack.port, timeout=300)
+        try:
+            headers = {"Authorization": f"Bearer {stack.key}"}
+            connection.request("GET", "/metrics", headers=headers)
+            text = connection.getresponse().read().decode()
+        finally:
+            connection.close()
+        found = re.search(
+            r'^atlas_http_requests_total\{(?=[^}]*route="/healthz")[^}]*\} (\S+)$',
+            text,
+            re.MULTILINE,
+        )
+        return float(found[1]) if found else 0.0
+
+    before = answered()
+    for _ in range(40):
+        stack.call("GET", "/healthz")
+    # Whichever of the processes is asked.
+    assert {answered() for _ in range(20)} == {before + 40}
+
+
 def test_identical_requests_to_several_processes_make_one_run(
     stack: Stack, queue: redis_client.Redis
 ) -> None:

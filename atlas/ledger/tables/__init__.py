@@ -30,6 +30,7 @@ from atlas.ledger.tables.lineage import (
     lineage_flow,
     lineage_sink,
 )
+from atlas.ledger.tables.metrics import measurement, measurement_total
 from atlas.ledger.tables.operations import key_mark, operation, secret_slot
 from atlas.ledger.tables.results import (
     check_result,
@@ -85,6 +86,8 @@ __all__ = [
     "lineage_sink",
     "login_count",
     "login_link",
+    "measurement",
+    "measurement_total",
     "metadata",
     "operation",
     "outbox",
