@@ -40,7 +40,7 @@ def overview(conn: sa.Connection) -> dict[str, Any]:
         "at": rfc3339(now),
         "running": running(conn),
         "failed": _failed(conn, now - _LATELY),
-        "connections": _connections(conn),
+        "connections": connections(conn),
         "rows": _rows_by_day(conn, now),
         "workers": _workers(conn, now),
     }
@@ -157,15 +157,18 @@ _CONNECTIONS = sa.text(
              JOIN pipeline.run_stream s ON s.run_id = r.id
              JOIN pipeline.quality_score q ON q.run_stream_id = s.id AND q.dimension = 'overall'
             GROUP BY s.run_id, r.seq ORDER BY r.seq DESC LIMIT 1) scored ON true
+     WHERE CAST(:names AS text[]) IS NULL OR c.name = ANY (CAST(:names AS text[]))
      ORDER BY coalesce(last.status IN ('failed', 'blocked'), false) DESC, c.name
      LIMIT :most
     """
 )
 
 
-def _connections(conn: sa.Connection) -> dict[str, Any]:
+def connections(conn: sa.Connection, names: list[str] | None = None) -> dict[str, Any]:
+    """How connections are, at most :data:`CONNECTIONS` of them; ``names``: only these."""
     rows = conn.execute(
-        _CONNECTIONS, {"remask": REMASK, "reprocess": REPROCESS, "most": CONNECTIONS}
+        _CONNECTIONS,
+        {"remask": REMASK, "reprocess": REPROCESS, "most": CONNECTIONS, "names": names},
     ).all()
     return {
         "count": rows[0].total if rows else 0,

@@ -24,9 +24,7 @@ from atlas.web.api import (
     uploads,
 )
 from atlas.web.operations import Operation
-from atlas.web.ui import data as data_pages
-from atlas.web.ui import entry, pages
-from atlas.web.ui import overview as overview_page
+from atlas.web.ui import pages, rooms
 
 MAX_BODY = 1024 * 1024
 
@@ -34,14 +32,8 @@ MAX_BODY = 1024 * 1024
 def operations() -> list[Operation]:
     """Every operation of the API, in the order in which it is documented."""
     data = (datasets, pii, subjects, quality, quarantine, lineage)
-    rooms = (overview, connectors, uploads, connections, state, syncs, runs, *data, health, docs)
-    return [operation for room in rooms for operation in room.OPERATIONS]
-
-
-def ui_pages() -> list[pages.Page]:
-    """Every page for people, and what their forms are posted to."""
-    rooms = (pages, entry, overview_page, data_pages)
-    return [page for room in rooms for page in room.PAGES]
+    parts = (overview, connectors, uploads, connections, state, syncs, runs, *data, health, docs)
+    return [operation for part in parts for operation in part.OPERATIONS]
 
 
 def build(settings: Settings | None) -> Flask:
@@ -67,7 +59,7 @@ def build(settings: Settings | None) -> Flask:
     for operation in every:
         operation.register(app)
     session.install(app)
-    pages.install(app, ui_pages())
+    pages.install(app, rooms.PAGES)
     app.config["ATLAS_OPENAPI"] = openapi.document(every)
     return app
 

@@ -31,7 +31,7 @@ from atlas.ledger.tables.lineage import (
     lineage_sink,
 )
 from atlas.ledger.tables.metrics import measurement, measurement_total
-from atlas.ledger.tables.operations import key_mark, operation, secret_slot
+from atlas.ledger.tables.operations import draft, key_mark, operation, secret_slot
 from atlas.ledger.tables.results import (
     check_result,
     column_metric,
@@ -73,6 +73,7 @@ __all__ = [
     "connector_state",
     "dataset_index",
     "dataset_note",
+    "draft",
     "erased",
     "erasure",
     "erasure_stream",

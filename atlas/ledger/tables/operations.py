@@ -1,9 +1,10 @@
-"""Questions to connectors that take seconds, asked over HTTP; and who opens what is encrypted."""
+"""Questions to connectors that take seconds, asked over HTTP; connections that are being put
+together; and who opens what is encrypted."""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import BYTEA, JSON, UUID
+from sqlalchemy.dialects.postgresql import BYTEA, JSON, JSONB, UUID
 
 from atlas.ledger.tables.base import identity, metadata, now, time
 
@@ -38,6 +39,22 @@ operation = sa.Table(
     sa.CheckConstraint("finished_at IS NULL OR config IS NULL", name="wiped"),
     sa.Index("operation_unfinished", "created_at", postgresql_where=sa.text("finished_at IS NULL")),
     comment="a spec, check, discover or install that somebody polls for",
+)
+
+
+draft = sa.Table(
+    "draft",
+    metadata,
+    sa.Column("id", UUID(as_uuid=False), primary_key=True),
+    sa.Column("asked_by", sa.Text, nullable=False, comment="id of the key or user it is of"),
+    sa.Column("connection", sa.Text, comment="which one is edited; NULL: a new one"),
+    sa.Column("connector", sa.Text, comment="NULL: the connection's source is a program"),
+    sa.Column("config", BYTEA, nullable=False, comment="encrypted JSON", info={"encrypted": True}),
+    sa.Column("document", JSONB, nullable=False, comment="the rest of it"),
+    sa.Column("created_at", time, nullable=False, server_default=now),
+    sa.Column("updated_at", time, nullable=False, server_default=now),
+    sa.Index("draft_of", "asked_by", "created_at"),
+    comment="a connection that somebody is putting together, step by step",
 )
 
 

@@ -72,9 +72,9 @@ def list_connectors(query: ConnectorFilter) -> Response:
     ]
     items = []
     for entry in found:
-        described = _described(entry)
-        if query.installed in (None, described.installed is not None):
-            items.append(described)
+        item = described(entry)
+        if query.installed in (None, item.installed is not None):
+            items.append(item)
         if len(items) > query.limit:
             break
     more = len(items) > query.limit
@@ -89,7 +89,7 @@ def list_connectors(query: ConnectorFilter) -> Response:
 
 def get_connector(connector: str) -> Response:
     """One connector."""
-    return answer(msgspec.to_builtins(_described(_entry(connector))))
+    return answer(msgspec.to_builtins(described(entry_of(connector))))
 
 
 def get_connector_spec(connector: str, query: SpecFilter) -> Response:
@@ -97,7 +97,7 @@ def get_connector_spec(connector: str, query: SpecFilter) -> Response:
     from atlas.connectors import runner
     from atlas.connectors.install import present
 
-    entry = _entry(connector)
+    entry = entry_of(connector)
     found = present(entry.name, settings(), query.version)
     spec = None if found is None else runner.kept_spec(found, settings())
     if found is not None and spec is not None:
@@ -117,17 +117,17 @@ def get_connector_spec(connector: str, query: SpecFilter) -> Response:
 
 def check_connector(connector: str, body: ConnectorConfig) -> Response:
     """Have a configuration tried."""
-    return _ask(Kind.CHECK, _entry(connector), version=body.version, config=body.config)
+    return _ask(Kind.CHECK, entry_of(connector), version=body.version, config=body.config)
 
 
 def discover_connector(connector: str, body: ConnectorConfig) -> Response:
     """Have a source asked for its streams."""
-    return _ask(Kind.DISCOVER, _entry(connector), version=body.version, config=body.config)
+    return _ask(Kind.DISCOVER, entry_of(connector), version=body.version, config=body.config)
 
 
 def install_connector(connector: str, body: InstallRequest) -> Response:
     """Have a connector installed."""
-    entry = _entry(connector)
+    entry = entry_of(connector)
     return _ask(Kind.INSTALL, entry, version=body.version)
 
 
@@ -137,7 +137,12 @@ def get_operation(operation_id: str) -> Response:
         return answer(operations.document(conn, operation_id))
 
 
-def _entry(name: str) -> catalog.Entry:
+def entry_of(name: str) -> catalog.Entry:
+    """The connector called ``name``.
+
+    Raises:
+        Problem: 404, there is none; names the nearest.
+    """
     known = catalog.entries(settings())
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
@@ -148,7 +153,8 @@ def _entry(name: str) -> catalog.Entry:
     return known[name]
 
 
-def _described(entry: catalog.Entry) -> Connector:
+def described(entry: catalog.Entry) -> Connector:
+    """The connector, with what of it is installed here."""
     from atlas.connectors.install import present
 
     found = present(entry.name, settings()) if entry.install != "docker" else None
@@ -164,7 +170,21 @@ def _ask(
     version: str | None = None,
     config: dict[str, Any] | None = None,
 ) -> Response:
-    """Write the operation down, then wake a worker."""
+    return _accepted(ask(kind, entry, version=version, config=config))
+
+
+def ask(
+    kind: Kind,
+    entry: catalog.Entry,
+    *,
+    version: str | None = None,
+    config: dict[str, Any] | None = None,
+) -> str:
+    """Write an operation down, then wake a worker; returns its id.
+
+    Raises:
+        UsageError: the configuration has what it may not. TooMany: too many have not ended.
+    """
     from atlas.connectors.masking import literal, within_roots
     from atlas.sync import dispatch
 
@@ -182,7 +202,7 @@ def _ask(
             config=config,
         )
     dispatch.try_deliver(engine(), [message])
-    return _accepted(operation_id)
+    return operation_id
 
 
 def _accepted(operation_id: str) -> Response:

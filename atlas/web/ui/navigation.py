@@ -65,6 +65,8 @@ def groups(who: Asker, path: str, has_page: Callable[[str], bool]) -> list[dict[
 
     The entry of the page ``path``, or of one below it, is the current one.
     """
+    if path.startswith("/drafts/"):  # a connection in the making
+        path = "/connections/new"
     found = []
     for title, items in NAVIGATION:
         entries = [

@@ -8,6 +8,18 @@ export function start(root) {
   root.querySelectorAll("select[data-submit]").forEach((select) => {
     select.addEventListener("change", () => select.form.requestSubmit());
   });
+  root.querySelectorAll("[data-check-all]").forEach((button) => {
+    button.addEventListener("click", () => {
+      button.form.querySelectorAll(".stream-head input").forEach((box) => {
+        box.checked = Boolean(button.dataset.checkAll);
+      });
+    });
+  });
+  root.querySelectorAll("input[data-timezone]").forEach((input) => {
+    if (input.value !== "UTC") return;
+    const here = Intl.DateTimeFormat().resolvedOptions().timeZone;
+    if (here) input.value = here;
+  });
   root.addEventListener("submit", (event) => {
     const form = event.target;
     if (event.defaultPrevented || form.method !== "post") return;

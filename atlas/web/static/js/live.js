@@ -15,6 +15,10 @@ export async function refresh() {
   const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
   if (!answer.ok || answer.redirected) return false;
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  // Before any of it moves into this page.
+  const more = fresh.querySelector("[data-refresh]") !== null;
+  const then = fresh.querySelector("[data-then]");
+  if (then) location.assign(then.dataset.then);
   const { start: times } = await import("./times.js");
   document.querySelectorAll("[data-live]").forEach((old) => {
     const now = fresh.querySelector(`[data-live="${old.dataset.live}"]`);
@@ -24,10 +28,10 @@ export async function refresh() {
     now.dataset.was = was;
     times(now);
   });
-  return fresh.querySelector("[data-refresh]") !== null;
+  return more;
 }
 
-// <body …data-refresh="3">: while the page says so, its live parts are fetched every so many seconds.
+// data-refresh="3": while the page says so, its live parts are fetched every so many seconds.
 export function start(root) {
   const marked = root.querySelector("[data-refresh]");
   if (!marked) return;

@@ -1,0 +1,23 @@
+"""Every page, module by module."""
+
+from __future__ import annotations
+
+from atlas.web.ui import (
+    connections,
+    connectors,
+    data,
+    entry,
+    overview,
+    pages,
+    wizard,
+)
+
+PAGES: list[pages.Page] = [
+    *pages.PAGES,
+    *entry.PAGES,
+    *overview.PAGES,
+    *data.PAGES,
+    *connectors.PAGES,
+    *wizard.PAGES,
+    *connections.PAGES,
+]

@@ -1,0 +1,256 @@
+"""A connection put together in the browser: step by step, and no secret on any page."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from atlas.ledger import connections, drafts, operations
+from atlas.ledger.tables import draft
+from atlas.ledger.tables import operation as table
+from atlas.settings import Settings
+from atlas.sync import drafting
+from tests.connectors import pretend
+
+from .conftest import SECRET, Api
+
+HTML = {"Accept": "text/html"}
+NAME = "source-hardcoded-records"
+SPEC = {
+    "type": "object",
+    "required": ["host"],
+    "properties": {
+        "host": {"type": "string"},
+        "port": {"type": "integer"},
+        "password": {"type": "string", "airbyte_secret": True},
+    },
+}
+STREAMS = [
+    {
+        "stream": name,
+        "namespace": None,
+        "sync_modes": ["full_refresh", "incremental"],
+        "source_defined_cursor": False,
+        "default_cursor_field": [],
+        "source_defined_primary_key": [],
+        "json_schema": {"properties": {"id": {"type": "integer"}, "at": {"type": "string"}}},
+    }
+    for name in ("orders", "people")
+]
+SOURCE = {"name": "shop", "config/host": "db", "config/port": "1", "config/password": "pl4nted"}
+RULES = {
+    "when": "every",
+    "every": "2h",
+    "policy": "default",
+    "on_failure": "block",
+    "max_quarantined": "5",
+    "schema_changes": "freeze",
+    "checks": "checks for orders:\r\n  - row_count > 0",
+}
+
+
+@pytest.fixture(autouse=True)
+def connector(settings: Settings) -> None:
+    """A connector of the catalog, installed, with this spec."""
+    (pretend.install(settings.home, NAME) / "spec.json").write_text(json.dumps(SPEC))
+
+
+def _post(api: Api, path: str, role: str = "operator", **form: Any) -> Any:
+    return api.post(path, role, data=form, headers=HTML)
+
+
+def _begin(api: Api) -> str:
+    answer = _post(api, "/connections/new", connector=NAME)
+    assert answer.status_code == 303
+    return str(answer.headers["Location"]).removesuffix("/source")
+
+
+def _answer(engine: sa.Engine) -> None:
+    """Have every question to the source be answered."""
+    with engine.begin() as conn:
+        for row in conn.execute(sa.select(table).where(table.c.finished_at.is_(None))).all():
+            claimed = operations.claim(engine, SECRET.encode(), row.id, holder="t", lease=60)
+            assert claimed is not None
+            result = {"name": NAME, "version": "1"}
+            if row.kind == "discover":
+                result["streams"] = STREAMS  # type: ignore[assignment]
+            with engine.begin() as other:
+                operations.finish(other, claimed, result=result)
+
+
+def _streams(**more: str | list[str]) -> dict[str, Any]:
+    return {
+        "s0": "1",
+        "s0-mode": "incremental",
+        "s0-cursor": "at",
+        "s0-key": "id",
+        "s0-column": ["id", "at"],
+        **more,
+    }
+
+
+def test_a_connection_is_made_step_by_step(api: Api, engine: sa.Engine) -> None:
+    path = _begin(api)
+    page = api.get(f"{path}/source", "operator", headers=HTML)
+    assert 'name="config/password"' in page.text
+    answer = _post(api, f"{path}/source", **SOURCE)
+    assert answer.headers["Location"] == f"{path}/check"
+    assert "waits for a worker" in api.get(f"{path}/check", "operator", headers=HTML).text
+    _answer(engine)
+    assert _draft(api, engine, path).document["configured"]
+    assert "2 streams found" in api.get(f"{path}/check", "operator", headers=HTML).text
+    assert "people" in api.get(f"{path}/streams", "operator", headers=HTML).text
+    answer = _post(api, f"{path}/streams", **_streams())
+    assert answer.headers["Location"] == f"{path}/rules"
+    answer = _post(api, f"{path}/rules", **RULES)
+    assert answer.headers["Location"] == f"{path}/review"
+    assert "every 2h" in api.get(f"{path}/review", "operator", headers=HTML).text
+    answer = _post(api, f"{path}/review", sync="1")
+    assert re.fullmatch(r"/runs/[0-9a-f-]{36}", answer.headers["Location"])
+    with engine.begin() as conn:
+        made = connections.get(conn, SECRET.encode(), "shop").connection
+        assert conn.execute(sa.select(draft)).all() == []
+    assert made.config == {"host": "db", "port": 1, "password": "pl4nted"}
+    document = made.document()
+    assert document["streams"] == {
+        "orders": {"sync_mode": "incremental", "cursor_field": ["at"], "primary_key": [["id"]]}
+    }
+    assert document["schedule"] == {"every": "2h"}
+    assert document["quality"]["max_quarantined"] == 0.05
+    assert document["quality"]["checks"] == "checks for orders:\n  - row_count > 0\n"
+    assert document["schema_changes"] == "freeze"
+
+
+def test_no_secret_is_on_a_page_or_in_the_draft_in_plain_text(api: Api, engine: sa.Engine) -> None:
+    path = _begin(api)
+    _post(api, f"{path}/source", **SOURCE)
+    for step in ("source", "check", "streams", "rules", "review"):
+        page = api.get(f"{path}/{step}", "operator", headers=HTML)
+        assert page.status_code == 200, step
+        assert "pl4nted" not in page.text, step
+        assert "pl4nted" not in str(page.headers), step
+    with engine.begin() as conn:
+        row = conn.execute(sa.select(draft)).one()
+        assert b"pl4nted" not in bytes(row.config)
+        assert "pl4nted" not in json.dumps(row.document)
+
+
+def test_a_mask_keeps_what_is_there_and_a_value_replaces_it(api: Api, engine: sa.Engine) -> None:
+    path = _begin(api)
+    _post(api, f"{path}/source", **SOURCE)
+    _post(api, f"{path}/source", **{**SOURCE, "config/password": "********", "config/port": "2"})
+    assert _draft(api, engine, path).config == {"host": "db", "port": 2, "password": "pl4nted"}
+    _post(api, f"{path}/source", **{**SOURCE, "config/password": "another"})
+    assert _draft(api, engine, path).config["password"] == "another"
+
+
+def _draft(api: Api, engine: sa.Engine, path: str) -> drafts.Draft:
+    with engine.begin() as conn:
+        found = path.rpartition("/")[2]
+        return drafts.get(conn, SECRET.encode(), found, asked_by=api.ids["operator"])
+
+
+def test_another_configuration_is_asked_about_anew(api: Api, engine: sa.Engine) -> None:
+    path = _begin(api)
+    _post(api, f"{path}/source", **SOURCE)
+    _answer(engine)
+    _post(api, f"{path}/source", **SOURCE)  # the same: no question
+    with engine.begin() as conn:
+        assert conn.execute(sa.select(sa.func.count()).select_from(table)).scalar() == 2
+    _post(api, f"{path}/source", **{**SOURCE, "config/host": "elsewhere"})
+    with engine.begin() as conn:
+        assert conn.execute(sa.select(sa.func.count()).select_from(table)).scalar() == 4
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("name", "Shop!", "a lower-case letter"),
+        ("config/host", "", "this is needed"),
+        ("config/port", "x", "must be a whole number"),
+        ("config/host", "${env:HOME}", "accepted from the command line only"),
+    ],
+)
+def test_what_is_wrong_is_said_and_nothing_is_asked(
+    api: Api, engine: sa.Engine, field: str, value: str, words: str
+) -> None:
+    path = _begin(api)
+    answer = _post(api, f"{path}/source", **{**SOURCE, field: value})
+    assert answer.status_code == 422
+    assert words in answer.text
+    assert "pl4nted" not in answer.text
+    with engine.begin() as conn:
+        assert conn.execute(sa.select(table)).all() == []
+
+
+def test_a_draft_is_its_makers_alone(api: Api) -> None:
+    path = _begin(api)
+    assert api.get(f"{path}/source", "admin", headers=HTML).status_code == 404
+    assert api.get(f"{path}/source", "viewer", headers=HTML).status_code == 403
+    assert api.get("/drafts/nonsense/source", "operator", headers=HTML).status_code == 404
+
+
+def test_wrong_streams_and_rules_are_said(api: Api, engine: sa.Engine) -> None:
+    path = _begin(api)
+    _post(api, f"{path}/source", **SOURCE)
+    _answer(engine)
+    answer = _post(api, f"{path}/streams", **_streams(**{"s0-cursor": ""}))
+    assert "needs a cursor" in answer.text
+    assert "choose at least one" in _post(api, f"{path}/streams", every="1").text
+    answer = _post(api, f"{path}/rules", **{**RULES, "every": "soon"})
+    assert answer.status_code == 422
+    assert "every must be at least 10s" in answer.text
+    assert 'value="soon"' in answer.text
+
+
+def test_all_streams_as_they_are_is_no_selection(api: Api, engine: sa.Engine) -> None:
+    path = _begin(api)
+    _post(api, f"{path}/source", **SOURCE)
+    _answer(engine)
+    every = {f"s{i}": "1" for i in (0, 1)} | {f"s{i}-mode": "full_refresh" for i in (0, 1)}
+    columns = {f"s{i}-column": ["id", "at"] for i in (0, 1)}
+    _post(api, f"{path}/streams", every="1", **every, **columns)
+    assert _draft(api, engine, path).document["streams"] is None
+    _post(api, f"{path}/streams", every="1", **every, **{**columns, "s1-column": ["id"]})
+    assert _draft(api, engine, path).document["streams"] == {
+        "orders": {},
+        "people": {"exclude": ["at"]},
+    }
+
+
+def test_an_edit_changes_what_was_touched_and_nothing_else(
+    api: Api, engine: sa.Engine, settings: Settings
+) -> None:
+    first = _begin(api)
+    _post(api, f"{first}/source", **SOURCE)
+    _post(api, f"{first}/rules", **RULES)
+    assert _post(api, f"{first}/review").headers["Location"] == "/connections/shop"
+    path = str(_post(api, "/connections/shop/edit").headers["Location"]).removesuffix("/source")
+    assert "pl4nted" not in api.get(f"{path}/source", "operator", headers=HTML).text
+    _post(api, f"{path}/rules", **{**RULES, "every": "3h"})
+    with engine.begin() as conn:
+        found = drafts.get(
+            conn, SECRET.encode(), path.rpartition("/")[2], asked_by=api.ids["operator"]
+        )
+        assert drafting.changes(found) == {"schedule": {"every": "3h"}}
+    assert _post(api, f"{path}/review").status_code == 303
+    with engine.begin() as conn:
+        made = connections.get(conn, SECRET.encode(), "shop").connection
+    assert made.schedule == {"every": "3h"}
+    assert made.config["password"] == "pl4nted"
+
+
+def test_old_drafts_go(api: Api, engine: sa.Engine) -> None:
+    path = _begin(api)
+    with engine.begin() as conn:
+        conn.execute(draft.update().values(updated_at=sa.func.now() - sa.text("interval '25h'")))
+    assert api.get(f"{path}/source", "operator", headers=HTML).status_code == 404
+    for _ in range(drafts.MOST + 2):
+        _begin(api)
+    with engine.begin() as conn:
+        count = conn.execute(sa.select(sa.func.count()).select_from(draft)).scalar()
+    assert count == drafts.MOST
