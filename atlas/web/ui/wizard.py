@@ -286,7 +286,7 @@ def finish(draft_id: str) -> Response:
                 conn,
                 settings(),
                 draft,
-                actor=_actor(),
+                actor=g.key.actor,
                 may_unmask=g.key.may("privacy"),
                 may_query=g.key.may("admin"),
                 reset_state="reset_state" in request.form,
@@ -491,10 +491,6 @@ def _share(text: str) -> float | str:
         return float(text.removesuffix("%").strip()) / 100
     except ValueError:
         return text
-
-
-def _actor() -> str:
-    return str(getattr(g.key, "actor", f"api: {g.key.name}"))
 
 
 PAGES = [
