@@ -193,7 +193,11 @@ class Settings:
     connector_slots: int = _setting(
         _positive_int, 16, "Connectors that run at once, over all hosts."
     )
-
+    run_log_lines: int = _setting(
+        _positive_int,
+        10_000,
+        "Lines of its connector that the log of a run keeps; of more, the newest.",
+    )
     probe_interval: float = _setting(
         _positive_float, 15.0, "Seconds between two looks of `atlas up` whether its workers work."
     )

@@ -31,6 +31,7 @@ from bench import (
     scan,
     scans,
     start,
+    web,
 )
 from bench.report import Result, console, machine, markdown, print_result
 from bench.stack import BenchError
@@ -46,6 +47,7 @@ MEASUREMENTS: dict[str, Callable[[Options], Result]] = {
     "connections": connections.measure,
     "overhead": overhead.measure,
     "accept": accept.measure,
+    "web": web.measure,
     "scan": scan.measure,
     "scans": scans.measure,
     "quality": quality.measure,
@@ -63,13 +65,13 @@ def main() -> int:
     parser.add_argument(
         "--rows",
         type=_count,
-        help="rows (connections; requests of accept), to try it on a smaller scale",
+        help="rows (connections; requests of accept; runs of web), to try it on a smaller scale",
     )
     parser.add_argument(
         "--runs",
         type=_count,
-        help="rounds (default 3; start: 5; memory, growth: 1; overhead: 30; accept: 20; scan: 2; "
-        "navigate: 7 of 100,000 rows; lineage: 5)",
+        help="rounds (default 3; start: 5; memory, growth: 1; overhead: 30; accept, web: 20; "
+        "scan: 2; navigate: 7 of 100,000 rows; lineage: 5)",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there as well")
     given = parser.parse_args()

@@ -25,25 +25,43 @@ _WARM = 64
 
 def measure(options: Options) -> Result:
     """Measure, with the issue's limit; ``--rows`` are requests in a round here."""
-    requests, rounds = options.rows or REQUESTS, options.runs or 20
+    with stack.running() as atlas, peers.bare_web(atlas) as endpoint:
+        every = names(options)
+        atlas.apply(*(plain.connection(atlas, name) for name in every))
+        key = atlas.key("operator")
+        options.say(f"{len(every)} connections are applied")
+        with atlas.frozen():
+            return compare(options, atlas, endpoint, key, every)
+
+
+def names(options: Options) -> list[str]:
+    """Names of the connections that the requests are for: each has one run only."""
+    requests, rounds = _size(options)
+    return [f"c{number}" for number in range(_WARM + requests * rounds)]
+
+
+def _size(options: Options) -> tuple[int, int]:
+    return options.rows or REQUESTS, options.runs or 20
+
+
+def compare(
+    options: Options, atlas: stack.Stack, endpoint: str, key: str, names: list[str]
+) -> Result:
+    """The measurement itself, on a stack whose workers stand still and that has the connections
+    ``names``, and with the bare endpoint beside it."""
+    requests, rounds = _size(options)
     ours: list[Load] = []
     bare: list[Load] = []
-    with stack.running() as atlas, peers.bare_web(atlas) as endpoint:
-        names = [f"c{number}" for number in range(_WARM + requests * rounds)]
-        atlas.apply(*(plain.connection(atlas, name) for name in names))
-        key = atlas.key("operator")
-        options.say(f"{len(names)} connections are applied")
-        with atlas.frozen():
-            for number in range(rounds + 1):
-                count = requests if number else _WARM
-                now, names = names[:count], names[count:]
-                paths = [f"/api/v1/connections/{name}/syncs" for name in now]
-                mine = client.post(atlas.api_url, paths, at_once=_AT_ONCE, key=key)
-                paths = [f"/requests/{name}" for name in now]
-                theirs = client.post(endpoint, paths, at_once=_AT_ONCE)
-                if number:
-                    ours.append(mine)
-                    bare.append(theirs)
+    for number in range(rounds + 1):
+        count = requests if number else _WARM
+        now, names = names[:count], names[count:]
+        paths = [f"/api/v1/connections/{name}/syncs" for name in now]
+        mine = client.post(atlas.api_url, paths, at_once=_AT_ONCE, key=key)
+        paths = [f"/requests/{name}" for name in now]
+        theirs = client.post(endpoint, paths, at_once=_AT_ONCE)
+        if number:
+            ours.append(mine)
+            bare.append(theirs)
     ratios = [one.seconds / other.seconds for one, other in zip(bare, ours, strict=True)]
     table = Table(
         f"accept: {requests} requests, {_AT_ONCE} at a time, median of {rounds} rounds",

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from atlas.cli.output import emit, json_option, note, table
+from atlas.cli.run_log import log
 
 _POLL_SECONDS = 0.25
 _STAGES = 6
@@ -242,6 +243,9 @@ def _seconds(stage: dict[str, Any]) -> float | None:
 @click.group()
 def runs() -> None:
     """Look at runs, cancel and retry them."""
+
+
+runs.add_command(log)
 
 
 @runs.command("list")

@@ -448,6 +448,17 @@ def end_attempt(
     conn.execute(_END_ATTEMPT, {**given, "error": error, "cause": cause})
 
 
+def lost_before(conn: sa.Connection, claim: Claim) -> bool:
+    """Whether the attempt before this one lost its worker."""
+    last = (
+        sa.select(attempt.c.outcome)
+        .where(attempt.c.stage_run_id == claim.stage_run_id, attempt.c.fence < claim.since)
+        .order_by(attempt.c.fence.desc())
+        .limit(1)
+    )
+    return bool(conn.execute(last).scalar() == "lost")
+
+
 def lost_fences(conn: sa.Connection, stage_run_id: int) -> list[int]:
     """Fences of the attempts at a stage whose holders were lost."""
     return list(

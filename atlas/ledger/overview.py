@@ -137,7 +137,7 @@ _CONNECTIONS = sa.text(
     """
     SELECT c.name, c.connector, c.due_at, count(*) OVER () AS total,
            last.id AS run_id, last.status, last.finished_at, last.error, last.created_at,
-           fresh.extracted_at, scored.run_id AS scored_in, scored.score, scored.lowest,
+           fresh.extracted_at, checked.id AS scored_in, scored.score, scored.lowest,
            (SELECT count(*) FROM pipeline.stream_table t WHERE t.connection = c.name) AS datasets
       FROM pipeline.connection c
       LEFT JOIN LATERAL (
@@ -150,13 +150,19 @@ _CONNECTIONS = sa.text(
             ORDER BY r.seq DESC LIMIT 1) fresh ON true
       LEFT JOIN LATERAL (
            -- Of the last of its runs that was checked; those long ago say nothing of today.
-           SELECT s.run_id, avg(q.score) AS score, min(q.score) AS lowest
-             FROM (SELECT r.id, r.seq FROM pipeline.run r
-                    WHERE r.connection = c.name AND r.trigger <> :reprocess
-                    ORDER BY r.seq DESC LIMIT 20) r
-             JOIN pipeline.run_stream s ON s.run_id = r.id
+           SELECT r.id FROM (
+               SELECT r.id, r.seq FROM pipeline.run r
+                WHERE r.connection = c.name AND r.trigger <> :reprocess
+                ORDER BY r.seq DESC LIMIT 20) r
+            WHERE EXISTS (SELECT FROM pipeline.run_stream s
+                            JOIN pipeline.quality_score q ON q.run_stream_id = s.id
+                           WHERE s.run_id = r.id AND q.dimension = 'overall')
+            ORDER BY r.seq DESC LIMIT 1) checked ON true
+      LEFT JOIN LATERAL (
+           SELECT avg(q.score) AS score, min(q.score) AS lowest
+             FROM pipeline.run_stream s
              JOIN pipeline.quality_score q ON q.run_stream_id = s.id AND q.dimension = 'overall'
-            GROUP BY s.run_id, r.seq ORDER BY r.seq DESC LIMIT 1) scored ON true
+            WHERE s.run_id = checked.id) scored ON true
      WHERE CAST(:names AS text[]) IS NULL OR c.name = ANY (CAST(:names AS text[]))
      ORDER BY coalesce(last.status IN ('failed', 'blocked'), false) DESC, c.name
      LIMIT :most
@@ -196,35 +202,50 @@ def connections(conn: sa.Connection, names: list[str] | None = None) -> dict[str
     }
 
 
+# Sessions are in UTC. The connection is NULL in the sums of all.
+_ROWS_BY_DAY = sa.text(
+    """
+    WITH daily AS (
+        SELECT connection, CAST(finished_at AS date) AS day, count(*) AS runs,
+               sum(rows_explore) AS explore, sum(rows_promoted) AS promoted,
+               sum(rows_quarantined) AS quarantined
+          FROM pipeline.run WHERE finished_at >= :since GROUP BY 1, 2),
+         most AS (
+        SELECT connection FROM daily GROUP BY connection
+         ORDER BY sum(explore) DESC, connection LIMIT :most)
+    SELECT connection, day, runs, CAST(explore AS bigint) AS explore,
+           CAST(promoted AS bigint) AS promoted, CAST(quarantined AS bigint) AS quarantined
+      FROM daily WHERE connection IN (SELECT connection FROM most)
+     UNION ALL
+    SELECT NULL, day, CAST(sum(runs) AS bigint), CAST(sum(explore) AS bigint),
+           CAST(sum(promoted) AS bigint), CAST(sum(quarantined) AS bigint)
+      FROM daily GROUP BY day
+    """
+)
+
+
 def _rows_by_day(conn: sa.Connection, now: datetime) -> dict[str, Any]:
     """Rows by the UTC day on which their run ended: of all runs, and of the connections that had
     the most."""
     today = now.date()
     days = [today - timedelta(days=back) for back in reversed(range(DAYS))]
     place = {day: at for at, day in enumerate(days)}
-    day = sa.cast(run.c.finished_at, sa.Date)  # sessions are in UTC
-    found: dict[str, dict[str, list[int]]] = defaultdict(_nothing)
-    total = _nothing()
-    for row in conn.execute(
-        sa.select(
-            run.c.connection,
-            day.label("day"),
-            sa.func.count().label("runs"),
-            *(sa.func.sum(run.c[f"rows_{name}"]).label(name) for name in _ROWS),
-        )
-        .where(run.c.finished_at >= days[0])
-        .group_by(run.c.connection, day)
-    ):
+    found: dict[str | None, dict[str, list[int]]] = defaultdict(_nothing)
+    for row in conn.execute(_ROWS_BY_DAY, {"since": days[0], "most": _ITEMS}):
         if row.day not in place:  # it ended in this very moment, past midnight
             continue
         for name in ("runs", *_ROWS):
-            for into in (found[row.connection], total):
-                into[name][place[row.day]] += int(getattr(row, name))
-    most = sorted(found, key=lambda each: (-sum(found[each]["explore"]), each))[:_ITEMS]
+            found[row.connection][name][place[row.day]] = getattr(row, name)
+    total = found.pop(None, _nothing())
     return {
         "days": [day.isoformat() for day in days],
         "total": total,
-        "connections": [{"connection": name, **found[name]} for name in most],
+        "connections": [
+            {"connection": name, **found[name]}
+            for name in sorted(
+                filter(None, found), key=lambda each: (-sum(found[each]["explore"]), each)
+            )
+        ],
     }
 
 

@@ -38,6 +38,7 @@ from atlas.stages import ORDER, remask, reprocess
 from atlas.stages.evolution import Offer, lost_streams, settle
 from atlas.stages.landing import Landing, Target, reading
 from atlas.stages.rotation import Rotation
+from atlas.stages.run_log import ConnectorLog
 from atlas.stages.work import Work
 
 log = logging.getLogger(__name__)
@@ -127,15 +128,18 @@ def run(work: Work) -> None:
     if not pending:
         landing.end(None)
         return
-    with Reader(
-        connector,
-        rotation.config,
-        [item.stream.configured for item in pending],
-        states,
-        settings,
-        spec=spec,
-        on_log=lambda level, text: log.debug("connector %s: %s", level, text),
-    ) as reader:
+    with (
+        ConnectorLog(work) as said,
+        Reader(
+            connector,
+            rotation.config,
+            [item.stream.configured for item in pending],
+            states,
+            settings,
+            spec=spec,
+            on_log=said,
+        ) as reader,
+    ):
         work.when_lost(reader.stop)
         _read(reader, landing, rotation)
         landing.end(reader)

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from atlas.errors import LostClaim
 from atlas.layers import staging
-from atlas.ledger import claims, ends, parts, runs
+from atlas.ledger import claims, ends, parts, run_log, runs
 from atlas.ledger.claims import Claim
 from atlas.ledger.database import cursor
 from atlas.ledger.parts import Part
@@ -22,6 +22,13 @@ from atlas.settings import Settings
 from atlas.stages import ORDER, events
 
 log = logging.getLogger(__name__)
+
+_LEVELS = {
+    Status.SUCCEEDED: "info",
+    Status.CANCELLED: "warning",
+    Status.BLOCKED: "warning",
+    Status.FAILED: "error",
+}
 
 LONG = 60.0
 """Seconds of an attempt at a stage after which lineage tells that it is still running."""
@@ -216,6 +223,9 @@ def begin(conn: sa.Connection, settings: Settings, claim: Claim) -> None:
         return
     with _aside(conn, "lineage"):
         events.stage_started(conn, settings, claim)
+    lost = claim.attempt > 1 and claims.lost_before(conn, claim)
+    why = ": the worker of the one before was lost" if lost else ""
+    _tell(conn, claim, "warning" if lost else "info", f"attempt {claim.attempt} begins{why}")
 
 
 def at_work(engine: sa.Engine, settings: Settings, claim: Claim) -> bool:
@@ -266,6 +276,17 @@ def finish(
             drop_staging(conn, runs.stream_ids(conn, claim.run_id))
         with _aside(conn, "lineage"):
             events.run_ended(conn, settings, claim.run_id, ended)
+    counted = "" if rows is None else f", {rows:,} rows"
+    _tell(conn, claim, _LEVELS[status], error or f"{status.value}{counted}")
+    if ended is not None:
+        with _aside(conn, "log"):
+            run_log.note(conn, claim.run_id, _LEVELS[ended], f"the run has ended: {ended.value}")
+
+
+def _tell(conn: sa.Connection, claim: Claim, level: str, message: str) -> None:
+    """Write a line into the log of the run, which must not keep the stage from its end."""
+    with _aside(conn, "log"):
+        run_log.tell(conn, claim, level, message)
 
 
 def drop_staging(conn: sa.Connection, run_stream_ids: list[int]) -> None:
@@ -287,6 +308,8 @@ def postpone(
     claims.retry_later(conn, claim, delay=delay, error=error, cause=cause)
     with _aside(conn, "lineage"):
         events.stage_ended(conn, settings, claim, Status.FAILED, error=error)
+    after = f"attempt {claim.attempt + 1} follows in {delay:.0f} s"
+    _tell(conn, claim, "warning", f"{error}; {after}")
 
 
 def hand_back(conn: sa.Connection, settings: Settings, claim: Claim) -> None:
@@ -296,6 +319,7 @@ def hand_back(conn: sa.Connection, settings: Settings, claim: Claim) -> None:
         events.stage_ended(
             conn, settings, claim, Status.CANCELLED, error="its worker was told to stop"
         )
+    _tell(conn, claim, "info", "handed back: its worker was told to stop")
 
 
 def attempts_lost(conn: sa.Connection, settings: Settings, claim: Claim) -> None:
@@ -311,6 +335,8 @@ def cancelled(conn: sa.Connection, settings: Settings, run_id: str, stages: list
             events.attempts_lost(conn, settings, claim)
             events.stage_ended(conn, settings, claim, Status.CANCELLED, error="cancelled")
         events.run_ended(conn, settings, run_id, Status.CANCELLED)
+    with _aside(conn, "log"):
+        run_log.note(conn, run_id, "warning", "the run was cancelled")
 
 
 @contextlib.contextmanager

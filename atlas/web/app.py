@@ -13,6 +13,7 @@ from atlas.web.api import (
     connectors,
     datasets,
     lineage,
+    live,
     overview,
     pii,
     quality,
@@ -32,7 +33,8 @@ MAX_BODY = 1024 * 1024
 def operations() -> list[Operation]:
     """Every operation of the API, in the order in which it is documented."""
     data = (datasets, pii, subjects, quality, quarantine, lineage)
-    parts = (overview, connectors, uploads, connections, state, syncs, runs, *data, health, docs)
+    control = (overview, connectors, uploads, connections, state, syncs, runs, live)
+    parts = (*control, *data, health, docs)
     return [operation for part in parts for operation in part.OPERATIONS]
 
 

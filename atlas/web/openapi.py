@@ -200,7 +200,7 @@ def _answer(returns: Returns) -> dict[str, Any]:
             name: {"description": about, "schema": {"type": "string"}}
             for name, about in {**returns.headers, "X-Request-Id": _REQUEST_ID}.items()
         },
-        "content": {returns.media_type: content},
+        "content": {returns.media_type: content} if returns.media_type else {},
     }
 
 

@@ -29,7 +29,8 @@ _AT = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
 
 @dataclass(frozen=True, slots=True)
 class Returns:
-    """One kind of answer: its model (None: no JSON), what it means, its headers, an example."""
+    """One kind of answer: its model (None: no JSON), what it means, its headers, an example; of
+    one without a body, ``media_type`` is empty."""
 
     model: type[msgspec.Struct] | None
     about: str

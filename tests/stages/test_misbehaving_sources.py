@@ -199,6 +199,8 @@ def test_a_secret_in_every_spelling_is_hidden(shop: Source, caplog: Any) -> None
     stored = [str(each) for each in _all(shop, "SELECT error FROM pipeline.run_stream")]
     stored += [str(each) for each in _all(shop, "SELECT error FROM pipeline.attempt")]
     stored += [str(each) for each in _all(shop, "SELECT event FROM pipeline.lineage_event")]
-    for text in (told, *stored, caplog.text):
+    said = [str(each) for each in _all(shop, "SELECT message FROM pipeline.run_log")]
+    assert said
+    for text in (told, *stored, *said, caplog.text):
         assert secret not in text
         assert "s3cr" not in text

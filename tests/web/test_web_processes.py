@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -68,6 +69,13 @@ class Stack:
             return answer.status, dict(answer.headers), json.loads(answer.read())
         finally:
             connection.close()
+
+    def watch(self, path: str) -> socket.socket:
+        """The connection on which a stream of events is answered."""
+        stream = socket.create_connection(("127.0.0.1", self.port), timeout=120)
+        head = f"GET {path} HTTP/1.1\r\nHost: atlas\r\nAuthorization: Bearer {self.key}\r\n\r\n"
+        stream.sendall(head.encode())
+        return stream
 
     def runs(self) -> list[str]:
         """Ids of the runs, oldest first."""
@@ -183,6 +191,44 @@ def test_identical_requests_to_several_processes_make_one_run(
     assert queue.llen("extract") == 1
 
 
+def test_who_watches_takes_no_thread(stack: Stack, queue: redis_client.Redis) -> None:
+    """More streams than both processes have threads, and a request is answered all the same."""
+    run_id = stack.call("POST", SYNCS)[2]["run_id"]
+    streams = [stack.watch(f"/api/v1/runs/{run_id}/events") for _ in range(40)]
+    try:
+        for stream in streams:
+            head = _until(stream, b"event: progress")
+            assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+            assert b"Content-Type: text/event-stream" in head
+            assert b"X-Content-Type-Options: nosniff" in head
+            assert b"ransfer-Encoding" not in head
+        assert stack.call("GET", f"/api/v1/runs/{run_id}")[2]["status"] == "queued"
+        assert stack.call("POST", f"/api/v1/runs/{run_id}/cancel")[0] == 200
+        for stream in streams:
+            rest = _until(stream, None)
+            assert b"the run was cancelled" in rest
+            assert b"event: end" in rest
+    finally:
+        for stream in streams:
+            stream.close()
+    with stack.engine.connect() as conn:
+        sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = :name"
+        asked = conn.execute(sa.text(sessions), {"name": "atlas web events"}).scalar_one()
+    assert 1 <= asked <= 2  # one a process
+
+
+def _until(stream: socket.socket, sign: bytes | None) -> bytes:
+    """What comes up to ``sign``, or to the end of the stream."""
+    came = b""
+    while sign is None or sign not in came:
+        more = stream.recv(65536)
+        assert more or sign is None, came
+        if not more:
+            break
+        came += more
+    return came
+
+
 def test_a_body_without_a_length_has_its_limit(stack: Stack, queue: redis_client.Redis) -> None:
     # Chunked: nothing announces how much will come.
     pieces = (b" " * 65536 for _ in range(17))
@@ -292,8 +338,12 @@ def test_the_log_holds_requests_and_no_key(stack: Stack) -> None:
 
 
 def test_sigterm_ends_it_in_peace(stack: Stack) -> None:
-    stack.web.send_signal(signal.SIGTERM)
-    assert stack.web.wait(30) == 0
+    # Not even somebody who watches holds it up.
+    with stack.watch("/api/v1/events") as stream:
+        _until(stream, b"retry: ")
+        stack.web.send_signal(signal.SIGTERM)
+        assert stack.web.wait(30) == 0
+        _until(stream, None)
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,13 @@ run = sa.Table(
         )
         for name in ("explore", "promoted", "quarantined")
     ),
+    sa.Column(
+        "log_lines",
+        sa.BigInteger,
+        nullable=False,
+        server_default="0",
+        comment="number of the last line of its log",
+    ),
     sa.Column("error", sa.Text),
     sa.Column("created_at", time, nullable=False, server_default=now),
     sa.Column("started_at", time),
@@ -237,6 +244,36 @@ attempt = sa.Table(
     sa.Column("cause", sa.Text, comment="of a retry: the kind of error, whose attempts are capped"),
     sa.Column("error", sa.Text),
     comment="what became of each claim of a stage",
+)
+
+
+run_log = sa.Table(
+    "run_log",
+    metadata,
+    sa.Column(
+        "run_id",
+        UUID(as_uuid=False),
+        sa.ForeignKey("pipeline.run.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    sa.Column(
+        "line",
+        sa.BigInteger,
+        primary_key=True,
+        autoincrement=False,
+        comment="counted by run.log_lines: in the order of their commits",
+    ),
+    sa.Column("at", time, nullable=False, server_default=now),
+    sa.Column("level", sa.Text, nullable=False),
+    sa.Column("origin", sa.Text, nullable=False, comment="who says so"),
+    sa.Column("stage", sa.Text, comment="NULL: the run as a whole"),
+    sa.Column("run_stream_id", sa.BigInteger, comment="NULL: no stream's"),
+    sa.Column("attempt", sa.Integer),
+    sa.Column("worker", sa.Text, comment="host and pid of who worked"),
+    sa.Column("message", sa.Text, nullable=False, comment="one line, redacted"),
+    sa.CheckConstraint("level IN ('debug', 'info', 'warning', 'error')", name="level"),
+    sa.CheckConstraint("origin IN ('atlas', 'connector')", name="origin"),
+    comment="the log of each run; bounded, and gone with it",
 )
 
 
