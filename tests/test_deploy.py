@@ -1,4 +1,5 @@
-"""Procfile, docker-compose.yml and Dockerfile: sound in form, one with `atlas up`, no secret."""
+"""Procfile, docker-compose.yml, Dockerfile and what is under deploy/: sound in form, one with
+`atlas up`, no secret."""
 
 from __future__ import annotations
 
@@ -8,11 +9,14 @@ import fnmatch
 import json
 import re
 import shlex
+import shutil
+import subprocess
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import pytest
 import yaml
 from jsonschema import Draft202012Validator
@@ -253,7 +257,15 @@ def test_secret_would_be_seen() -> None:
     assert not _secrets("postgresql://atlas:${POSTGRES_PASSWORD:?set it}@db/atlas")
 
 
-@pytest.mark.parametrize("name", ["docker-compose.yml", "Procfile", "Dockerfile"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "docker-compose.yml",
+        "Procfile",
+        "Dockerfile",
+        *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "deploy").rglob("*.*"))),
+    ],
+)
 def test_no_secret_in_the_files(name: str) -> None:
     assert _secrets((ROOT / name).read_text()) == []
 
@@ -356,3 +368,191 @@ def test_builder_gets_what_it_copies_and_nothing_else(dockerfile: list[tuple[str
                 assert _sent(source.rstrip("/"), rules), source
     for private in (".git/config", ".env", ".venv/bin/python", ".atlas/secret.key", "atlas/.env"):
         assert not _sent(private, rules), private
+
+
+# --- Kubernetes ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def manifests() -> list[dict[str, Any]]:
+    return [
+        document
+        for path in sorted((ROOT / "deploy" / "kubernetes").glob("*.yml"))
+        for document in yaml.safe_load_all(path.read_text())
+    ]
+
+
+def _pods(manifests: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {
+        each["metadata"]["name"]: each["spec"]["template"]["spec"]
+        for each in manifests
+        if each["kind"] in ("Deployment", "Job")
+    }
+
+
+def test_manifests_are_valid_by_kubernetes_own_schemas(manifests: list[dict[str, Any]]) -> None:
+    for manifest in manifests:
+        kubernetes_validate.validate(manifest, "1.35", strict=True)
+
+
+def test_a_mistake_in_a_manifest_would_be_refused(manifests: list[dict[str, Any]]) -> None:
+    broken = copy.deepcopy(next(each for each in manifests if each["kind"] == "Deployment"))
+    broken["spec"]["template"]["spec"]["containers"][0]["readynessProbe"] = {}
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(broken, "1.35", strict=True)
+
+
+def test_kubernetes_runs_what_the_procfile_runs(
+    manifests: list[dict[str, Any]], procfile: dict[str, tuple[list[str], set[str]]]
+) -> None:
+    pods = _pods(manifests)
+    assert set(pods) - ONE_SHOT == set(procfile)
+    for name, (expected, _) in procfile.items():
+        (container,) = pods[name]["containers"]
+        if name == "web":  # "listen" means to those outside of the pod
+            expected = [word.replace("127.0.0.1", "0.0.0.0") for word in expected]
+        assert container["command"] == expected
+
+
+def test_pods_have_few_rights_and_are_watched(
+    manifests: list[dict[str, Any]], dockerfile: list[tuple[str, str]]
+) -> None:
+    uid, gid = [arguments for word, arguments in dockerfile if word == "USER"][-1].split(":")
+    for name, pod in _pods(manifests).items():
+        assert (
+            pod["securityContext"] | {"runAsUser": int(uid), "runAsGroup": int(gid)}
+            == (pod["securityContext"])
+        )
+        assert pod["securityContext"]["runAsNonRoot"] is True, name
+        assert pod["automountServiceAccountToken"] is False, name
+        (container,) = pod["containers"]
+        rights = container["securityContext"]
+        assert rights["readOnlyRootFilesystem"] is True, name
+        assert rights["allowPrivilegeEscalation"] is False, name
+        assert rights["capabilities"] == {"drop": ["ALL"]}, name
+        assert {"cpu", "memory"} <= set(container["resources"]["requests"]), name
+        if name.startswith("worker-"):
+            queue = name.removeprefix("worker-")
+            assert container["livenessProbe"]["exec"]["command"] == [
+                *("atlas", "worker-health"),
+                queue,
+            ]
+            grace = pod["terminationGracePeriodSeconds"]
+            assert grace >= Settings().shutdown_seconds + 10
+            # Configurations of connectors, while they run: in memory, this pod's own.
+            mounts = {each["mountPath"]: each["name"] for each in container["volumeMounts"]}
+            volumes = {each["name"]: each for each in pod["volumes"]}
+            assert volumes[mounts["/var/lib/atlas/tmp"]]["emptyDir"]["medium"] == "Memory"
+    web = _pods(manifests)["web"]["containers"][0]
+    assert web["readinessProbe"]["httpGet"]["path"] == "/readyz"
+    # One that waits for PostgreSQL is not restarted for it.
+    assert web["livenessProbe"]["httpGet"]["path"] == "/healthz"
+
+
+def test_what_a_manifest_refers_to_is_there(manifests: list[dict[str, Any]]) -> None:
+    named: dict[str, set[str]] = {}
+    for each in manifests:
+        named.setdefault(each["kind"], set()).add(each["metadata"]["name"])
+        assert each["metadata"]["namespace"] == "atlas"
+    for name, pod in _pods(manifests).items():
+        assert pod["serviceAccountName"] in named["ServiceAccount"], name
+        volumes = {each["name"]: each for each in pod["volumes"]}
+        for volume in volumes.values():
+            claim = volume.get("persistentVolumeClaim", {"claimName": "atlas-home"})
+            assert claim["claimName"] in named["PersistentVolumeClaim"], name
+        (container,) = pod["containers"]
+        assert {each["name"] for each in container["volumeMounts"]} == set(volumes), name
+    scaled = [each for each in manifests if each["kind"] == "HorizontalPodAutoscaler"]
+    for each in scaled:
+        assert each["spec"]["scaleTargetRef"]["name"] in named["Deployment"]
+    interruptible = {each["metadata"]["name"] for each in scaled} | {"web"}
+    assert interruptible <= named["PodDisruptionBudget"]
+
+
+def test_secrets_of_pods_come_from_a_secret(manifests: list[dict[str, Any]]) -> None:
+    assert "Secret" not in {each["kind"] for each in manifests}
+    (settings,) = (each["data"] for each in manifests if each["kind"] == "ConfigMap")
+    assert set(settings) <= SETTINGS
+    assert not [name for name in settings if _SECRET_NAME.search(name)]
+    for name in ("beat", "flower"):  # they do not know the ledger
+        (container,) = _pods(manifests)[name]["containers"]
+        assert "envFrom" not in container
+        assert [each["name"] for each in container["env"]] == ["ATLAS_REDIS_URL"]
+
+
+# --- systemd -------------------------------------------------------------------------------------
+
+
+def _units(folder: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in sorted(folder.iterdir())}
+
+
+def _verified(folder: Path, tmp_path: Path, wrong: str = "") -> str:
+    """What systemd says of the units; programs stand in for those that are not installed here."""
+    for name, text in _units(folder).items():
+        text = re.sub(r"/opt/atlas/\.venv/bin/\w+", "/bin/true", text)
+        text = text.replace("WorkingDirectory=/opt/atlas", f"WorkingDirectory=/\n{wrong}")
+        (tmp_path / name).write_text(text)
+    assert shutil.which("systemd-analyze"), "tests need systemd-analyze: apt-get install systemd"
+    units = ["atlas.target", *(f"atlas-worker@{queue}.service" for queue in QUEUES)]
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", *(str(tmp_path / unit) for unit in units)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stderr + ("" if done.returncode == 0 else f"exit {done.returncode}")
+
+
+def test_units_are_sound(tmp_path: Path) -> None:
+    folder = ROOT / "deploy" / "systemd"
+    said = _verified(folder, tmp_path)
+    assert "atlas" not in said, said
+    assert "Restrat" in _verified(folder, tmp_path, "Restrat=always")
+
+
+def test_units_run_what_the_procfile_runs(
+    procfile: dict[str, tuple[list[str], set[str]]],
+) -> None:
+    units = _units(ROOT / "deploy" / "systemd")
+    found = {}
+    for name, text in units.items():
+        if not (
+            started := re.search(r"^ExecStart=/opt/atlas/\.venv/bin/(.+)$", text, re.MULTILINE)
+        ):
+            continue
+        defaults = dict(
+            pair.split("=", 1)
+            for line in re.findall(r"^Environment=(.+)$", text, re.MULTILINE)
+            for pair in line.split()
+        )
+        words = shlex.split(started[1])
+        for queue in QUEUES if "@" in name else [""]:
+            process = name.removesuffix(".service").removeprefix("atlas-").replace("@", f"-{queue}")
+            values = defaults
+            if queue:
+                concurrency = str(getattr(Settings(), f"{queue}_concurrency"))
+                values = defaults | {"CONCURRENCY": concurrency}
+            found[process] = [
+                re.sub(r"\$\{(\w+)\}", lambda m, v=values: v[m[1]], word)
+                .replace("%i", queue)
+                .replace("%%", "%")
+                for word in words
+            ]
+    assert found.pop("migrate") == ["atlas", "migrate"]
+    assert found == {name: words for name, (words, _) in procfile.items()}
+    target = units["atlas.target"]
+    for process in found:
+        unit = re.sub(r"^worker-", "worker@", process)
+        assert f"atlas-{unit}.service" in target
+
+
+def test_units_have_few_rights() -> None:
+    for name, text in _units(ROOT / "deploy" / "systemd").items():
+        if not name.endswith(".service"):
+            continue
+        for line in ("User=atlas", "NoNewPrivileges=yes", "ProtectSystem=strict"):
+            assert f"\n{line}\n" in text, name
+        assert re.search(r"^CapabilityBoundingSet=$", text, re.MULTILINE), name
+        # Secrets come from a file that only root reads.
+        assert "\nEnvironmentFile=/etc/atlas/atlas.env\n" in text, name
