@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from psycopg2 import extensions
@@ -85,6 +86,42 @@ def count(cur: extensions.cursor, connection: str, key: StreamKey, chosen: Chose
             cur, query.format(Identifier("chart", tables.quarantine), chosen.condition())
         )
     )
+
+
+COUNTED = 1000
+"""Most rows of a quarantine that are counted one by one where many quarantines are."""
+
+
+def counts(cur: extensions.cursor, tables: Sequence[str]) -> list[int]:
+    """How many rows each of these quarantines has; one more than :data:`COUNTED`: there are more.
+    One statement, however many they are."""
+    if not tables:
+        return []
+    one = SQL("(SELECT count(*) FROM (SELECT FROM {} LIMIT {}) rows)")
+    cur.execute(
+        SQL("SELECT {}").format(
+            SQL(", ").join(
+                one.format(Identifier("chart", table), Literal(COUNTED + 1)) for table in tables
+            )
+        )
+    )
+    return [int(found) for found in cur.fetchone() or ()]
+
+
+def by_check(cur: extensions.cursor, table: str) -> dict[str, int]:
+    """How many rows of the newest :data:`LOOKED_AT` of a quarantine failed each check, the most
+    first; one row may have failed several."""
+    cur.execute(
+        SQL(
+            "SELECT checks, count(*) FROM (SELECT unnest(_atlas_checks) AS checks FROM"
+            " (SELECT _atlas_checks FROM {} ORDER BY _atlas_id DESC LIMIT {}) newest) failed"
+            " GROUP BY 1 ORDER BY 2 DESC, 1"
+        ).format(Identifier("chart", table), Literal(LOOKED_AT))
+    )
+    return dict(cur.fetchall())
+
+
+LOOKED_AT = 100_000
 
 
 def discard(

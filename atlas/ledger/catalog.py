@@ -140,6 +140,7 @@ class Facts:
         personal: entity types of the last scan.
         score: the overall one of the last run that checked it, from 0 to 1.
         scanned: id of the run stream of the last scan.
+        checked: id of the run stream that was checked last.
     """
 
     loaded_at: dict[str, datetime | None]
@@ -147,6 +148,7 @@ class Facts:
     personal: tuple[str, ...] = ()
     score: float | None = None
     scanned: int | None = None
+    checked: int | None = None
 
 
 NOTHING = Facts(dict.fromkeys(LAYERS))
@@ -226,6 +228,7 @@ def facts(conn: sa.Connection, datasets: Sequence[int]) -> dict[int, Facts]:
             tuple(personal.get(row.scanned, ())),
             scores.get(row.checked),
             row.scanned,
+            row.checked,
         )
         for row in last
     }

@@ -200,13 +200,18 @@ def metrics(conn: sa.Connection, ids: list[int]) -> dict[int, dict[tuple[str, st
     return found
 
 
+def all_set_aside(conn: sa.Connection, ids: list[int]) -> dict[int, dict[str, int]]:
+    """Rows that each check set aside, of each of these run streams; one row may be named by
+    several."""
+    found: dict[int, dict[str, int]] = {each: {} for each in ids}
+    table = quarantine
+    for row in conn.execute(
+        sa.select(table).where(table.c.run_stream_id.in_(ids)).order_by(table.c.check_name)
+    ):
+        found[row.run_stream_id][row.check_name] = row.rows
+    return found
+
+
 def set_aside(conn: sa.Connection, run_stream_id: int) -> dict[str, int]:
-    """Rows that each check set aside; one row may be named by several."""
-    return {
-        row.check_name: row.rows
-        for row in conn.execute(
-            sa.select(quarantine)
-            .where(quarantine.c.run_stream_id == run_stream_id)
-            .order_by(quarantine.c.check_name)
-        )
-    }
+    """The same of one run stream."""
+    return all_set_aside(conn, [run_stream_id])[run_stream_id]

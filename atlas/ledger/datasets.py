@@ -60,6 +60,24 @@ def quarantined(conn: sa.Connection, table: str) -> sa.Row[Any] | None:
     ).one_or_none()
 
 
+_WITH_QUARANTINE = sa.text(
+    """
+SELECT s.id, s.table_name, s.connection, s.quarantine_name
+  FROM pipeline.stream_table s
+  JOIN pg_catalog.pg_namespace space ON space.nspname = 'chart'
+  JOIN pg_catalog.pg_class c ON c.relnamespace = space.oid AND c.relname = s.quarantine_name
+ WHERE s.table_name COLLATE "C" > :after AND pg_relation_size(c.oid) > 0
+ ORDER BY s.table_name COLLATE "C" LIMIT :limit
+"""
+)
+
+
+def with_quarantine(conn: sa.Connection, *, limit: int, after: str = "") -> list[sa.Row[Any]]:
+    """``id``, ``table_name``, ``connection`` and ``quarantine_name`` of datasets, by name, whose
+    quarantine has a row, or had one until not long ago; ``after``: of those behind this name."""
+    return list(conn.execute(_WITH_QUARANTINE, {"limit": limit, "after": after}))
+
+
 def has_column(conn: sa.Connection, connection: str, stream: StreamKey, column: str) -> None:
     """See that a stream's tables have this column.
 

@@ -10,10 +10,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from atlas.errors import NotFound
-from atlas.layers import quarantine
+from atlas.layers import database, names, quarantine
 from atlas.layers.profile import profile
 from atlas.layers.reprocess import Chosen
-from atlas.ledger import checks, datasets, runs
+from atlas.ledger import catalog, checks, datasets, runs
+from atlas.ledger.catalog import Place
 from atlas.ledger.checks import Checked
 from atlas.ledger.database import cursor
 from atlas.model.checks import Dimension
@@ -53,6 +54,75 @@ def of_run(conn: sa.Connection, run_id: str) -> list[dict[str, Any]]:
     """
     runs.get(conn, run_id)
     return [_document(conn, each) for each in checks.of_run(conn, run_id)]
+
+
+def listed(
+    conn: sa.Connection, *, limit: int, after: str | None = None
+) -> tuple[list[dict[str, Any]], str | None]:
+    """The datasets with what their last check said, by name.
+
+    Args:
+        after: what stood at the end of the page before.
+
+    Returns: ``{"dataset", "connection", "status", "scores": {dimension: score}, "failed":
+        [check]}`` each, and what stands at the end of this page; None: it is the last.
+    """
+    place = None if after is None else Place(0.0, after, "explore")
+    found = [
+        table for table, _ in catalog.listed(conn, limit=limit + 1, after=place, layer="explore")
+    ]
+    page = found[:limit]
+    facts = catalog.facts(conn, [table.id for table in page])
+    ids = [each.checked for each in facts.values() if each.checked is not None]
+    scores, failed = checks.scores(conn, ids), checks.failed(conn, ids)
+    items = [
+        {
+            "dataset": table.dataset,
+            "connection": table.connection,
+            "status": fact.status,
+            "scores": scores.get(fact.checked or 0, {}),
+            "failed": failed.get(fact.checked or 0, []),
+        }
+        for table in page
+        for fact in [facts.get(table.id, catalog.NOTHING)]
+    ]
+    return items, page[-1].name if len(found) > limit else None
+
+
+def summary(conn: sa.Connection, run_id: str) -> list[dict[str, Any]]:
+    """The streams that a run has checked: as :func:`listed` has them, with ``status`` of the check
+    and the rows that each check set aside under ``quarantined``.
+
+    Raises:
+        NotFound: there is no such run.
+    """
+    runs.get(conn, run_id)
+    found = checks.of_run(conn, run_id)
+    ids = [each.run_stream_id for each in found]
+    scores, failed = checks.scores(conn, ids), checks.failed(conn, ids)
+    aside = checks.all_set_aside(conn, ids)
+    return [
+        {
+            "dataset": each.dataset,
+            "connection": each.connection,
+            "status": each.status,
+            "scores": scores[each.run_stream_id],
+            "failed": failed[each.run_stream_id],
+            "quarantined": aside[each.run_stream_id],
+        }
+        for each in found
+    ]
+
+
+def measured(conn: sa.Connection, run_id: str, name: str) -> dict[tuple[str, str], float]:
+    """What a run measured of a dataset, by column ("" for the rows) and metric.
+
+    Raises:
+        NotFound: there is no such run.
+    """
+    runs.get(conn, run_id)
+    ids = [each.run_stream_id for each in checks.of_run(conn, run_id) if each.dataset == name]
+    return checks.metrics(conn, ids[:1]).get(ids[0], {}) if ids else {}
 
 
 def history(
@@ -182,6 +252,57 @@ def set_aside(
         return quarantine.rows(
             cur, connection, key, limit=limit, before=after, run_id=run_id, check=check
         )
+
+
+def quarantines(
+    conn: sa.Connection, *, limit: int, after: str = ""
+) -> tuple[list[dict[str, Any]], str | None]:
+    """The datasets that have rows in quarantine, by name: ``{"dataset", "connection", "rows",
+    "score"}`` each, ``rows`` up to one more than :data:`atlas.layers.quarantine.COUNTED`; and what
+    the next page comes after, None: there is none."""
+    found = datasets.with_quarantine(conn, limit=limit + 1, after=after)
+    page = found[:limit]
+    with cursor(conn) as cur:
+        rows = quarantine.counts(cur, [each.quarantine_name for each in page])
+    facts = catalog.facts(conn, [each.id for each in page])
+    items = [
+        {
+            "dataset": each.table_name,
+            "connection": each.connection,
+            "rows": count,
+            "score": facts.get(each.id, catalog.NOTHING).score,
+        }
+        for each, count in zip(page, rows, strict=True)
+        if count
+    ]
+    return items, page[-1].table_name if len(found) > limit else None
+
+
+def failed_checks(conn: sa.Connection, name: str) -> dict[str, int]:
+    """How many rows in a dataset's quarantine failed each check, the most first.
+
+    Raises:
+        NotFound: there is no such dataset.
+    """
+    connection, key = datasets.find(conn, name)
+    with cursor(conn) as cur:
+        tables = names.stored(cur, connection, key)
+        if tables is None or not database.exists(cur, "chart", tables.quarantine):
+            return {}
+        return quarantine.by_check(cur, tables.quarantine)
+
+
+def set_aside_row(conn: sa.Connection, name: str, number: int) -> dict[str, Any]:
+    """One row in a dataset's quarantine, as :func:`set_aside` has it.
+
+    Raises:
+        NotFound: there is no such dataset, or no such row in its quarantine (any more).
+    """
+    if 0 <= number < 2**63 - 1:
+        for row in set_aside(conn, name, limit=1, after=number + 1):
+            if row["id"] == number:
+                return row
+    raise NotFound(f"row {number} is not in the quarantine of {name}: it was taken up or discarded")
 
 
 def _document(conn: sa.Connection, found: Checked) -> dict[str, Any]:
