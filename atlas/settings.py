@@ -140,6 +140,11 @@ class Settings:
         "Redis 6.2 or newer; unset: Atlas runs its own.",
         secret=True,
     )
+    redis_may_evict: bool = _setting(
+        _yes_or_no,
+        False,
+        "Whether workers start on a Redis that throws keys away when memory is short.",
+    )
     secret_key: str | None = _setting(
         str,
         None,

@@ -32,6 +32,7 @@ from atlas.model.stage import Stage
 from atlas.pii import installed
 from atlas.pii.declared import declared
 from atlas.settings import secret_key, settings
+from atlas.sync.queues import info, may_evict
 
 log = logging.getLogger(__name__)
 
@@ -108,6 +109,20 @@ def refuse_other_keys(**_: Any) -> None:
             return
         finally:
             bound.dispose()
+
+
+@celeryd_init.connect
+def refuse_a_broker_that_loses(**_: Any) -> None:
+    """Before the pool forks: a worker does not start on a Redis that may throw messages away.
+
+    One that does not answer is waited for, as always.
+    """
+    server = info(settings())
+    if server is not None and may_evict(server) and not settings().redis_may_evict:
+        raise SystemExit(
+            "this worker does not start: Redis may throw messages away (maxmemory-policy "
+            f"{server['maxmemory_policy']}); set it to noeviction, or ATLAS_REDIS_MAY_EVICT=true"
+        )
 
 
 @celeryd_init.connect

@@ -14,6 +14,7 @@ from atlas.cli.connections import apply, connections
 from atlas.cli.connectors import connectors
 from atlas.cli.datasets import datasets
 from atlas.cli.demo import demo
+from atlas.cli.doctor import doctor
 from atlas.cli.keys import keys
 from atlas.cli.lineage import lineage
 from atlas.cli.pii import pii
@@ -47,6 +48,7 @@ _COMMANDS = (
     status,
     worker_health,
     migrate,
+    doctor,
     apply,
     connections,
     connectors,

@@ -44,6 +44,11 @@ def info(settings: Settings) -> dict[str, Any] | None:
         return None
 
 
+def may_evict(server: dict[str, Any]) -> bool:
+    """Whether a Redis that tells this of itself throws messages away when memory is short."""
+    return bool(server.get("maxmemory")) and server.get("maxmemory_policy") != "noeviction"
+
+
 # ValueError: a URL that is none. Its text might quote the password.
 _AWAY = (AtlasError, RedisError, ValueError, OSError)
 

@@ -26,7 +26,8 @@ print(json.dumps([loaded, scanners, gc.get_freeze_count() > 0, silent]))
 """
 
 
-def _start(queues: str, tmp_path: Path, **more: str) -> subprocess.CompletedProcess[str]:
+def start_worker(queues: str, tmp_path: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    """The start of a worker on these queues, as far as its parent goes before it forks."""
     environ = {k: v for k, v in os.environ.items() if not k.startswith("ATLAS_")}
     given = {
         "ATLAS_HOME": str(tmp_path),
@@ -50,7 +51,7 @@ def test_one_that_is_told_nonsense_about_lineage_does_not_start(
 ) -> None:
     path = tmp_path / "openlineage.yml"
     path.write_text("transport: {type: datazone}")
-    done = _start(queue, tmp_path, ATLAS_OPENLINEAGE_CONFIG=str(path))
+    done = start_worker(queue, tmp_path, ATLAS_OPENLINEAGE_CONFIG=str(path))
     assert (done.returncode == 0) is starts
     assert ("this worker does not start: " in done.stderr) is not starts
     assert ("transport.type: must be one of" in done.stderr) is not starts
@@ -67,7 +68,7 @@ def test_one_that_is_told_nonsense_about_lineage_does_not_start(
 def test_the_parent_has_what_its_children_use(
     queues: str, stages: set[str], scanners: int, tmp_path: Path
 ) -> None:
-    done = _start(queues, tmp_path)
+    done = start_worker(queues, tmp_path)
     assert done.returncode == 0, done.stderr
     loaded, found, frozen, silent = json.loads(done.stdout)
     assert {f"atlas.stages.{stage}" for stage in stages} <= set(loaded)

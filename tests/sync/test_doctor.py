@@ -1,0 +1,180 @@
+"""``atlas doctor`` says what is wrong, each thing for itself, and changes nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+import sqlalchemy as sa
+
+from atlas.layers import staging
+from atlas.ledger.secrets import keys
+from atlas.local.redis import Redis
+from atlas.settings import Settings, parse, secret_key
+from atlas.sync.doctor import Finding, State, examine
+from tests.sync.test_worker_start import start_worker
+
+
+@pytest.fixture(scope="module")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with Redis(tmp_path_factory.mktemp("redis")) as server:
+        yield server.url()
+
+
+@pytest.fixture
+def settings(database_url: str, migrated_database: str, redis_url: str, tmp_path: Path) -> Settings:
+    """Those of an installation whose servers are fine and in which nothing runs."""
+    url = database_url.replace("postgresql+psycopg2://", "postgresql://")
+    return parse(
+        {
+            "ATLAS_HOME": str(tmp_path),
+            "ATLAS_DATABASE_URL": url,
+            "ATLAS_REDIS_URL": redis_url,
+            "ATLAS_SECRET_KEY": "s" * 40,
+        }
+    )
+
+
+@pytest.fixture
+def engine(settings: Settings) -> Iterator[sa.Engine]:
+    made = sa.create_engine(str(settings.database_url))
+    with made.begin() as conn:
+        keys(conn, secret_key(settings))
+    yield made
+    made.dispose()
+
+
+def _unwell(settings: Settings) -> dict[str, Finding]:
+    return {each.what: each for each in examine(settings) if each.state is not State.OK}
+
+
+def _work(engine: sa.Engine) -> None:
+    """All queues are served, all ticks done."""
+    with engine.begin() as conn:
+        conn.execute(
+            sa.text(
+                "INSERT INTO pipeline.worker (name, queues)"
+                " VALUES ('w@h', '{extract,scan,load,control}')"
+            )
+        )
+        conn.execute(
+            sa.text(
+                "INSERT INTO pipeline.tick (name, at) SELECT name, clock_timestamp()"
+                " FROM unnest('{relay,recover,fire}'::text[]) AS name"
+            )
+        )
+
+
+def test_what_is_well(settings: Settings, engine: sa.Engine) -> None:
+    _work(engine)
+    found = list(examine(settings))
+    unwell = {each.what for each in found if each.state is not State.OK}
+    assert unwell <= {"redis persistence"}  # the tests' own server keeps nothing
+    assert {each.what for each in found} >= {"home", "disk", "model", "redis", "postgresql"}
+    assert {each.what for each in found} >= {"clock", "migrations", "secret key", "workers"}
+    assert all((each.remedy is None) == (each.state is State.OK) for each in found)
+
+
+def test_nothing_runs(settings: Settings, engine: sa.Engine) -> None:
+    unwell = _unwell(settings)
+    assert unwell["workers"].seen == "nobody serves extract, scan, load, control"
+    assert unwell["ticks"].state is State.FAIL
+
+
+def test_servers_that_are_away(settings: Settings, engine: sa.Engine) -> None:
+    away = dataclasses.replace(settings, redis_url="redis://127.0.0.1:9/0")
+    assert _unwell(away)["redis"].seen == "does not answer"
+    away = dataclasses.replace(settings, database_url="postgresql://me:s3cret@127.0.0.1:9/x")
+    found = list(examine(away))
+    (server,) = (each for each in found if each.what == "postgresql")
+    assert server.state is State.FAIL
+    assert "s3cret" not in str(found)
+    # What cannot be known is not held to be fine.
+    assert "migrations" not in {each.what for each in found}
+
+
+def test_another_key_and_an_older_schema(settings: Settings, engine: sa.Engine) -> None:
+    other = dataclasses.replace(settings, secret_key="o" * 40)
+    assert _unwell(other)["secret key"].state is State.FAIL
+    with engine.begin() as conn:
+        conn.execute(sa.text("UPDATE pipeline.alembic_version SET version_num = '0005'"))
+    assert _unwell(settings)["migrations"].seen.startswith("at 0005, this version is ")
+    assert _unwell(settings)["migrations"].remedy == "run `atlas migrate`"
+
+
+def test_what_holds_secrets_and_is_open(settings: Settings, engine: sa.Engine) -> None:
+    key = settings.home / "secret.key"
+    key.write_text("x")
+    key.chmod(0o644)
+    assert _unwell(settings)["permissions"].remedy == f"chmod go-rwx {key}"
+
+
+def test_a_staging_table_that_nobody_knows(settings: Settings, engine: sa.Engine) -> None:
+    with engine.begin() as conn:
+        conn.execute(sa.text(f"CREATE TABLE pipeline.{staging.name(7)} (x int)"))
+    assert _unwell(settings)["staging tables"].seen == "1 in use, 1 of streams that no run knows"
+
+
+@pytest.fixture
+def evicting(redis_url: str) -> Iterator[None]:
+    with redis.Redis.from_url(redis_url) as client:
+        client.config_set("maxmemory", "64mb")
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        yield
+        client.config_set("maxmemory", "0")
+        client.config_set("maxmemory-policy", "noeviction")
+
+
+def test_a_redis_that_throws_keys_away(
+    settings: Settings, engine: sa.Engine, evicting: None
+) -> None:
+    assert _unwell(settings)["redis eviction"].state is State.FAIL
+    allowed = dataclasses.replace(settings, redis_may_evict=True)
+    assert _unwell(allowed)["redis eviction"].state is State.WARN
+
+
+@pytest.mark.parametrize(("allowed", "starts"), [("false", False), ("true", True)])
+def test_a_worker_does_not_start_on_it(
+    evicting: None, redis_url: str, tmp_path: Path, allowed: str, starts: bool
+) -> None:
+    done = start_worker("load", tmp_path, ATLAS_REDIS_URL=redis_url, ATLAS_REDIS_MAY_EVICT=allowed)
+    assert (done.returncode == 0) is starts, done.stderr
+    assert ("maxmemory-policy allkeys-lru" in done.stderr) is not starts
+
+
+def test_the_command(settings: Settings, engine: sa.Engine) -> None:
+    def told(*options: str) -> tuple[int, str]:
+        environ = {k: v for k, v in os.environ.items() if not k.startswith("ATLAS_")}
+        given: dict[str, Any] = {
+            "ATLAS_HOME": str(settings.home),
+            "ATLAS_DATABASE_URL": settings.database_url,
+            "ATLAS_REDIS_URL": settings.redis_url,
+            "ATLAS_SECRET_KEY": settings.secret_key,
+        }
+        done = subprocess.run(
+            [sys.executable, "-m", "atlas.cli", "doctor", *options],
+            cwd=Path(__file__).parents[2],
+            env={**environ, **given},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.returncode, done.stdout
+
+    code, text = told("--json")
+    document = json.loads(text)
+    assert (code, document["healthy"]) == (1, False)
+    assert {"what": "workers", "state": "fail"}.items() <= next(
+        each.items() for each in document["findings"] if each["what"] == "workers"
+    )
+    _work(engine)
+    code, text = told()
+    assert (code, "every queue is served" in text) == (0, True)
