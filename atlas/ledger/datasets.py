@@ -46,6 +46,16 @@ def all_names(conn: sa.Connection) -> list[str]:
     )
 
 
+def tables_of(conn: sa.Connection, connection: str) -> dict[tuple[str, str | None], str]:
+    """The dataset of each stream of ``connection``, by the stream's name and namespace."""
+    rows = conn.execute(
+        sa.select(stream_table.c.stream, stream_table.c.namespace, stream_table.c.table_name).where(
+            stream_table.c.connection == connection
+        )
+    )
+    return {(row.stream, row.namespace or None): row.table_name for row in rows}
+
+
 def named(conn: sa.Connection, table: str, *, raw: bool) -> sa.Row[Any] | None:
     """The row of ``stream_table`` whose table in chart and navigate, or in explore where it is
     ``raw``, has this name; None: there is none."""

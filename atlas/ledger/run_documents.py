@@ -131,6 +131,17 @@ def page(
     }
 
 
+def before(conn: sa.Connection, run_id: str) -> dict[str, Any] | None:
+    """The run of the same connection before this one; None: it is the first.
+
+    Raises:
+        NotFound: there is no such run.
+    """
+    this = row_of(conn, run_id)
+    found = page(conn, limit=1, cursor=str(this.seq), connection=this.connection)["items"]
+    return found[0] if found else None
+
+
 def attempts(conn: sa.Connection, run_id: str) -> list[dict[str, Any]]:
     """Every claim of every stage of a run, oldest first, and what became of it."""
     rows = conn.execute(

@@ -9,6 +9,7 @@ from atlas.web.ui import (
     entry,
     overview,
     pages,
+    runs,
     wizard,
 )
 
@@ -20,4 +21,5 @@ PAGES: list[pages.Page] = [
     *connectors.PAGES,
     *wizard.PAGES,
     *connections.PAGES,
+    *runs.PAGES,
 ]

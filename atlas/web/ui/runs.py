@@ -1,0 +1,184 @@
+"""Runs: the list of them, and one as it goes: stages over time, counts, errors, what to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, request
+
+from atlas.errors import ActiveRun, Conflict, RunEnded
+from atlas.ledger import connections, datasets, run_documents
+from atlas.model.stage import Status
+from atlas.web.database import engine, settings, transaction
+from atlas.web.ui import timeline
+from atlas.web.ui.pages import Page, go, render
+from atlas.web.ui.shown import between
+
+_PER_PAGE = 50
+ACTIVE = (Status.QUEUED.value, Status.RUNNING.value)
+COUNTS = (
+    ("explore", "Read"),
+    ("promoted", "Promoted"),
+    ("quarantined", "Set aside"),
+    ("superseded", "Superseded"),
+    ("deleted", "Deleted"),
+)
+"""The counts of rows that runs are compared by, with their titles."""
+
+
+def runs() -> Response:
+    """A page of runs, newest first, of a connection or in a state."""
+    asked = {name: request.args.get(name, "") for name in ("connection", "status")}
+    status = asked["status"] if asked["status"] in list(Status) else None
+    cursor = request.args.get("cursor") or None
+    with transaction() as conn:
+        page = run_documents.page(
+            conn,
+            limit=_PER_PAGE,
+            cursor=cursor,
+            connection=asked["connection"] or None,
+            status=status,
+        )
+        names = [each["name"] for each in connections.names(conn, limit=500)]
+    return render(
+        "runs.html",
+        items=page["items"],
+        next_cursor=page["next_cursor"],
+        first=cursor is None,
+        asked=asked,
+        connections=names,
+        statuses=[each.value for each in Status],
+        active=any(run["status"] in ACTIVE for run in page["items"]) and cursor is None,
+    )
+
+
+def run(run_id: str) -> Response:
+    """One run."""
+    with transaction() as conn:
+        document = run_documents.document(conn, run_id)
+        run_id = document["run_id"]
+        before = run_documents.before(conn, run_id)
+        attempts = run_documents.attempts(conn, run_id)
+        tables = datasets.tables_of(conn, document["connection"])
+        latest = run_documents.page(conn, limit=1, cursor=None, connection=document["connection"])[
+            "items"
+        ][0]["run_id"]
+    return render(
+        "run.html",
+        run=document,
+        active=document["status"] in ACTIVE,
+        totals=_totals(document),
+        rate=_rate(document),
+        rows=timeline.rows(document),
+        seconds=timeline.length(document),
+        streams=[
+            {**stream, "dataset": tables.get((stream["stream"], stream["namespace"]))}
+            for stream in document["streams"]
+        ],
+        errors=_errors(document),
+        attempts=attempts,
+        before=before,
+        compared=_compared(document, before),
+        may_retry=run_id == latest and document["status"] in ("failed", "blocked", "cancelled"),
+    )
+
+
+def cancel(run_id: str) -> Response:
+    """End it now."""
+    from atlas.sync.cancel import cancel as end
+
+    try:
+        end(engine(), settings(), run_id)
+    except RunEnded as ended:
+        return go(f"/runs/{ended.run_id}", f"It has ended already: {ended.status}.", "warn")
+    return go(f"/runs/{run_id}", "The run is cancelled. What it had committed stays.")
+
+
+def retry(run_id: str) -> Response:
+    """Have it go on at the first stage that did not succeed."""
+    from atlas.sync.retry import retry as again
+
+    try:
+        again(engine(), settings(), run_id)
+    except ActiveRun as active:
+        return go(f"/runs/{active.run_id}", "Another run is active: this is that one.", "warn")
+    except Conflict as error:
+        return go(f"/runs/{run_id}", f"Not retried: {error}.", "warn")
+    return go(f"/runs/{run_id}", "It goes on at the first stage that did not succeed.")
+
+
+def _totals(document: dict[str, Any]) -> dict[str, int]:
+    found = {
+        name: sum(stream["rows"][name] for stream in document["streams"]) for name, _ in COUNTS
+    }
+    for name in ("opened", "closed"):
+        found[name] = sum(stream["versions"][name] for stream in document["streams"])
+    return found
+
+
+def _rate(document: dict[str, Any]) -> float | None:
+    """Rows a second that the source gave; None: it gave none."""
+    read = sum(stream["rows"]["explore"] for stream in document["streams"])
+    for stage in document["stages"]:
+        took = between(stage["started_at"], stage["finished_at"])
+        if stage["stage"] == "explore" and took and read:
+            return float(read / took)
+    return None
+
+
+def _errors(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """What went wrong, once each: of the run, of a stream, of a stage that was tried again."""
+    found: list[dict[str, Any]] = []
+    seen: set[str] = set()
+    for stage in document["stages"]:
+        if stage["error"]:
+            found.append({"where": stage["stage"], "status": stage["status"], **_of(stage)})
+            seen.add(stage["error"])
+    for stream in document["streams"]:
+        for stage in stream["stages"]:
+            if stage["error"]:
+                where = f"{stream['stream']} · {stage['stage']}"
+                found.append({"where": where, "status": stage["status"], **_of(stage)})
+                seen.add(stage["error"])
+        if stream["error"] and stream["error"] not in seen:
+            where = stream["stream"]
+            found.append({"where": where, "status": stream["status"], "error": stream["error"]})
+            seen.add(stream["error"])
+    own = document["error"]
+    if own and not any(own in text or text in own for text in seen):
+        found.insert(0, {"where": "run", "status": document["status"], "error": own})
+    return found
+
+
+def _of(stage: dict[str, Any]) -> dict[str, Any]:
+    return {"error": stage["error"], "attempt": stage["attempt"]}
+
+
+def _compared(
+    document: dict[str, Any], before: dict[str, Any] | None
+) -> list[dict[str, Any]] | None:
+    """The counts of this run beside those of the one before; None: there is none."""
+    if before is None:
+        return None
+    now, then = _totals(document), _totals(before)
+    rows = [
+        {"what": title, "now": now[name], "then": then[name], "kind": "rows"}
+        for name, title in COUNTS
+    ]
+    rows.append(
+        {
+            "what": "Took",
+            "now": between(document["started_at"], document["finished_at"]),
+            "then": between(before["started_at"], before["finished_at"]),
+            "kind": "seconds",
+        }
+    )
+    return rows
+
+
+PAGES = [
+    Page("/runs", "viewer", runs),
+    Page("/runs/<run_id>", "viewer", run),
+    Page("/runs/<run_id>/cancel", "operator", cancel, ("POST",)),
+    Page("/runs/<run_id>/retry", "operator", retry, ("POST",)),
+]
