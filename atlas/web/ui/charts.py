@@ -42,7 +42,12 @@ def sparkline(values: Sequence[float | None], label: str, *, low: float | None =
 
 
 def bars(
-    series: Sequence[tuple[str, float, str]], label: str, *, unit: str = "", height: int = 120
+    series: Sequence[tuple[str, float, str]],
+    label: str,
+    *,
+    unit: str = "",
+    height: int = 120,
+    width: float = 640.0,
 ) -> Markup:
     """Columns side by side, oldest first.
 
@@ -51,10 +56,11 @@ def bars(
             (``ok``, ``fail``, ``accent`` …).
         label: what it shows, for those who do not see it.
         unit: of the values, such as ``rows``.
+        width: of the drawing; it is stretched to its place, so take about the place's in pixels.
     """
     if not series:
         return Markup('<p class="muted">no data yet</p>')
-    width, foot, head = 640.0, 18.0, 14.0
+    foot, head = 18.0, 14.0
     top = max(value for _, value, _ in series) or 1.0
     step = width / len(series)
     gap = min(4.0, step * 0.25)

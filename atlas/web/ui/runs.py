@@ -7,7 +7,7 @@ from typing import Any
 from flask import Response, request
 
 from atlas.errors import ActiveRun, Conflict, RunEnded
-from atlas.ledger import connections, datasets, run_documents
+from atlas.ledger import connections, datasets, run_documents, run_log
 from atlas.model.stage import Status
 from atlas.web.database import engine, settings, transaction
 from atlas.web.ui import timeline
@@ -15,6 +15,8 @@ from atlas.web.ui.pages import Page, go, render
 from atlas.web.ui.shown import between
 
 _PER_PAGE = 50
+_LINES = 200
+"""Lines of the log on a page."""
 ACTIVE = (Status.QUEUED.value, Status.RUNNING.value)
 COUNTS = (
     ("explore", "Read"),
@@ -59,6 +61,7 @@ def run(run_id: str) -> Response:
         run_id = document["run_id"]
         before = run_documents.before(conn, run_id)
         attempts = run_documents.attempts(conn, run_id)
+        lines = run_log.page(conn, run_id, limit=_LINES, newest_first=True)
         tables = datasets.tables_of(conn, document["connection"])
         latest = run_documents.page(conn, limit=1, cursor=None, connection=document["connection"])[
             "items"
@@ -77,9 +80,32 @@ def run(run_id: str) -> Response:
         ],
         errors=_errors(document),
         attempts=attempts,
+        lines=lines["items"][::-1],
+        earlier=lines["next_cursor"] is not None,
         before=before,
         compared=_compared(document, before),
         may_retry=run_id == latest and document["status"] in ("failed", "blocked", "cancelled"),
+    )
+
+
+def log(run_id: str) -> Response:
+    """A run's log, page by page, and what was sought in it."""
+    asked = {name: request.args.get(name, "")[:200] for name in ("q", "level")}
+    level = asked["level"] if asked["level"] in run_log.LEVELS else None
+    cursor = request.args.get("cursor") or None
+    with transaction() as conn:
+        document = run_documents.document(conn, run_id)
+        page = run_log.page(
+            conn, run_id, limit=_LINES, cursor=cursor, level=level, q=asked["q"] or None
+        )
+    return render(
+        "run_log.html",
+        run=document,
+        lines=page["items"],
+        next_cursor=page["next_cursor"],
+        first=cursor is None,
+        asked=asked,
+        levels=run_log.LEVELS,
     )
 
 
@@ -179,6 +205,7 @@ def _compared(
 PAGES = [
     Page("/runs", "viewer", runs),
     Page("/runs/<run_id>", "viewer", run),
+    Page("/runs/<run_id>/log", "viewer", log),
     Page("/runs/<run_id>/cancel", "operator", cancel, ("POST",)),
     Page("/runs/<run_id>/retry", "operator", retry, ("POST",)),
 ]

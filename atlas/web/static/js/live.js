@@ -5,7 +5,10 @@
 export function follow(url, handlers) {
   const source = new EventSource(url);
   for (const [name, handle] of Object.entries(handlers)) {
-    source.addEventListener(name, (event) => handle(JSON.parse(event.data), event));
+    source.addEventListener(name, (event) => {
+      // A connection that broke is an event too, and has nothing to say.
+      if (event.data !== undefined) handle(JSON.parse(event.data), event);
+    });
   }
   return () => source.close();
 }
@@ -32,10 +35,7 @@ export async function refresh() {
 }
 
 // data-refresh="3": while the page says so, its live parts are fetched every so many seconds.
-export function start(root) {
-  const marked = root.querySelector("[data-refresh]");
-  if (!marked) return;
-  const wait = Number(marked.dataset.refresh) * 1000;
+function poll(seconds) {
   const again = async () => {
     let more = true;
     try {
@@ -43,7 +43,81 @@ export function start(root) {
     } catch {
       // The next time may do better: the server may be restarting.
     }
-    if (more) setTimeout(again, wait);
+    if (more) setTimeout(again, seconds * 1000);
   };
-  setTimeout(again, wait);
+  setTimeout(again, seconds * 1000);
+}
+
+// A line of a log, as the server writes it (log.html).
+function line(entry) {
+  const part = (tag, name, text) => {
+    const made = document.createElement(tag);
+    made.className = name;
+    made.textContent = text;
+    return made;
+  };
+  const row = document.createElement("li");
+  row.className = `log-line log-${entry.level}`;
+  const at = part("time", "log-at", entry.at.slice(11, 19));
+  at.dateTime = entry.at;
+  at.title = entry.at;
+  row.append(at, part("span", "log-level", entry.level));
+  row.append(part("span", "log-where", [entry.stage, entry.stream].filter(Boolean).join(" · ")));
+  row.append(part("span", "log-text", entry.message));
+  return row;
+}
+
+// data-events="URL" of a run: its log grows, and its parts are fetched anew when it says that
+// something changed, at most once a second.
+function watch(url, seconds) {
+  const log = document.querySelector("[data-log]");
+  let wanted = false;
+  let busy = false;
+  const look = async () => {
+    if (busy) {
+      wanted = true;
+      return;
+    }
+    busy = true;
+    try {
+      await refresh();
+    } catch {
+      // What comes next brings it.
+    }
+    setTimeout(() => {
+      busy = false;
+      if (wanted) {
+        wanted = false;
+        look();
+      }
+    }, 1000);
+  };
+  const stop = follow(url, {
+    progress: look,
+    log(entry) {
+      if (!log) return;
+      const low = log.scrollTop + log.clientHeight > log.scrollHeight - 40;
+      log.querySelector("[data-log-lines]").append(line(entry));
+      if (low) log.scrollTop = log.scrollHeight;
+    },
+    end() {
+      stop();
+      wanted = true;
+      look();
+    },
+  });
+  // Counts between two events, and the time it takes, go on.
+  setInterval(() => {
+    if (!document.hidden && document.querySelector("[data-events]")) look();
+  }, seconds * 5000);
+}
+
+export function start(root) {
+  root.querySelectorAll("[data-log]").forEach((log) => {
+    log.scrollTop = log.scrollHeight;
+  });
+  const watched = root.querySelector("[data-events]");
+  const marked = root.querySelector("[data-refresh]");
+  if (watched) watch(watched.dataset.events, Number(watched.dataset.refresh));
+  else if (marked) poll(Number(marked.dataset.refresh));
 }
