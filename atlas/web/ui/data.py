@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from atlas.web.ui import catalog, quality, quarantine
+from atlas.web.ui import catalog, lineage, quality, quarantine
 
-PAGES = [page for room in (catalog, quality, quarantine) for page in room.PAGES]
+PAGES = [page for room in (catalog, quality, quarantine, lineage) for page in room.PAGES]
