@@ -116,14 +116,31 @@ def status(as_json: bool) -> None:
 
 
 @click.command()
+@click.option(
+    "--down-to",
+    metavar="REVISION",
+    help="Bring it back to the schema of an older version instead, before that one is installed.",
+)
 @json_option
-def migrate(as_json: bool) -> None:
+def migrate(down_to: str | None, as_json: bool) -> None:
     """Bring the database to this version's schema (`atlas up` does it by itself). With
-    ATLAS_SECRET_KEY set, also see that it is the one of the database's data."""
+    ATLAS_SECRET_KEY set, also see that it is the one of the database's data.
+
+    The way back is refused where it would lose data.
+    """
     from atlas.cli.database import engine
     from atlas.ledger import migrations
     from atlas.settings import secret_key, settings
 
+    if down_to is not None:
+        before = migrations.current(engine())
+        migrations.downgrade(engine(), down_to)
+        now = migrations.current(engine())
+        if as_json:
+            emit({"revision": now, "changed": now != before})
+        else:
+            note(f"revision {now or 'none'}")
+        return
     changed = migrations.upgrade(engine())
     if settings().secret_key is not None:
         _see_keys(engine(), secret_key(settings()))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from psycopg2.sql import SQL, Identifier
 
 from alembic import command
-from atlas.errors import AtlasError
+from atlas.errors import AtlasError, UsageError
 from atlas.ledger import readers
 from atlas.ledger.database import OLDEST, classified
 
@@ -84,10 +86,82 @@ def upgrade(engine: sa.Engine, revision: str = "head") -> bool:
     return current(engine) != before
 
 
-def downgrade(engine: sa.Engine, revision: str) -> None:
-    """Migrate down to ``revision`` ("base": to nothing)."""
+def downgrade(engine: sa.Engine, revision: str, *, lose: bool = False) -> None:
+    """Migrate down to ``revision`` ("base": to nothing), wholly or not at all.
+
+    Args:
+        lose: whether data may be lost that the older schema has no place for.
+
+    Raises:
+        UsageError: there is no such revision, or data would be lost; the message says which.
+    """
+    if revision != "base" and revision not in {
+        script.revision for script in ScriptDirectory.from_config(config()).walk_revisions()
+    }:
+        raise UsageError(
+            f"there is no revision {revision!r}: they are called as in alembic/versions"
+        )
     with classified(engine.url.render_as_string(hide_password=True)), engine.connect() as conn:
-        cfg = config()
-        cfg.attributes["connection"] = conn
-        command.downgrade(cfg, revision)
+        # Within a transaction that has begun, Alembic commits nothing by itself.
+        conn.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        before = _columns(conn)
+        with conn.begin_nested() as trial:
+            _down(conn, revision)
+            gone = before - _columns(conn)
+            trial.rollback()
+        lost = [] if lose else _filled(conn, gone)
+        if lost:
+            raise UsageError(
+                f"revision {revision} has no place for what is in {', '.join(lost)}: it would be "
+                "lost. Restore a backup from before that migration, or stay at this version"
+            )
+        _down(conn, revision)
         conn.commit()
+
+
+def _down(conn: sa.Connection, revision: str) -> None:
+    cfg = config()
+    cfg.attributes["connection"] = conn
+    command.downgrade(cfg, revision)
+
+
+class _Column(NamedTuple):
+    table: str
+    column: str
+
+
+def _columns(conn: sa.Connection) -> set[_Column]:
+    rows = conn.execute(
+        sa.text(
+            "SELECT table_name, column_name FROM information_schema.columns"
+            " WHERE table_schema = 'pipeline' AND table_name IN"
+            " (SELECT tablename FROM pg_tables WHERE schemaname = 'pipeline')"
+        )
+    )
+    return {_Column(*row) for row in rows}
+
+
+def _filled(conn: sa.Connection, columns: set[_Column]) -> list[str]:
+    """Those of the columns in which something other than their default stands, or their tables
+    where all of them do."""
+    cursor = conn.connection.cursor()
+    found: dict[str, None] = {}
+    kept = {each.table for each in _columns(conn) - columns}
+    for each in sorted(columns):
+        cursor.execute(
+            "SELECT pg_get_expr(d.adbin, d.adrelid) FROM pg_attribute a LEFT JOIN pg_attrdef d"
+            " ON d.adrelid = a.attrelid AND d.adnum = a.attnum"
+            " WHERE a.attrelid = to_regclass(%s) AND a.attname = %s",
+            (f"pipeline.{each.table}", each.column),
+        )
+        (default,) = cursor.fetchone() or (None,)
+        cursor.execute(
+            SQL("SELECT EXISTS (SELECT FROM pipeline.{} WHERE {} IS DISTINCT FROM ({}))").format(
+                Identifier(each.table), Identifier(each.column), SQL(default or "NULL")
+            )
+        )
+        row = cursor.fetchone()
+        if row and row[0]:
+            whole = each.table not in kept
+            found[f"pipeline.{each.table}" + ("" if whole else f".{each.column}")] = None
+    return list(found)

@@ -84,6 +84,35 @@ def test_the_schema_without_places_is_refused_once_rows_have_some(database_url: 
             )
         )
     with pytest.raises(UsageError, match="stay at revision 0013"):
-        migrations.downgrade(engine, "0010")
-    assert migrations.current(engine) == "0013"
+        migrations.downgrade(engine, "0010", lose=True)
+    assert migrations.current(engine) == migrations.head()
+    engine.dispose()
+
+
+def test_the_way_back_is_refused_where_it_would_lose_data(database_url: str) -> None:
+    engine = sa.create_engine(database_url)
+    migrations.upgrade(engine)
+    with engine.begin() as conn:
+        # A run as it was at 0016 already, and nothing that came later.
+        conn.execute(
+            sa.text(
+                "INSERT INTO pipeline.run (id, connection, trigger, status)"
+                " VALUES (gen_random_uuid(), 'shop', 'cli', 'succeeded')"
+            )
+        )
+    migrations.downgrade(engine, "0016")
+    assert migrations.current(engine) == "0016"
+    assert migrations.upgrade(engine)
+    with engine.begin() as conn:
+        conn.execute(sa.text("UPDATE pipeline.run SET rows_explore = 7"))
+        conn.execute(sa.text("INSERT INTO pipeline.worker (name, queues) VALUES ('w', '{load}')"))
+    with pytest.raises(UsageError) as refused:
+        migrations.downgrade(engine, "0016")
+    assert "pipeline.run.rows_explore, pipeline.worker: it would be lost" in str(refused.value)
+    assert migrations.current(engine) == migrations.head()
+    with engine.connect() as conn:
+        assert conn.execute(sa.text("SELECT rows_explore FROM pipeline.run")).scalar() == 7
+    migrations.downgrade(engine, "0016", lose=True)
+    with pytest.raises(UsageError, match="no revision 'yesterday'"):
+        migrations.downgrade(engine, "yesterday")
     engine.dispose()

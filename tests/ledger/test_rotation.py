@@ -122,13 +122,13 @@ def test_the_schema_of_one_key_of_tokens_is_refused_once_there_is_another(
     with engine.begin() as conn:
         assert rotation.add_token_key(conn, OLD) == 2
     with pytest.raises(UsageError, match="key of tokens was replaced"):
-        migrations.downgrade(engine, "0009")
-    assert migrations.current(engine) == "0010"
+        migrations.downgrade(engine, "0009", lose=True)
+    assert migrations.current(engine) == migrations.head()
     # Also where the newer one alone is left.
     with engine.begin() as conn:
         assert rotation.forget_token_keys(conn, OLD) == ([2], [1])
     with pytest.raises(UsageError, match="key of tokens was replaced"):
-        migrations.downgrade(engine, "0009")
+        migrations.downgrade(engine, "0009", lose=True)
     assert _opened(engine, OLD).newest == 2
 
 
