@@ -116,11 +116,13 @@ def changes(name: str, limit: int, as_json: bool) -> None:
 def accept(name: str, as_json: bool) -> None:
     """Have the next sync take the source as it is, whatever schema_changes says."""
     from atlas.cli.database import begin
+    from atlas.cli.state import who
+    from atlas.ledger import audit, source_changes
     from atlas.ledger import connections as ledger
-    from atlas.ledger import source_changes
 
     with begin() as conn:
         source_changes.accept(conn, ledger.lock(conn, name))
+        audit.put(conn, who(), "connection.accept", name)
     if as_json:
         emit({"name": name, "accepted": True})
         return
@@ -157,9 +159,10 @@ def show(name: str, as_json: bool) -> None:
 def delete(name: str, drop_data: bool, as_json: bool) -> None:
     """Delete a connection; its tables stay, unless they are to go."""
     from atlas.cli.database import engine
+    from atlas.cli.state import who
     from atlas.sync import edit
 
-    dropped = edit.delete(engine(), name, drop_data=drop_data)
+    dropped = edit.delete(engine(), name, actor=who(), drop_data=drop_data)
     if as_json:
         emit({"name": name, "dropped_tables": dropped})
         return

@@ -41,10 +41,11 @@ def keys() -> None:
 def create(name: str, role: str, expires: timedelta | None, as_json: bool) -> None:
     """Create a key. It is shown once and never again."""
     from atlas.cli.database import begin
+    from atlas.cli.state import who
     from atlas.ledger import keys as ledger
 
     with begin() as conn:
-        made = ledger.create(conn, name, role, expires)
+        made = ledger.create(conn, name, role, expires, actor=who())
     if as_json:
         emit(made)
         return
@@ -65,9 +66,12 @@ def list_keys(as_json: bool) -> None:
         emit({"items": items, "next_cursor": None})
         return
     table(
-        ["id", "name", "role", "created", "expires", "revoked"],
+        ["id", "name", "role", "created", "expires", "revoked", "last used"],
         [
-            [k["id"], k["name"], k["role"], k["created_at"], k["expires_at"], k["revoked_at"]]
+            [
+                *(k["id"], k["name"], k["role"], k["created_at"]),
+                *(k["expires_at"], k["revoked_at"], k["last_used_at"]),
+            ]
             for k in items
         ],
     )
@@ -79,10 +83,11 @@ def list_keys(as_json: bool) -> None:
 def revoke(key_id: str, as_json: bool) -> None:
     """Make a key invalid from now on."""
     from atlas.cli.database import begin
+    from atlas.cli.state import who
     from atlas.ledger import keys as ledger
 
     with begin() as conn:
-        ledger.revoke(conn, key_id)
+        ledger.revoke(conn, key_id, actor=who())
     if as_json:
         emit({"id": key_id, "revoked": True})
     else:
@@ -100,8 +105,9 @@ def revoke(key_id: str, as_json: bool) -> None:
 def rotate_secret(last: bool, as_json: bool) -> None:
     """Replace the secret key. Tokens, row hashes and history stay as they are."""
     from atlas.cli.database import begin, engine
+    from atlas.cli.state import who
     from atlas.errors import UsageError
-    from atlas.ledger import rotation
+    from atlas.ledger import audit, rotation
     from atlas.ledger.database import classified
     from atlas.settings import secret_key, settings
 
@@ -126,6 +132,13 @@ def rotate_secret(last: bool, as_json: bool) -> None:
     else:
         with begin() as conn:
             rotation.admit(conn, secret_key(current), new.encode())
+    with begin() as conn:
+        audit.put(
+            conn,
+            who(),
+            "secret-key.finish" if count is not None else "secret-key.admit",
+            "secret key",
+        )
     if as_json:
         emit({"finished": count is not None, "configurations": count})
     elif count is not None:

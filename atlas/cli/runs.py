@@ -60,9 +60,12 @@ def see(run_id: str, wait: bool | None, as_json: bool) -> None:
 def start(name: str, streams: list[str] | None, full_refresh: bool) -> str:
     """Request a sync; returns the run's id."""
     from atlas.cli.database import engine
+    from atlas.cli.state import who
     from atlas.sync.request import request_sync
 
-    return request_sync(engine(), name, trigger="cli", streams=streams, full_refresh=full_refresh)
+    return request_sync(
+        engine(), name, trigger="cli", actor=who(), streams=streams, full_refresh=full_refresh
+    )
 
 
 def follow(run_id: str, *, quiet: bool) -> dict[str, Any]:
@@ -323,10 +326,11 @@ def show(run_id: str, attempts: bool, as_json: bool) -> None:
 def cancel(run_id: str, as_json: bool) -> None:
     """End a run now; what it committed stays, and its connection is free for the next one."""
     from atlas.cli.database import engine
+    from atlas.cli.state import who
     from atlas.settings import settings
     from atlas.sync.cancel import cancel as cancel_run
 
-    cancel_run(engine(), settings(), run_id)
+    cancel_run(engine(), settings(), run_id, actor=who())
     document = fetch(run_id)
     if as_json:
         emit(document)
@@ -341,8 +345,9 @@ def cancel(run_id: str, as_json: bool) -> None:
 def retry(run_id: str, wait: bool | None, as_json: bool) -> None:
     """Have a run that failed, was blocked or cancelled go on where it stopped."""
     from atlas.cli.database import engine
+    from atlas.cli.state import who
     from atlas.settings import settings
     from atlas.sync.retry import retry as retry_run
 
-    retry_run(engine(), settings(), run_id)
+    retry_run(engine(), settings(), run_id, actor=who())
     see(fetch(run_id)["run_id"], wait, as_json)

@@ -1,5 +1,6 @@
-"""Who did what with personal data, and when. Entries are only ever added: the database refuses to
-change or delete one, also to whoever owns the table.
+"""Who did what, and when: whatever changes Atlas, reads what is masked elsewhere, or lets somebody
+in. Entries are only ever added: the database refuses to change or delete one, also to whoever owns
+the table.
 """
 
 from __future__ import annotations
@@ -44,22 +45,27 @@ def entries(
     after: int | None = None,
     action: str | None = None,
     subject: str | None = None,
+    actor: str | None = None,
 ) -> list[dict[str, Any]]:
     """The entries, newest first.
 
     Args:
         limit: at most so many.
         after: only those with a smaller id.
-        action: only those of this action.
+        action: only those of this action, or of those below it: ``pii`` is also ``pii.erase``.
         subject: only those on this subject.
+        actor: only those of this actor.
     """
     query = sa.select(audit)
     if after is not None:
         query = query.where(audit.c.id < after)
     if action is not None:
-        query = query.where(audit.c.action == action)
+        below = audit.c.action.startswith(f"{action}.", autoescape=True)
+        query = query.where(sa.or_(audit.c.action == action, below))
     if subject is not None:
         query = query.where(audit.c.subject == subject)
+    if actor is not None:
+        query = query.where(audit.c.actor == actor)
     return [_document(row) for row in conn.execute(query.order_by(audit.c.id.desc()).limit(limit))]
 
 

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from atlas.errors import Conflict, NotFound, UsageError
-from atlas.ledger import lineage, sent_configs, state
+from atlas.ledger import audit, lineage, sent_configs, state
 from atlas.ledger.schedules import next_due
 from atlas.ledger.secrets import encrypt, fingerprint, hold, reader
 from atlas.ledger.state_basis import chosen_anew, reset_command
@@ -64,6 +64,7 @@ def put(
         sa.select(table).where(table.c.name == connection.name).with_for_update(key_share=True)
     ).one_or_none()
     declared = None
+    config_before = None if row is None else decrypt(bytes(row.config))
     source = (connection.connector, connection.executable)
     if row is not None and row.declared is not None and (row.connector, row.executable) == source:
         before, sent = decrypt(bytes(row.declared)), decrypt(bytes(row.config))
@@ -90,7 +91,31 @@ def put(
             set_={**values, "updated_at": sa.func.clock_timestamp()},
         )
     )
-    return "created" if row is None else "updated"
+    if row is None:
+        audit.put(conn, actor, "connection.create", connection.name, _source(connection))
+        return "created"
+    _tell_update(conn, actor, row.document, connection, config=config_before != connection.config)
+    return "updated"
+
+
+def _source(connection: Connection) -> dict[str, Any]:
+    # A program's path is the operator's business.
+    return {"source": connection.connector or "a program"}
+
+
+def _tell_update(
+    conn: sa.Connection,
+    actor: str,
+    before: dict[str, Any],
+    connection: Connection,
+    *,
+    config: bool,
+) -> None:
+    """What changed is named, never what it was or is: either may hold a secret."""
+    changed = [key for key, value in connection.document().items() if before.get(key) != value]
+    changed += ["config"] if config else []
+    detail = {**_source(connection), "changed": sorted(changed)}
+    audit.put(conn, actor, "connection.update", connection.name, detail)
 
 
 def _see_to_states(
@@ -112,7 +137,7 @@ def _see_to_states(
             return
 
 
-def create(conn: sa.Connection, secret: bytes, connection: Connection) -> None:
+def create(conn: sa.Connection, secret: bytes, connection: Connection, *, actor: str) -> None:
     """Create a connection of a name that is free.
 
     Raises:
@@ -130,6 +155,7 @@ def create(conn: sa.Connection, secret: bytes, connection: Connection) -> None:
         raise Conflict(
             f"there is a connection {connection.name} already: change that, or choose another name"
         )
+    audit.put(conn, actor, "connection.create", connection.name, _source(connection))
 
 
 def lock(conn: sa.Connection, name: str) -> int:

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from atlas.errors import NotFound, UsageError
+from atlas.ledger import audit
 from atlas.ledger.tables import api_key
 from atlas.model.access import ROLES, Asker
 
@@ -20,9 +21,12 @@ USED_EVERY = timedelta(minutes=1)
 
 
 def create(
-    conn: sa.Connection, name: str, role: str, expires: timedelta | None = None
+    conn: sa.Connection, name: str, role: str, expires: timedelta | None = None, *, actor: str
 ) -> dict[str, str]:
     """A new key: ``{"id", "name", "role", "key"}``; the key itself is not kept.
+
+    Args:
+        actor: who makes it, such as ``user: ann``.
 
     Raises:
         UsageError: the name is taken or the role is none.
@@ -41,6 +45,7 @@ def create(
             )
     except IntegrityError as error:
         raise UsageError(f"there is a key called {name!r} already: choose another name") from error
+    audit.put(conn, actor, "key.create", name, {"id": key_id, "role": role})
     return {"id": key_id, "name": name, "role": role, "key": key}
 
 
@@ -76,11 +81,15 @@ def all_keys(conn: sa.Connection) -> list[dict[str, Any]]:
     """Every key, also expired and revoked ones, oldest first, without its text."""
     columns = [column for column in api_key.c if column.name != "hash"]
     rows = conn.execute(sa.select(*columns).order_by(api_key.c.created_at))
-    return [dict(row._mapping) for row in rows]
+    # SQLAlchemy's names are no plain texts, which is all that a JSON writer takes.
+    return [{str(name): value for name, value in row._mapping.items()} for row in rows]
 
 
-def revoke(conn: sa.Connection, key_id: str) -> None:
+def revoke(conn: sa.Connection, key_id: str, *, actor: str) -> None:
     """Make a key invalid from now on; a second time changes nothing.
+
+    Args:
+        actor: who does it, such as ``user: ann``.
 
     Raises:
         NotFound: there is no such key.
@@ -89,13 +98,20 @@ def revoke(conn: sa.Connection, key_id: str) -> None:
         canonical = str(uuid.UUID(key_id))
     except ValueError as error:
         raise NotFound(f"there is no key {key_id!r}: `atlas keys list` shows ids") from error
-    changed = conn.execute(
-        api_key.update()
+    row = conn.execute(
+        sa.select(api_key.c.name, api_key.c.revoked_at)
         .where(api_key.c.id == canonical)
-        .values(revoked_at=sa.func.coalesce(api_key.c.revoked_at, sa.func.clock_timestamp()))
-    )
-    if not changed.rowcount:
+        .with_for_update()
+    ).one_or_none()
+    if row is None:
         raise NotFound(f"there is no key {key_id}: `atlas keys list` shows ids")
+    if row.revoked_at is None:
+        conn.execute(
+            api_key.update()
+            .where(api_key.c.id == canonical)
+            .values(revoked_at=sa.func.clock_timestamp())
+        )
+        audit.put(conn, actor, "key.revoke", row.name, {"id": canonical})
 
 
 def _hash(key: str) -> bytes:

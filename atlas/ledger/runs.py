@@ -129,7 +129,13 @@ _CREATE = sa.text(
          explore AS (
             INSERT INTO pipeline.stage_run (run_id, stage, position, dispatched_at, dispatches)
             SELECT id, 'explore', 0, clock_timestamp(), 1 FROM made
-            RETURNING run_id)
+            RETURNING run_id),
+         told AS (
+            INSERT INTO pipeline.audit (actor, action, subject, detail)
+            SELECT CAST(:actor AS text), 'sync.start', :connection,
+                   jsonb_build_object('run_id', id, 'streams', CAST(:selected AS text[]),
+                                      'full_refresh', CAST(:full_refresh AS boolean))
+              FROM made WHERE CAST(:actor AS text) IS NOT NULL)
     SELECT (SELECT id FROM wanted) AS connection_id, (SELECT run_id FROM explore) AS run_id
     """
 )
@@ -142,8 +148,12 @@ def create(
     trigger: str,
     selected: list[str] | None,
     full_refresh: bool,
+    actor: str | None = None,
 ) -> str:
     """A new queued run with its explore stage; returns its id.
+
+    Args:
+        actor: who starts this sync, for the audit log; None: the caller says it there.
 
     Raises:
         NotFound: there is no such connection.
@@ -156,6 +166,7 @@ def create(
         "trigger": trigger,
         "selected": selected,
         "full_refresh": full_refresh,
+        "actor": actor,
     }
     missing = f"there is no connection {connection}: `atlas connections list` shows those there are"
     while True:

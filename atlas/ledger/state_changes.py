@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from atlas.errors import ActiveRun, Conflict, NotFound, UsageError
-from atlas.ledger import paging, runs
+from atlas.ledger import audit, paging, runs
 from atlas.ledger import state_documents as documents
 from atlas.ledger.state import (
     State,
@@ -200,6 +200,8 @@ class Change:
         return None
 
     def _note(self, kind: str, key: StreamKey | None, new: State | None, action: str) -> None:
+        stream = None if key is None else str(key)
+        audit.put(self._conn, self._actor, f"state.{action}", self.name, {"stream": stream})
         self._conn.execute(
             _NOTE,
             {

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from atlas.errors import RunEnded
-from atlas.ledger import ends, runs, state
+from atlas.ledger import audit, ends, runs, state
 from atlas.ledger.database import classified
 from atlas.settings import Settings
 from atlas.stages.work import cancelled, drop_staging
@@ -20,11 +20,12 @@ log = logging.getLogger(__name__)
 _ATTEMPTS = 100
 
 
-def cancel(engine: sa.Engine, settings: Settings, run_id: str) -> None:
+def cancel(engine: sa.Engine, settings: Settings, run_id: str, *, actor: str) -> None:
     """End an active run as ``cancelled``; what it has committed stays.
 
     From here on no worker can write for it. Each notices within a second or so, and ends its
-    connector and its statements. The connection is free for the next run.
+    connector and its statements. The connection is free for the next run. ``actor`` is who does it,
+    for the audit log.
 
     Raises:
         NotFound: there is no such run. RunEnded: it has ended.
@@ -34,12 +35,14 @@ def cancel(engine: sa.Engine, settings: Settings, run_id: str) -> None:
         for attempt in itertools.count(1):
             try:
                 with engine.begin() as conn:
-                    run_id = runs.get(conn, run_id).id
+                    run = runs.get(conn, run_id)
+                    run_id = run.id
                     ended, stages = ends.cancel_run(conn, run_id)
                     if ended is not None:
                         raise RunEnded(run_id, ended.value)
                     state.remember(conn, run_id)
                     cancelled(conn, settings, run_id, stages)
+                    audit.put(conn, actor, "run.cancel", run.connection, {"run_id": run_id})
                 break
             except DBAPIError as error:
                 # A worker that commits locks in another order, and this one yields.

@@ -17,7 +17,7 @@ from atlas.connectors.install import present
 from atlas.connectors.masking import literal, masked, unmasked, within_roots
 from atlas.errors import ActiveRun, NotAllowed, NotFound, NotInstalled, UsageError
 from atlas.layers import removal, staging
-from atlas.ledger import connections, runs
+from atlas.ledger import audit, connections, runs
 from atlas.ledger.connections import Stored
 from atlas.ledger.database import classified, cursor
 from atlas.model.connection import Connection
@@ -33,12 +33,14 @@ def create(
     settings: Settings,
     document: Mapping[str, Any],
     *,
+    actor: str,
     may_unmask: bool,
     may_query: bool,
 ) -> None:
     """Make the connection of ``document`` (:func:`connections_file.from_document`).
 
     Args:
+        actor: who does it, such as ``api: nightly``.
         may_unmask: whether its own operators may be ``keep``.
         may_query: whether its checks may have SQL of the user's own.
 
@@ -54,7 +56,7 @@ def create(
     _check(settings, connection)
     try_out(conn, settings, connection)
     policies.hold(conn, connection.pii)
-    connections.create(conn, secret_key(settings), connection)
+    connections.create(conn, secret_key(settings), connection, actor=actor)
 
 
 def change(
@@ -135,10 +137,11 @@ def describe(conn: sa.Connection, settings: Settings, name: str) -> dict[str, An
     }
 
 
-def delete(engine: sa.Engine, name: str, *, drop_data: bool = False) -> list[str]:
+def delete(engine: sa.Engine, name: str, *, actor: str, drop_data: bool = False) -> list[str]:
     """Delete a connection with its schedule and states.
 
     Args:
+        actor: who does it, such as ``api: nightly``.
         drop_data: also drop its tables in all layers, and forget their names and its runs.
 
     Returns:
@@ -160,6 +163,7 @@ def delete(engine: sa.Engine, name: str, *, drop_data: bool = False) -> list[str
         for run_stream_id in set(staging.left(cur)) & set(connections.streams_read(conn, name)):
             staging.drop(cur, run_stream_id)
         connections.delete(conn, connection_id)
+        audit.put(conn, actor, "connection.delete", name, {"drop_data": drop_data})
         if not drop_data:
             return []
         connections.forget_runs(conn, name)

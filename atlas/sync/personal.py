@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from atlas.errors import UsageError
-from atlas.ledger import connections, datasets, overrides, results, verdict_changes
+from atlas.ledger import audit, connections, datasets, overrides, results, verdict_changes
 from atlas.model.personal import Operator, Says
 
 _LONGEST = 1000
@@ -95,7 +95,7 @@ def say(
     place, path = split(column)
     connection, stream = datasets.find(conn, name)
     connections.lock(conn, connection)
-    return overrides.put(
+    entry = overrides.put(
         conn,
         connection,
         stream,
@@ -107,6 +107,8 @@ def say(
         actor=actor,
         why=why,
     )
+    audit.put(conn, actor, "pii.override", name, {"column": column, "says": says.value})
+    return entry
 
 
 def said(

@@ -20,13 +20,15 @@ def record(
     name: str,
     *,
     trigger: str,
+    actor: str,
     streams: list[str] | None = None,
     full_refresh: bool = False,
 ) -> str:
     """Write down that connection ``name`` is to be synced, in the caller's transaction.
 
     Args:
-        trigger: who asks: ``cli``, ``api`` or ``schedule``.
+        trigger: how it is asked for: ``cli``, ``api`` or ``schedule``.
+        actor: who asks, such as ``api: nightly``.
         streams: names of the streams to sync; None for all that the connection selects.
         full_refresh: read from the start this once, whatever the state says.
 
@@ -48,7 +50,12 @@ def record(
                 f"it selects {', '.join(selected or ())}"
             )
     return runs.create(
-        conn, connection=name, trigger=trigger, selected=streams, full_refresh=full_refresh
+        conn,
+        connection=name,
+        trigger=trigger,
+        selected=streams,
+        full_refresh=full_refresh,
+        actor=actor,
     )
 
 
@@ -109,6 +116,7 @@ def request_sync(
     name: str,
     *,
     trigger: str,
+    actor: str,
     streams: list[str] | None = None,
     full_refresh: bool = False,
 ) -> str:
@@ -118,7 +126,9 @@ def request_sync(
         As :func:`record`, and TransientError when PostgreSQL cannot be reached.
     """
     with classified(engine.url.render_as_string()), engine.begin() as conn:
-        run_id = record(conn, name, trigger=trigger, streams=streams, full_refresh=full_refresh)
+        run_id = record(
+            conn, name, trigger=trigger, actor=actor, streams=streams, full_refresh=full_refresh
+        )
     dispatch.start(engine, [run_id])
     return run_id
 
@@ -136,7 +146,7 @@ def fire(engine: sa.Engine) -> int:
     with classified(engine.url.render_as_string()), engine.begin() as conn:
         for due in schedules.take_due(conn):
             try:
-                run_id = record(conn, due.name, trigger="schedule")
+                run_id = record(conn, due.name, trigger="schedule", actor="schedule")
             except ActiveRun as error:
                 log.warning("schedule of %s: skipped, run %s is active", due.name, error.run_id)
                 continue

@@ -7,7 +7,7 @@ from sqlalchemy.exc import IntegrityError
 
 from atlas.errors import ActiveRun, Conflict
 from atlas.layers import staging
-from atlas.ledger import ends, outbox, retries, runs
+from atlas.ledger import audit, ends, outbox, retries, runs
 from atlas.ledger.database import classified, cursor
 from atlas.model.stage import Stage, Status
 from atlas.settings import Settings
@@ -15,11 +15,11 @@ from atlas.stages import ORDER
 from atlas.sync import dispatch
 
 
-def retry(engine: sa.Engine, settings: Settings, run_id: str) -> None:
+def retry(engine: sa.Engine, settings: Settings, run_id: str, *, actor: str) -> None:
     """Queue again what of a run did not succeed: each stream from its first such stage on.
 
     The source is asked only for streams that it has not read to their end. What pii found is found
-    anew only where the staging table is gone.
+    anew only where the staging table is gone. ``actor`` is who does it, for the audit log.
 
     Raises:
         NotFound: there is no such run.
@@ -33,6 +33,7 @@ def retry(engine: sa.Engine, settings: Settings, run_id: str) -> None:
             try:
                 with conn.begin_nested():
                     messages = _record(conn, run.id)
+                    audit.put(conn, actor, "run.retry", run.connection, {"run_id": run.id})
             except IntegrityError as error:
                 # A sync was asked for at the same moment, and its run is the active one.
                 active = runs.active_of(conn, run.connection_id or 0)

@@ -9,6 +9,7 @@ from atlas.settings import Settings
 from atlas.settings import settings as process_settings
 from atlas.web import answers, docs, health, openapi, problems, session
 from atlas.web.api import (
+    access,
     connections,
     connectors,
     datasets,
@@ -34,7 +35,7 @@ def operations() -> list[Operation]:
     """Every operation of the API, in the order in which it is documented."""
     data = (datasets, pii, subjects, quality, quarantine, lineage)
     control = (overview, connectors, uploads, connections, state, syncs, runs, live)
-    parts = (*control, *data, health, docs)
+    parts = (*control, *data, access, health, docs)
     return [operation for part in parts for operation in part.OPERATIONS]
 
 

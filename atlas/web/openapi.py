@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from atlas import __version__
+from atlas.web.access_models import UserName
 from atlas.web.dataset_models import Layer, TableName
 from atlas.web.lineage_models import NodeName
 from atlas.web.models import (
@@ -36,6 +37,8 @@ PATH: dict[str, tuple[Any, str]] = {
     "table": (TableName, "Name of the dataset's table in the layer."),
     "node": (NodeName, "The dataset, or a table of it."),
     "policy": (PolicyName, "Name of the policy."),
+    "key_id": (RunId, "Id of the key."),
+    "user": (UserName, "Name of the user."),
     "upload": (UploadName, "Name of the file."),
 }
 """Parameters of paths: type and meaning."""

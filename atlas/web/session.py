@@ -75,6 +75,12 @@ def take(response: Response) -> None:
     g.session = None
 
 
+def link(text: str) -> str:
+    """Address of the page that a link with ``text`` leads to."""
+    base = settings().public_url or request.host_url.rstrip("/")
+    return f"{base}/setup?token={text}"
+
+
 def secure() -> bool:
     """Whether browsers reach Atlas by https."""
     return request.is_secure or (settings().public_url or "").startswith("https:")

@@ -117,8 +117,12 @@ class Erasure(msgspec.Struct):
     total: SubjectRows
 
 
+# No NUL and no lone surrogate: no entry has one, and PostgreSQL would refuse it.
+_Word = Annotated[str, Meta(max_length=500, pattern=r"^[^\x00\ud800-\udfff]*$")] | None
+
+
 class AuditEntry(msgspec.Struct):
-    """Something that was done with personal data."""
+    """Something that was done."""
 
     id: int
     at: Time
@@ -140,7 +144,10 @@ class AuditPage(msgspec.Struct):
 class AuditFilter(msgspec.Struct, forbid_unknown_fields=True):
     """Which entries, and how many at once."""
 
-    action: Annotated[str | None, Meta(description="Only entries of this action.")] = None
-    subject: Annotated[str | None, Meta(description="Only entries on this subject.")] = None
+    action: Annotated[
+        _Word, Meta(description="Only of this action, or those below: `pii` is also `pii.erase`.")
+    ] = None
+    subject: Annotated[_Word, Meta(description="Only entries on this subject.")] = None
+    actor: Annotated[_Word, Meta(description="Only what this actor did, as entries say it.")] = None
     limit: Annotated[int, Meta(ge=1, le=200, description="Most entries on a page.")] = 50
     cursor: Cursor = None

@@ -432,7 +432,7 @@ class Driven(RuleBasedStateMachine):
         with self.engine.connect() as conn:
             staged = set(staging.left(cursor(conn)))
         with refused as caught:
-            retry.retry(self.engine, self.config, run.id)
+            retry.retry(self.engine, self.config, run.id, actor="test")
         if caught is None:
             run.retry(staged)
         self._check()

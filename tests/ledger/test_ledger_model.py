@@ -284,12 +284,12 @@ class Ledger(Driven):
     def cancel(self, really: bool, old: bool) -> None:
         if old and self.old:
             with pytest.raises(RunEnded):
-                cancel.cancel(self.engine, self.config, self.old[-1].id)
+                cancel.cancel(self.engine, self.config, self.old[-1].id, actor="test")
         elif not self.run.active:
             with pytest.raises(RunEnded):
-                cancel.cancel(self.engine, self.config, self.run.id)
+                cancel.cancel(self.engine, self.config, self.run.id, actor="test")
         elif really:
-            cancel.cancel(self.engine, self.config, self.run.id)
+            cancel.cancel(self.engine, self.config, self.run.id, actor="test")
             self.run.cancel()
 
     @rule(old=st.booleans())

@@ -311,7 +311,7 @@ def test_cancel_meets_the_end_of_a_part(
 
     def stop() -> None:
         ended.wait()
-        cancel.cancel(engine, config, run_id)
+        cancel.cancel(engine, config, run_id, actor="test")
 
     assert at_once(end, stop) == [None, None]
     # The part's end was first, and what it woke is gone with the run.

@@ -96,7 +96,7 @@ def test_cancel_ends_everything_at_once(
     holder = claims.claim(engine, Stage.EXPLORE, run_id=run_id, holder="x", lease=60)
     assert isinstance(holder, Claim)
     (stream,) = add_streams(engine, run_id, "users")
-    cancel.cancel(engine, settings, run_id)
+    cancel.cancel(engine, settings, run_id, actor="test")
     assert not claims.renew(engine, holder, 60)
     with pytest.raises(LostClaim), claims.transaction(engine, holder) as conn:
         conn.execute(sa.text("CREATE TABLE pipeline.left_behind ()"))
@@ -110,7 +110,7 @@ def test_cancel_ends_everything_at_once(
     assert (document["status"], document["streams"][0]["status"]) == ("cancelled", "cancelled")
     assert only["outcome"] == "cancelled"
     with pytest.raises(RunEnded, match="cancelled"):
-        cancel.cancel(engine, settings, run_id)
+        cancel.cancel(engine, settings, run_id, actor="test")
     # The connection is free.
     new_run()
 
@@ -150,7 +150,7 @@ def test_cancel_meets_a_commit_of_the_holder(
 
     def stop() -> None:
         wrote.wait()
-        cancel.cancel(engine, settings, run_id)
+        cancel.cancel(engine, settings, run_id, actor="test")
 
     committed, stopped = at_once(commit, stop)
     assert stopped is None, stopped
@@ -180,7 +180,7 @@ def test_cancel_meets_a_stage_that_ends(
 
     def stop() -> None:
         checked.wait()
-        cancel.cancel(engine, settings, run_id)
+        cancel.cancel(engine, settings, run_id, actor="test")
 
     ended, stopped = at_once(end, stop)
     assert (ended, stopped) == (None, None)
@@ -202,7 +202,7 @@ def test_cancel_meets_a_message_on_its_way(
 
     def stop() -> None:
         sending.wait()
-        cancel.cancel(engine, settings, run_id)
+        cancel.cancel(engine, settings, run_id, actor="test")
         cancelled.set()
 
     monkeypatch.setattr(dispatch, "_send", send)
@@ -222,8 +222,8 @@ def test_a_retry_goes_on_where_the_run_stopped(
         conn.execute(runs_unread, {"s": unread})
         ends.fail_unexplored(conn, run_id, "broken")
         ends.finish(conn, explore, Status.FAILED, error="broken")
-    cancel.cancel(engine, settings, run_id)
-    retry.retry(engine, settings, run_id)
+    cancel.cancel(engine, settings, run_id, actor="test")
+    retry.retry(engine, settings, run_id, actor="test")
     with engine.begin() as conn:
         waiting = {(message.kind, message.ref) for message in outbox.due(conn)}
         document = run_documents.document(conn, run_id)
@@ -256,11 +256,13 @@ def test_a_retry_meets_the_end_of_its_staging_table(
         )
     with engine.connect() as reader:
         reader.execute(sa.text(f"SELECT FROM pipeline.{staging.name(stream)}"))
-        cancel.cancel(engine, settings, run_id)  # which does not wait for the reader
+        cancel.cancel(engine, settings, run_id, actor="test")  # which does not wait for the reader
 
         def resume() -> None:
             wait_until_blocked(engine)
-            waits = threading.Thread(target=retry.retry, args=(engine, settings, run_id))
+            waits = threading.Thread(
+                target=retry.retry, args=(engine, settings, run_id), kwargs={"actor": "test"}
+            )
             waits.start()
             wait_until_blocked(engine, 2)
             reader.rollback()

@@ -388,7 +388,7 @@ def test_cancel_ends_what_is_studied_ahead(shop: Source, meanwhile: Meanwhile) -
     def stop() -> None:
         if not held:
             held.append(take(shop))
-            cancel.cancel(shop.engine, shop.settings, run_id)
+            cancel.cancel(shop.engine, shop.settings, run_id, actor="test")
 
     meanwhile(stop)
     run_id = shop.begin()

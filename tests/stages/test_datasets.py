@@ -250,12 +250,12 @@ def test_what_cannot_be_said_changes_nothing(conn: sa.Connection) -> None:
 def test_what_people_said_goes_with_the_tables(users: Source) -> None:
     with users.engine.begin() as conn:
         _describe(conn, "shop_users", owner="sales", columns={"email": "Login"})
-    edit.delete(users.engine, "shop")
+    edit.delete(users.engine, "shop", actor="test")
     with users.engine.begin() as conn:
         assert datasets.show(conn, "shop_users")["owner"] == "sales"
         users.apply()
         connections.lock(conn, "shop")
-    edit.delete(users.engine, "shop", drop_data=True)
+    edit.delete(users.engine, "shop", actor="test", drop_data=True)
     assert users.value("SELECT count(*) FROM pipeline.dataset_note") == 0
     assert users.value("SELECT count(*) FROM pipeline.dataset_index") == 0
 

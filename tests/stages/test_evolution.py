@@ -133,7 +133,7 @@ def test_a_stream_that_is_gone_is_not_asked_for_by_a_retry(shop: Source) -> None
             {"r": run_id},
         )
     with pytest.raises(Conflict, match="nothing failed in it but streams that its source has no"):
-        retry(shop.engine, shop.settings, run_id)
+        retry(shop.engine, shop.settings, run_id, actor="test")
     with shop.engine.begin() as conn:
         conn.execute(
             sa.text(

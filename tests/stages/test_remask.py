@@ -331,7 +331,7 @@ def test_one_run_at_a_time_and_only_of_what_is_in_chart(shop: Source) -> None:
         begin(shop, "orders")
     run_id = begin(shop, "users")
     with shop.engine.begin() as conn, pytest.raises(ActiveRun) as caught:
-        request.record(conn, "shop", trigger="cli")
+        request.record(conn, "shop", trigger="cli", actor="test")
     assert caught.value.run_id == run_id
     stages(shop, run_id)
     sync(shop)

@@ -111,7 +111,7 @@ def test_a_stream_that_never_came_to_chart_gets_the_key_without_a_run(shop: Sour
 
 def test_what_is_left_of_a_deleted_connection_says_what_to_do(shop: Source) -> None:
     sync(shop)
-    edit.delete(shop.engine, "shop")
+    edit.delete(shop.engine, "shop", actor="test")
     found = rotate(shop)
     assert (found["keys"], found["runs"]) == (2, {})
     assert "apply it again" in found["left"]["shop"]
@@ -121,10 +121,10 @@ def test_what_is_left_of_a_deleted_connection_says_what_to_do(shop: Source) -> N
     stages(shop, run_id)
     assert finish(shop)["keys"] == 1
     # Or its data go.
-    edit.delete(shop.engine, "shop")
+    edit.delete(shop.engine, "shop", actor="test")
     assert "shop" in rotate(shop)["left"]
     shop.apply()
-    edit.delete(shop.engine, "shop", drop_data=True)
+    edit.delete(shop.engine, "shop", actor="test", drop_data=True)
     assert finish(shop) == {"keys": 1, "runs": {}, "left": {}}
 
 

@@ -154,7 +154,7 @@ class Api:
 def api(app: Flask, engine: sa.Engine) -> Api:
     """A client of the application."""
     with engine.begin() as conn:
-        made = {role: keys.create(conn, f"the {role}", role) for role in keys.ROLES}
+        made = {role: keys.create(conn, f"the {role}", role, actor="test") for role in keys.ROLES}
     return Api(
         app.test_client(),
         {role: key["key"] for role, key in made.items()},

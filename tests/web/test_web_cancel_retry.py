@@ -264,7 +264,7 @@ def test_a_schedule_and_a_request_do_not_wait_for_each_other(
         asking.start()
         asking.join(timeout=0.5)  # it waits for the schedule's transaction, or is done
         try:
-            run_id = request.record(conn, due.name, trigger="schedule")
+            run_id = request.record(conn, due.name, trigger="schedule", actor="schedule")
         except ActiveRun as error:
             run_id = error.run_id
     asking.join()

@@ -60,8 +60,8 @@ def test_a_key_in_the_query_is_no_key(api: Any) -> None:
 
 def test_revoked_and_expired_keys(api: Any, engine: sa.Engine) -> None:
     with engine.begin() as conn:
-        keys.revoke(conn, api.ids["viewer"])
-        old = keys.create(conn, "old", "admin", timedelta(seconds=-1))
+        keys.revoke(conn, api.ids["viewer"], actor="test")
+        old = keys.create(conn, "old", "admin", timedelta(seconds=-1), actor="test")
     _is_problem(api.get("/api/v1/runs"), 401, "unauthorized")
     api.texts["old"] = old["key"]
     _is_problem(api.get("/api/v1/runs", "old"), 401, "unauthorized")

@@ -102,7 +102,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, checkout: Path) -> Iterator[
         engine = sa.create_engine(postgres.url(), pool_pre_ping=True)
         migrations.upgrade(engine)
         with engine.begin() as conn:
-            key = keys.create(conn, "test", "operator")["key"]
+            key = keys.create(conn, "test", "operator", actor="test")["key"]
             shop = Connection("shop", connector="source-faker", executable=None, config={})
             connections.put(conn, SECRET.encode(), shop)
         environ = _environ(home, ATLAS_DATABASE_URL=postgres.url(), ATLAS_REDIS_URL=redis.url())

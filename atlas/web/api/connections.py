@@ -9,8 +9,8 @@ from flask import Response, g
 
 from atlas.connectors.masking import MASK
 from atlas.errors import NotFound, UsageError
+from atlas.ledger import audit, paging, source_changes
 from atlas.ledger import connections as ledger
-from atlas.ledger import paging, source_changes
 from atlas.web.answers import answer
 from atlas.web.database import engine, settings, transaction
 from atlas.web.models import NoOptions
@@ -77,6 +77,7 @@ def create_connection(body: ConnectionRequest) -> Response:
             conn,
             settings(),
             msgspec.to_builtins(body),
+            actor=g.key.actor,
             may_unmask=g.key.may("privacy"),
             may_query=g.key.may("admin"),
         )
@@ -116,7 +117,7 @@ def delete_connection(name: str, query: ConnectionRemoval) -> Response:
     """Delete a connection."""
     from atlas.sync import edit
 
-    dropped = edit.delete(engine(), _known(name), drop_data=query.drop_data)
+    dropped = edit.delete(engine(), _known(name), actor=g.key.actor, drop_data=query.drop_data)
     return answer({"name": name, "dropped_tables": dropped})
 
 
@@ -133,6 +134,7 @@ def accept_changes(name: str, body: NoOptions) -> Response:
     """Have the next run take the source as it is."""
     with transaction() as conn:
         source_changes.accept(conn, ledger.lock(conn, _known(name)))
+        audit.put(conn, g.key.actor, "connection.accept", name)
     return answer({"name": name, "accepted": True})
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response
+from flask import Response, g
 
 from atlas.ledger import run_documents
 from atlas.web.answers import answer
@@ -93,7 +93,7 @@ def cancel_run(run_id: str, body: NoOptions) -> Response:
     # What brings Celery or the stages' rooms is imported when it is asked for.
     from atlas.sync.cancel import cancel
 
-    cancel(engine(), settings(), run_id)
+    cancel(engine(), settings(), run_id, actor=g.key.actor)
     return get_run(run_id)
 
 
@@ -101,7 +101,7 @@ def retry_run(run_id: str, body: NoOptions) -> Response:
     """Have a run go on at the first stage that did not succeed."""
     from atlas.sync.retry import retry
 
-    retry(engine(), settings(), run_id)
+    retry(engine(), settings(), run_id, actor=g.key.actor)
     with transaction() as conn:
         found = run_documents.document(conn, run_id)["run_id"]
     return answer({"run_id": found, "status": "queued"}, 202, {"Location": f"/api/v1/runs/{found}"})

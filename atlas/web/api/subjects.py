@@ -91,11 +91,16 @@ def erase_person(body: SubjectRequest) -> Response:
 
 
 def list_audit(query: AuditFilter) -> Response:
-    """What was done with personal data."""
+    """Who did what."""
     after = paging.before(query.cursor)
     with transaction() as conn:
         items = audit.entries(
-            conn, limit=query.limit + 1, after=after, action=query.action, subject=query.subject
+            conn,
+            limit=query.limit + 1,
+            after=after,
+            action=query.action,
+            subject=query.subject,
+            actor=query.actor,
         )
     return answer(paging.page(items, query.limit))
 
@@ -168,9 +173,10 @@ OPERATIONS = [
         method="GET",
         path="/api/v1/audit",
         role="privacy",
-        tag="Personal data",
-        summary="List what was done with personal data",
-        about="Who did what and when, newest first. Entries can neither be changed nor deleted.",
+        tag="Access",
+        summary="List who did what",
+        about="What changed Atlas, read what is masked elsewhere, or let somebody in; newest "
+        "first. Entries can neither be changed nor deleted.",
         handler=list_audit,
         query=AuditFilter,
         returns={

@@ -25,6 +25,7 @@ def start_sync(name: str, body: SyncRequest) -> Response:
             conn,
             name,
             trigger="api",
+            actor=g.key.actor,
             streams=body.streams,
             full_refresh=body.full_refresh,
         )

@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from typing import IO
 
 import msgspec
-from flask import Response, request
+from flask import Response, g, request
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 from atlas.connectors import uploads
+from atlas.ledger import audit
 from atlas.web.answers import answer
-from atlas.web.database import settings
+from atlas.web.database import settings, transaction
 from atlas.web.operations import Operation, Returns
 from atlas.web.problems import RETRY_AFTER, Problem
 from atlas.web.source_models import Upload, UploadFilter, UploadPage, UploadRemoved
@@ -64,13 +65,21 @@ def put_upload(upload: str) -> Response:
         ) from error
     finally:
         _places.release()
+    _tell("upload.put", upload)
     return answer(_document(kept))
 
 
 def delete_upload(upload: str) -> Response:
     """Remove a file."""
     uploads.remove(upload, settings())
+    _tell("upload.delete", upload)
     return answer({"name": upload})
+
+
+def _tell(what: str, upload: str) -> None:
+    """Write it down once it is done: files and database share no transaction."""
+    with transaction() as conn:
+        audit.put(conn, g.key.actor, what, upload)
 
 
 def _ends_itself() -> bool:

@@ -7,7 +7,7 @@ import uuid
 from flask import Response, g, request
 
 from atlas.errors import Conflict, NotFound, UsageError
-from atlas.ledger import logins, passwords, sessions, users
+from atlas.ledger import audit, logins, passwords, sessions, users
 from atlas.settings import secret_key
 from atlas.web import session
 from atlas.web.database import engine, settings, transaction
@@ -55,6 +55,7 @@ def log_out() -> Response:
         session.see_own_form()
         with transaction() as conn:
             sessions.drop(conn, found.token)
+            audit.put(conn, found.asker.actor, "logout", found.asker.name)
     answer = go("/login")
     session.take(answer)
     return answer
@@ -120,6 +121,7 @@ def end_session(session_id: uuid.UUID) -> Response:
     """End one of one's own sessions."""
     with transaction() as conn:
         sessions.end(conn, g.key.id, str(session_id))
+        audit.put(conn, g.key.actor, "logout.elsewhere", g.key.name)
     return go("/account")
 
 
@@ -127,6 +129,7 @@ def log_out_everywhere() -> Response:
     """End all of one's own sessions."""
     with transaction() as conn:
         sessions.end_all(conn, g.key.id)
+        audit.put(conn, g.key.actor, "logout.everywhere", g.key.name)
     answer = go("/login")
     session.take(answer)
     return answer
