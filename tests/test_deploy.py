@@ -285,6 +285,18 @@ def test_secrets_come_from_outside_and_are_asked_for(compose: dict[str, Any]) ->
     assert asked == {"ATLAS_SECRET_KEY", "POSTGRES_PASSWORD", "FLOWER_BASIC_AUTH"}
 
 
+def test_flower_listens_on_this_machine_only(
+    compose: dict[str, Any], procfile: dict[str, tuple[list[str], set[str]]]
+) -> None:
+    everywhere = replace(Settings(), host="0.0.0.0")
+    (flower,) = (child for child in children(everywhere) if child.name == "flower")
+    assert "--address=127.0.0.1" in flower.argv
+    assert "--address=127.0.0.1" in procfile["flower"][0]
+    for port in compose["services"]["flower"]["ports"]:
+        assert port.startswith("127.0.0.1:")
+    assert "FLOWER_BASIC_AUTH" in compose["services"]["flower"]["environment"]
+
+
 def test_beat_and_flower_do_not_know_the_ledger(compose: dict[str, Any]) -> None:
     for name in ("beat", "flower"):
         known = set(compose["services"][name]["environment"])

@@ -117,12 +117,11 @@ def accept(name: str, as_json: bool) -> None:
     """Have the next sync take the source as it is, whatever schema_changes says."""
     from atlas.cli.database import begin
     from atlas.cli.state import who
-    from atlas.ledger import audit, source_changes
     from atlas.ledger import connections as ledger
+    from atlas.ledger import source_changes
 
     with begin() as conn:
-        source_changes.accept(conn, ledger.lock(conn, name))
-        audit.put(conn, who(), "connection.accept", name)
+        source_changes.accept(conn, ledger.lock(conn, name), actor=who())
     if as_json:
         emit({"name": name, "accepted": True})
         return

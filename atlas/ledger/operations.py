@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from atlas.errors import Conflict, LostClaim, NotFound
-from atlas.ledger import measures, outbox
+from atlas.ledger import audit, measures, outbox
 from atlas.ledger.secrets import encrypt, reader
 from atlas.ledger.tables import operation as table
 from atlas.ledger.tables import outbox as messages
@@ -63,10 +63,14 @@ def create(
     connector: str,
     *,
     asked_by: str,
+    actor: str,
     version: str | None = None,
     config: dict[str, Any] | None = None,
 ) -> tuple[str, int]:
     """Write an operation and its message down; returns its id and the message's.
+
+    Args:
+        asked_by: id of the key or account that asks. actor: what the audit log calls it.
 
     Raises:
         TooMany: the key has too many that have not ended.
@@ -93,6 +97,8 @@ def create(
             asked_by=asked_by,
         )
     )
+    told = {"version": version, "operation_id": operation_id}
+    audit.put(conn, actor, f"connector.{kind.value}", connector, told)
     return operation_id, outbox.put(conn, "operation", operation_id)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from atlas.ledger import audit
 from atlas.ledger.runs import RunStream, restore
 from atlas.ledger.tables import connection as connection_table
 from atlas.ledger.tables import source_change
@@ -124,13 +125,15 @@ def listed(
     ]
 
 
-def accept(conn: sa.Connection, connection_id: int) -> None:
+def accept(conn: sa.Connection, connection_id: int, *, actor: str) -> None:
     """Have the next run take the source as it is, whatever the connection's policy."""
-    conn.execute(
+    name = conn.execute(
         connection_table.update()
         .where(connection_table.c.id == connection_id)
         .values(accepts_changes=True)
-    )
+        .returning(connection_table.c.name)
+    ).scalar_one()
+    audit.put(conn, actor, "connection.accept", name)
 
 
 def accepted(conn: sa.Connection, connection_id: int) -> bool:

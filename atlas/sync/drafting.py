@@ -98,7 +98,9 @@ def confirm(conn: sa.Connection, settings: Settings, draft: Draft) -> None:
     drafts.save(conn, secret_key(settings), draft, configured=True)
 
 
-def probe(conn: sa.Connection, settings: Settings, draft: Draft, *, asked_by: str) -> list[int]:
+def probe(
+    conn: sa.Connection, settings: Settings, draft: Draft, *, asked_by: str, actor: str
+) -> list[int]:
     """Ask the source whether it can be reached with the draft's configuration, and for its streams;
     returns the messages to be sent after the commit.
 
@@ -118,6 +120,7 @@ def probe(conn: sa.Connection, settings: Settings, draft: Draft, *, asked_by: st
             kind,
             draft.connector,
             asked_by=asked_by,
+            actor=actor,
             version=draft.document.get("version"),
             config=draft.config,
         )
@@ -181,7 +184,7 @@ def finish(
     if draft.connection is None:
         given = {word: value for word, value in wanted.items() if value is not None}
         made = {"name": name, "connector": draft.connector, **given}
-        edit.create(conn, settings, made, may_unmask=may_unmask, may_query=may_query)
+        edit.create(conn, settings, made, actor=actor, may_unmask=may_unmask, may_query=may_query)
     elif wanted:
         name = draft.connection
         edit.change(

@@ -33,7 +33,7 @@ _FORMS = {"application/x-www-form-urlencoded", "multipart/form-data"}
 def install(app: Flask) -> None:
     """Give the templates of ``app`` what their forms need."""
     app.jinja_env.globals.update(csrf_field=csrf_field, csrf_token=csrf_token)
-    app.after_request(_keep_form_cookie)
+    app.after_request(_finish)
 
 
 def current() -> sessions.Session | None:
@@ -177,7 +177,10 @@ def _set(response: Response, name: str, value: str) -> None:
     )
 
 
-def _keep_form_cookie(response: Response) -> Response:
+def _finish(response: Response) -> Response:
+    if secure():
+        # Browsers that came by https once do not come by http again.
+        response.headers["Strict-Transport-Security"] = "max-age=31536000"
     made = g.get("form_cookie")
     if made is not None and made != request.cookies.get(_name(_FORM_COOKIE)):
         _set(response, _FORM_COOKIE, made)

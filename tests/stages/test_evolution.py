@@ -108,7 +108,7 @@ def test_a_stream_that_is_gone_is_refused_until_it_is_accepted_and_then_no_more(
     assert "orders" in str(shop.attempt(run_id))
     shop.end(run_id)
     with shop.engine.begin() as conn:
-        source_changes.accept(conn, shop.id)
+        source_changes.accept(conn, shop.id, actor="test")
     for _ in range(2):
         assert not shop.run()["orders"].explored
     assert _told(shop) == [("orders", None, "stream_removed")]
@@ -220,7 +220,7 @@ def test_where_it_fails_nothing_is_read_until_it_is_accepted(shop: Source) -> No
         conn.exec_driver_sql("UPDATE pipeline.run SET status = 'failed'")
     assert shop.value("SELECT count(*) FROM explore.shop_users_raw") == rows
     with shop.engine.begin() as conn:
-        source_changes.accept(conn, shop.id)
+        source_changes.accept(conn, shop.id, actor="test")
     shop.run(full_refresh=True)
     assert _told(shop) == [("users", "a", "type"), ("users", "c", "added")]
     # Once: what changes then is refused again.
@@ -322,7 +322,7 @@ def test_a_stowaway_of_the_first_run_is_left_out(shop: Source) -> None:
     shop.streams = {"users": StreamSelection(), "orders": StreamSelection()}
     shop.rows["orders"] = [row(1, 1, stowaway="x")]
     with shop.engine.begin() as conn:
-        source_changes.accept(conn, shop.id)
+        source_changes.accept(conn, shop.id, actor="test")
     shop.run()
     assert _columns(shop, "orders") == {"id", "updated_at"}
 
@@ -351,7 +351,7 @@ def test_an_acceptance_that_was_not_needed_is_used_up(shop: Source) -> None:
     _offer(shop, users={})
     shop.run()
     with shop.engine.begin() as conn:
-        source_changes.accept(conn, shop.id)
+        source_changes.accept(conn, shop.id, actor="test")
     shop.run()
     shop.policy = SchemaPolicy.FAIL
     _offer(shop, users={"a": "string"})

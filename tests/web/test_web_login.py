@@ -502,3 +502,26 @@ def test_a_request_of_a_user_may_be_sent_twice(api: Any, ann: Browser, shop: str
     assert second.headers["Idempotency-Replayed"] == "true"
     # Of a key it is another request.
     assert api.post(SYNCS, headers={"Idempotency-Key": "k"}).status_code == 409
+
+
+@pytest.mark.parametrize("path", ["/login", "/account", RUNS, "/healthz", "/nothing"])
+def test_every_answer_has_headers_against_misuse(
+    settings: Settings, engine: sa.Engine, path: str
+) -> None:
+    add_user(engine, "ann", "viewer")
+    for https in (False, True):
+        browser = Browser(create_app(settings), https=https)
+        browser.log_in("ann")
+        headers = browser.get(path, headers={"Accept": "text/html"}).headers
+        policy = headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy
+        assert "frame-ancestors 'none'" in policy
+        assert "unsafe" not in policy
+        scripts = [part for part in policy.split("; ") if part.startswith("script-src")]
+        assert scripts in ([], ["script-src 'self'"])
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Referrer-Policy"] == "no-referrer"
+        assert headers["Cross-Origin-Opener-Policy"] == "same-origin"
+        assert "camera=()" in headers["Permissions-Policy"]
+        assert headers["Cache-Control"] == "no-store"
+        assert ("Strict-Transport-Security" in headers) == https

@@ -62,7 +62,13 @@ def ask(engine: sa.Engine) -> Ask:
     def make(kind: Kind = Kind.CHECK, **config: Any) -> str:
         with engine.begin() as conn:
             found, _ = operations.create(
-                conn, SECRET.encode(), kind, NAME, asked_by="me", config=config or None
+                conn,
+                SECRET.encode(),
+                kind,
+                NAME,
+                asked_by="me",
+                actor="test",
+                config=config or None,
             )
             conn.execute(outbox.delete())
         return found

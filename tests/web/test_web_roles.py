@@ -13,7 +13,8 @@ from flask import Flask
 from atlas.connectors import uploads
 from atlas.model.access import ROLES
 from atlas.settings import Settings
-from atlas.web.app import operations, ui_pages
+from atlas.web.app import operations
+from atlas.web.ui.rooms import PAGES
 from tests.web.browser import add_user, logged_in
 
 # Files of pages: style sheets, scripts, fonts.
@@ -30,7 +31,7 @@ def no_uploads(settings: Settings) -> Iterator[None]:
 def _declared() -> dict[tuple[str, str], str | None]:
     """Role by path and method."""
     found = {(each.path, each.method): each.role for each in operations()}
-    for page in ui_pages():
+    for page in PAGES:
         for method in page.methods:
             assert (page.path, method) not in found
             found[page.path, method] = page.role
@@ -109,7 +110,7 @@ def _ask(
 def test_a_stranger_in_a_browser_is_led_to_the_login(app: Flask) -> None:
     client = app.test_client()
     html = {"Accept": "text/html"}
-    for page in ui_pages():
+    for page in PAGES:
         if page.role is None or "GET" not in page.methods:
             continue
         answer = client.get(_url(page.path), headers=html)

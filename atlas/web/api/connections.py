@@ -9,8 +9,8 @@ from flask import Response, g
 
 from atlas.connectors.masking import MASK
 from atlas.errors import NotFound, UsageError
-from atlas.ledger import audit, paging, source_changes
 from atlas.ledger import connections as ledger
+from atlas.ledger import paging, source_changes
 from atlas.web.answers import answer
 from atlas.web.database import engine, settings, transaction
 from atlas.web.models import NoOptions
@@ -133,8 +133,7 @@ def list_changes(name: str, query: ConnectionFilter) -> Response:
 def accept_changes(name: str, body: NoOptions) -> Response:
     """Have the next run take the source as it is."""
     with transaction() as conn:
-        source_changes.accept(conn, ledger.lock(conn, _known(name)))
-        audit.put(conn, g.key.actor, "connection.accept", name)
+        source_changes.accept(conn, ledger.lock(conn, _known(name)), actor=g.key.actor)
     return answer({"name": name, "accepted": True})
 
 

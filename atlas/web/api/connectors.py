@@ -9,7 +9,7 @@ import msgspec
 from flask import Response, g
 
 from atlas.connectors import catalog
-from atlas.ledger import audit, operations
+from atlas.ledger import operations
 from atlas.ledger.operations import Kind
 from atlas.settings import secret_key
 from atlas.web.answers import answer
@@ -198,15 +198,9 @@ def ask(
             kind,
             entry.name,
             asked_by=g.key.id,
+            actor=g.key.actor,
             version=version,
             config=config,
-        )
-        audit.put(
-            conn,
-            g.key.actor,
-            f"connector.{kind.value}",
-            entry.name,
-            {"version": version, "operation_id": operation_id},
         )
     dispatch.try_deliver(engine(), [message])
     return operation_id

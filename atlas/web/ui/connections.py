@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from flask import Response, request
+from flask import Response, g, request
 
 from atlas.errors import ActiveRun, AtlasError, NotFound
 from atlas.ledger import connections as ledger
@@ -63,7 +63,14 @@ def sync(name: str) -> Response:
     full = "full_refresh" in request.form
     try:
         with transaction() as conn:
-            run_id = record(conn, known(name), trigger="api", streams=streams, full_refresh=full)
+            run_id = record(
+                conn,
+                known(name),
+                trigger="api",
+                actor=g.key.actor,
+                streams=streams,
+                full_refresh=full,
+            )
     except ActiveRun as active:
         return go(f"/runs/{active.run_id}", "It is being synced already: this is that run.", "warn")
     dispatch.start(engine(), [run_id])
@@ -73,7 +80,7 @@ def sync(name: str) -> Response:
 def accept(name: str) -> Response:
     """Have the next run take the source as it is."""
     with transaction() as conn:
-        source_changes.accept(conn, ledger.lock(conn, known(name)))
+        source_changes.accept(conn, ledger.lock(conn, known(name)), actor=g.key.actor)
     return go(f"/connections/{name}", "The next sync takes the source as it is.")
 
 
@@ -93,7 +100,7 @@ def delete(name: str) -> Response:
     if request.form.get("name") != known(name):
         return _refused(name, "type the connection's name to delete it")
     try:
-        dropped = edit.delete(engine(), name, drop_data=drop)
+        dropped = edit.delete(engine(), name, actor=g.key.actor, drop_data=drop)
     except NotFound:
         raise
     except AtlasError as error:

@@ -129,7 +129,9 @@ def post_source(draft_id: str) -> Response:
         messages = []
         if _unanswered(drafting.answers(conn, draft)):
             try:
-                messages = drafting.probe(conn, settings(), draft, asked_by=g.key.id)
+                messages = drafting.probe(
+                    conn, settings(), draft, asked_by=g.key.id, actor=g.key.actor
+                )
             except UsageError as error:
                 return go(f"/drafts/{draft_id}/streams", f"Not checked: {error}.", "warn")
     dispatch.try_deliver(engine(), messages)
@@ -153,7 +155,7 @@ def check_again(draft_id: str) -> Response:
     with transaction() as conn:
         draft = _draft(conn, draft_id, lock=True)
         try:
-            messages = drafting.probe(conn, settings(), draft, asked_by=g.key.id)
+            messages = drafting.probe(conn, settings(), draft, asked_by=g.key.id, actor=g.key.actor)
         except UsageError as error:
             return go(f"/drafts/{draft_id}/check", f"Not checked: {error}.", "warn")
     dispatch.try_deliver(engine(), messages)
@@ -292,7 +294,7 @@ def finish(draft_id: str) -> Response:
                 reset_state="reset_state" in request.form,
             )
             if "sync" in request.form:
-                run_id = record(conn, name, trigger="api")
+                run_id = record(conn, name, trigger="api", actor=g.key.actor)
     except NotFound:
         raise
     except AtlasError as error:
