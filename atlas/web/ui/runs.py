@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response, request
+from flask import Response, g, request
 
 from atlas.errors import ActiveRun, Conflict, RunEnded
 from atlas.ledger import connections, datasets, run_documents, run_log
@@ -114,7 +114,7 @@ def cancel(run_id: str) -> Response:
     from atlas.sync.cancel import cancel as end
 
     try:
-        end(engine(), settings(), run_id)
+        end(engine(), settings(), run_id, actor=g.key.actor)
     except RunEnded as ended:
         return go(f"/runs/{ended.run_id}", f"It has ended already: {ended.status}.", "warn")
     return go(f"/runs/{run_id}", "The run is cancelled. What it had committed stays.")
@@ -125,7 +125,7 @@ def retry(run_id: str) -> Response:
     from atlas.sync.retry import retry as again
 
     try:
-        again(engine(), settings(), run_id)
+        again(engine(), settings(), run_id, actor=g.key.actor)
     except ActiveRun as active:
         return go(f"/runs/{active.run_id}", "Another run is active: this is that one.", "warn")
     except Conflict as error:
