@@ -21,6 +21,7 @@ from atlas.cli.pii import pii
 from atlas.cli.quality import quality
 from atlas.cli.quarantine import discard, fix, override, reprocess
 from atlas.cli.runs import runs, sync
+from atlas.cli.schedules import schedules
 from atlas.cli.stack import down, migrate, status, up
 from atlas.cli.state import state
 from atlas.cli.subjects import audit, erase, export, find
@@ -54,6 +55,7 @@ _COMMANDS = (
     connectors,
     sync,
     runs,
+    schedules,
     state,
     datasets,
     pii,

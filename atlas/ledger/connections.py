@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from atlas.errors import Conflict, NotFound, UsageError
 from atlas.ledger import audit, lineage, sent_configs, state
-from atlas.ledger.schedules import next_due
+from atlas.ledger.schedules import due
 from atlas.ledger.secrets import encrypt, fingerprint, hold, reader
 from atlas.ledger.state_basis import chosen_anew, reset_command
 from atlas.ledger.state_changes import Change
@@ -202,23 +202,8 @@ def _values(
         "config": encrypt(conn, secret, connection.config),
         "document": connection.document(),
         "fingerprint": mark,
-        "due_at": _due(conn, connection, known),
+        **due(conn, connection.name, connection.schedule, known=known),
     }
-
-
-def _due(conn: sa.Connection, connection: Connection, known: bool) -> datetime | None:
-    """When the connection is due next: as before, unless its schedule is another one now."""
-    if connection.schedule is None:
-        return None
-    if known:
-        row = conn.execute(
-            sa.select(table.c.document, table.c.due_at).where(table.c.name == connection.name)
-        ).one()
-        if row.document["schedule"] == connection.schedule and row.due_at is not None:
-            due: datetime = row.due_at
-            return due
-    now: datetime = conn.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
-    return next_due(connection.schedule, now)
 
 
 def unchanged(conn: sa.Connection, secret: bytes, connection: Connection) -> bool:

@@ -5,21 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import yaml
-from croniter import croniter
 
 from atlas.errors import UsageError
-from atlas.ledger.schedules import interval, next_due
 from atlas.model.connection import Connection, selection
 from atlas.model.evolution import SchemaPolicy
 from atlas.model.stream import StreamSelection, SyncMode
 from atlas.sync.entries import mapping
 from atlas.sync.quality_block import quality, valid_for
+from atlas.sync.schedules import block as schedule
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
@@ -150,7 +147,7 @@ def changed(before: Connection, changes: Mapping[str, Any]) -> Connection:
     if "streams" in changes:
         values["streams"] = _streams(changes["streams"], where)
     if "schedule" in changes:
-        values["schedule"] = _schedule(changes["schedule"], where)
+        values["schedule"] = schedule(changes["schedule"], where)
     if "pii" in changes:
         values["pii"] = pii(changes["pii"], where)
     if "schema_changes" in changes:
@@ -184,7 +181,7 @@ def _connection(item: Any, number: int, base: Path | None) -> Connection:
         executable=executable,
         config=_config(entry.get("config"), where),
         streams=streams,
-        schedule=_schedule(entry.get("schedule"), where),
+        schedule=schedule(entry.get("schedule"), where),
         pii=pii(entry.get("pii"), where),
         quality=quality(entry.get("quality"), where, base, streams),
         version=_version(entry.get("version"), where, connector),
@@ -284,38 +281,6 @@ def _path(value: Any, where: str) -> list[str]:
     if not isinstance(value, list) or not value or not all(isinstance(x, str) for x in value):
         raise UsageError(f"{where} must be a list of names such as [updated_at]")
     return value
-
-
-def _schedule(value: Any, where: str) -> dict[str, Any] | None:
-    if value is None:
-        return None
-    here = f"{where}: schedule"
-    entry = mapping(value, here, {"cron", "every", "timezone"})
-    if ("cron" in entry) == ("every" in entry):
-        raise UsageError(f'{here}: give either cron ("*/15 * * * *") or every (10m)')
-    if "every" in entry:
-        if "timezone" in entry:
-            raise UsageError(f"{here}: a timezone belongs to cron, not to every")
-        try:
-            interval(str(entry["every"]))
-        except ValueError as error:
-            raise UsageError(f"{here}: every {error}") from error
-        return {"every": str(entry["every"])}
-    timezone = str(entry.get("timezone", "UTC"))
-    try:
-        ZoneInfo(timezone)
-    except (KeyError, ValueError, OSError) as error:
-        raise UsageError(
-            f"{here}: unknown timezone {timezone!r}: write one such as Europe/Copenhagen"
-        ) from error
-    if len(str(entry["cron"]).split()) != 5 or not croniter.is_valid(str(entry["cron"])):
-        raise UsageError(f"{here}: {entry['cron']!r} is no cron expression of five fields")
-    schedule = {"cron": str(entry["cron"]), "timezone": timezone}
-    try:
-        next_due(schedule, datetime.now(UTC))
-    except ValueError as error:
-        raise UsageError(f"{here}: {entry['cron']!r} is never due") from error
-    return schedule
 
 
 def _policies(value: Any) -> dict[str, dict[str, Any]]:

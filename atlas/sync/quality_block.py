@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from atlas.errors import UsageError
-from atlas.ledger.schedules import interval
 from atlas.model.checks import Dimension, OnFailure
 from atlas.model.quality import Quality, StreamQuality
+from atlas.model.schedule import interval
 from atlas.quality import own
 from atlas.sync.entries import mapping
 

@@ -4,6 +4,7 @@ by recovery."""
 from __future__ import annotations
 
 import logging
+from datetime import datetime
 
 import sqlalchemy as sa
 
@@ -133,23 +134,35 @@ def request_sync(
     return run_id
 
 
-def fire(engine: sa.Engine) -> int:
+def fire(engine: sa.Engine, *, now: datetime | None = None) -> int:
     """Request a sync for every connection whose schedule is due; returns how many were requested.
 
     The due time is taken and the run recorded in one transaction, so that it fires once however
-    many processes ask. A connection that is still being synced skips this time.
+    many processes ask. A connection that is still being synced skips this time, or waits for the
+    run's end where its schedule says so.
+
+    Args:
+        now: instead of the ledger's clock.
 
     Raises:
         TransientError: PostgreSQL cannot be reached.
     """
     started = []
     with classified(engine.url.render_as_string()), engine.begin() as conn:
-        for due in schedules.take_due(conn):
+        for due in schedules.take_due(conn, now=now):
+            if due.missed:
+                log.warning("schedule of %s: %s has passed by", due.name, due.due_at.isoformat())
+                schedules.passed(conn, due)
+                continue
             try:
                 run_id = record(conn, due.name, trigger="schedule", actor="schedule")
             except ActiveRun as error:
+                if due.schedule.waits:
+                    continue  # its run began just now
                 log.warning("schedule of %s: skipped, run %s is active", due.name, error.run_id)
+                schedules.passed(conn, due)
                 continue
+            schedules.fired(conn, due, run_id)
             started.append(run_id)
             log.info("schedule of %s: run %s", due.name, run_id)
     dispatch.start(engine, started)

@@ -20,6 +20,7 @@ from atlas.web.api import (
     quality,
     quarantine,
     runs,
+    schedules,
     state,
     subjects,
     syncs,
@@ -34,7 +35,7 @@ MAX_BODY = 1024 * 1024
 def operations() -> list[Operation]:
     """Every operation of the API, in the order in which it is documented."""
     data = (datasets, pii, subjects, quality, quarantine, lineage)
-    control = (overview, connectors, uploads, connections, state, syncs, runs, live)
+    control = (overview, connectors, uploads, connections, schedules, state, syncs, runs, live)
     parts = (*control, *data, access, health, docs)
     return [operation for part in parts for operation in part.OPERATIONS]
 

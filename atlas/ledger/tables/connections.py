@@ -35,10 +35,15 @@ connection = sa.Table(
         comment="whether the next run takes its source as it is, whatever the policy",
     ),
     sa.Column("due_at", time, index=True, comment="when its schedule fires next; NULL: never"),
+    sa.Column("due_for", time, comment="the time for which it fires then, without jitter"),
+    sa.Column("fired_at", time, comment="when its schedule fired last"),
+    sa.Column("fired_run", UUID(as_uuid=False), comment="the run that this made"),
+    sa.Column("skipped_at", time, comment="when it passed over a time last"),
     sa.Column("created_at", time, nullable=False, server_default=now),
     sa.Column("updated_at", time, nullable=False, server_default=now),
     sa.CheckConstraint("(connector IS NULL) <> (executable IS NULL)", name="one_source"),
     sa.CheckConstraint("name ~ '^[a-z][a-z0-9_]{0,39}$'", name="name"),
+    sa.Index("connection_fired", "fired_at"),
 )
 
 

@@ -1,0 +1,168 @@
+"""Schedules by themselves: the same words that a connection has."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+from flask import Response, g
+
+from atlas.errors import NotFound, UsageError
+from atlas.ledger import schedules as ledger
+from atlas.web.answers import answer
+from atlas.web.database import settings, transaction
+from atlas.web.operations import Operation, Returns
+from atlas.web.schedule_models import (
+    ScheduleChange,
+    ScheduleDocument,
+    ScheduleFilter,
+    ScheduleGone,
+    SchedulePage,
+    ScheduleRequest,
+)
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_BODY = ("malformed-request", "too-large", "unsupported-media-type", "invalid-request")
+_SCHEDULE: dict[str, Any] = {
+    "connection": "shop",
+    "cron": "0 6 * * 1-5",
+    "every": None,
+    "timezone": "Europe/Copenhagen",
+    "paused": False,
+    "jitter": "5m",
+    "start": None,
+    "end": None,
+    "overlap": "skip",
+    "catch_up": "one",
+    "due_at": "2025-03-03T05:02:11.31Z",
+    "next": [f"2025-03-0{day}T05:00:00Z" for day in range(3, 8)],
+    "last_fired_at": "2025-02-28T05:01:40Z",
+    "last_run": {"run_id": "0f8fad5b-d9cb-469f-a165-70867728950e", "status": "succeeded"},
+    "last_skipped_at": None,
+}
+
+
+def list_schedules(query: ScheduleFilter) -> Response:
+    """A page of schedules."""
+    if query.cursor is not None and not _NAME.fullmatch(query.cursor):
+        raise UsageError("cursor: not one that a list returned; leave it out to begin anew")
+    with transaction() as conn:
+        items = ledger.page(conn, limit=query.limit + 1, after=query.cursor, paused=query.paused)
+    more = len(items) > query.limit
+    items = items[: query.limit]
+    return answer({"items": items, "next_cursor": items[-1]["connection"] if more else None})
+
+
+def create_schedule(body: ScheduleRequest) -> Response:
+    """Give a connection a schedule."""
+    from atlas.sync import schedules
+
+    values = msgspec.to_builtins(body)
+    name = values.pop("connection")
+    with transaction() as conn:
+        made = schedules.create(conn, settings(), name, values, actor=g.key.actor)
+    return answer(made, 201, {"Location": f"/api/v1/schedules/{name}"})
+
+
+def get_schedule(name: str) -> Response:
+    """The schedule of a connection."""
+    with transaction() as conn:
+        return answer(ledger.find(conn, _known(name)))
+
+
+def change_schedule(name: str, body: ScheduleChange) -> Response:
+    """Change, pause or resume a schedule."""
+    from atlas.sync import schedules
+
+    values = msgspec.to_builtins(body)
+    with transaction() as conn:
+        changed = schedules.change(conn, settings(), _known(name), values, actor=g.key.actor)
+    return answer(changed)
+
+
+def delete_schedule(name: str) -> Response:
+    """Take a schedule away."""
+    from atlas.sync import schedules
+
+    with transaction() as conn:
+        schedules.delete(conn, settings(), _known(name), actor=g.key.actor)
+    return answer({"connection": name})
+
+
+def _known(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise NotFound(f"there is no connection {name!r}: names are [a-z][a-z0-9_]{{0,39}}")
+    return name
+
+
+OPERATIONS = [
+    Operation(
+        method="GET",
+        path="/api/v1/schedules",
+        role="viewer",
+        tag="Schedules",
+        summary="List schedules, by the names of their connections",
+        handler=list_schedules,
+        query=ScheduleFilter,
+        returns={
+            200: Returns(
+                SchedulePage, "A page.", example={"items": [_SCHEDULE], "next_cursor": None}
+            )
+        },
+    ),
+    Operation(
+        method="POST",
+        path="/api/v1/schedules",
+        role="operator",
+        tag="Schedules",
+        summary="Give a connection a schedule",
+        handler=create_schedule,
+        body=ScheduleRequest,
+        body_example={"connection": "shop", "cron": "0 6 * * 1-5", "timezone": "Europe/Oslo"},
+        returns={
+            201: Returns(
+                ScheduleDocument,
+                "The schedule.",
+                headers={"Location": "The schedule."},
+                example=_SCHEDULE,
+            )
+        },
+        problems=(*_BODY, "not-found", "conflict"),
+    ),
+    Operation(
+        method="GET",
+        path="/api/v1/schedules/<name>",
+        role="viewer",
+        tag="Schedules",
+        summary="Get the schedule of a connection",
+        about="With the next five times, when it fired last and the run that this made.",
+        handler=get_schedule,
+        returns={200: Returns(ScheduleDocument, "The schedule.", example=_SCHEDULE)},
+        problems=("not-found",),
+    ),
+    Operation(
+        method="PATCH",
+        path="/api/v1/schedules/<name>",
+        role="operator",
+        tag="Schedules",
+        summary="Change, pause or resume a schedule",
+        about="The connection's block `schedule` is changed: applying its file again takes that "
+        "back. What is paused catches up with nothing when it is resumed.",
+        handler=change_schedule,
+        body=ScheduleChange,
+        body_example={"paused": True},
+        returns={200: Returns(ScheduleDocument, "The schedule, changed.", example=_SCHEDULE)},
+        problems=(*_BODY, "not-found"),
+    ),
+    Operation(
+        method="DELETE",
+        path="/api/v1/schedules/<name>",
+        role="operator",
+        tag="Schedules",
+        summary="Take a connection's schedule away",
+        handler=delete_schedule,
+        returns={200: Returns(ScheduleGone, "It is gone.", example={"connection": "shop"})},
+        problems=("not-found",),
+    ),
+]
