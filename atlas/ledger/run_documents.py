@@ -10,8 +10,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from atlas.ledger import paging
-from atlas.ledger.runs import row_of
+from atlas.ledger.runs import REMASK, REPROCESS, row_of
 from atlas.ledger.tables import attempt, run, run_stream, source_change, stage_run
+from atlas.model.stage import Status
 
 
 def document(conn: sa.Connection, run_id: str) -> dict[str, Any]:
@@ -132,14 +133,24 @@ def page(
 
 
 def before(conn: sa.Connection, run_id: str) -> dict[str, Any] | None:
-    """The run of the same connection before this one; None: it is the first.
+    """The run of the same connection before this one that has ended: of a sync, the sync before
+    it; None: it is the first.
 
     Raises:
         NotFound: there is no such run.
     """
     this = row_of(conn, run_id)
-    found = page(conn, limit=1, cursor=str(this.seq), connection=this.connection)["items"]
-    return found[0] if found else None
+    ended = [status.value for status in Status if status.ended]
+    query = (
+        sa.select(run)
+        .where(run.c.connection == this.connection, run.c.seq < this.seq, run.c.status.in_(ended))
+        .order_by(run.c.seq.desc())
+        .limit(1)
+    )
+    if this.trigger not in (REMASK, REPROCESS):
+        query = query.where(run.c.trigger.not_in((REMASK, REPROCESS)))
+    row = conn.execute(query).one_or_none()
+    return None if row is None else _documents(conn, [row])[0]
 
 
 def attempts(conn: sa.Connection, run_id: str) -> list[dict[str, Any]]:

@@ -94,6 +94,7 @@ def test_every_operation_but_the_open_ones_needs_a_role(document: dict[str, Any]
         "delete /api/v1/schedules/{name}": ["operator"],
         "get /api/v1/runs": ["viewer"],
         "get /api/v1/runs/{run_id}": ["viewer"],
+        "get /api/v1/runs/{run_id}/comparison": ["viewer"],
         "get /api/v1/runs/{run_id}/log": ["viewer"],
         "get /api/v1/runs/{run_id}/events": ["viewer"],
         "get /api/v1/events": ["viewer"],

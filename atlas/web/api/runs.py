@@ -6,8 +6,9 @@ from typing import Any
 
 from flask import Response, g
 
-from atlas.ledger import run_documents
+from atlas.ledger import comparison, run_documents
 from atlas.web.answers import answer
+from atlas.web.comparison_models import Comparison
 from atlas.web.database import engine, settings, transaction
 from atlas.web.models import NoOptions, Run, RunAccepted, RunFilter, RunPage
 from atlas.web.operations import Operation, Returns
@@ -66,6 +67,46 @@ _CANCELLED = {
     "stages": [{"stage": "explore", **_STAGE, "status": "cancelled", "rows": None}],
     "streams": [],
 }
+_COUNTS = {"now": 1000, "before": 990}
+_COMPARED = dict.fromkeys(("explore", "promoted", "quarantined", "superseded", "deleted"), _COUNTS)
+_SECONDS = {"explore": {"now": 2.5, "before": 2.25}}
+_COMPARISON: dict[str, Any] = {
+    "run_id": _RUN["run_id"],
+    "previous": {
+        "run_id": "7c9e6679-7425-40de-944b-e07fc1f90ae7",
+        "status": "succeeded",
+        "created_at": "2025-02-28T09:00:01Z",
+        "finished_at": "2025-02-28T09:00:04Z",
+    },
+    "seconds": {"now": 2.5, "before": 2.25},
+    "rows": _COMPARED,
+    "stages": _SECONDS,
+    "streams": [
+        {
+            "stream": "users",
+            "namespace": None,
+            "status": {"now": "succeeded", "before": "succeeded"},
+            "rows": _COMPARED,
+            "stages": {"pii": {"now": 0.5, "before": 0.25}},
+            "scores": {"overall": {"now": 0.98, "before": 0.99}},
+            "findings": {
+                "now": 3,
+                "before": 2,
+                "new": [
+                    {
+                        "column": "phone",
+                        "path": "",
+                        "entity_type": "PHONE_NUMBER",
+                        "operator": "mask",
+                    }
+                ],
+                "gone": [],
+            },
+            "schema_changes": [{"column": "phone", "change": "added", "detail": {}}],
+        }
+    ],
+    "source_changes": _RUN["changes"],
+}
 _ANY_BODY = ("malformed-request", "too-large", "unsupported-media-type", "invalid-request")
 
 
@@ -86,6 +127,12 @@ def get_run(run_id: str) -> Response:
     """One run."""
     with transaction() as conn:
         return answer(run_documents.document(conn, run_id))
+
+
+def compare_run(run_id: str) -> Response:
+    """A run beside the one before it."""
+    with transaction() as conn:
+        return answer(comparison.compare(conn, run_id))
 
 
 def cancel_run(run_id: str, body: NoOptions) -> Response:
@@ -127,6 +174,18 @@ OPERATIONS = [
         about="With its streams and their stages: counts, timings and errors.",
         handler=get_run,
         returns={200: Returns(Run, "The run.", example=_RUN)},
+        problems=("not-found",),
+    ),
+    Operation(
+        method="GET",
+        path="/api/v1/runs/<run_id>/comparison",
+        role="viewer",
+        tag="Runs",
+        summary="Compare a run with the one before it",
+        about="With the run of the same connection before it that has ended; a sync is compared "
+        "with the sync before it.",
+        handler=compare_run,
+        returns={200: Returns(Comparison, "Both, side by side.", example=_COMPARISON)},
         problems=("not-found",),
     ),
     Operation(
