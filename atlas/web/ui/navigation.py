@@ -53,7 +53,7 @@ NAVIGATION: tuple[tuple[str, tuple[Item, ...]], ...] = (
         (
             Item("Personal data", "/personal-data", "viewer", "shield"),
             Item("Quarantine", "/quarantine", "viewer", "box"),
-            Item("Audit", "/audit", "admin", "list"),
+            Item("Audit", "/audit", "privacy", "list"),
         ),
     ),
     ("", (Item("Settings", "/settings", "viewer", "settings"),)),

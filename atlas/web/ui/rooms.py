@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from atlas.web.ui import (
+    audit,
     connections,
     connectors,
     data,
@@ -10,6 +11,7 @@ from atlas.web.ui import (
     overview,
     pages,
     runs,
+    settings,
     wizard,
 )
 
@@ -22,4 +24,6 @@ PAGES: list[pages.Page] = [
     *wizard.PAGES,
     *connections.PAGES,
     *runs.PAGES,
+    *audit.PAGES,
+    *settings.PAGES,
 ]

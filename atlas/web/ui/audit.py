@@ -1,0 +1,37 @@
+"""The audit log as a page."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+from flask import Response, request
+
+from atlas.ledger import audit, paging
+from atlas.web.database import transaction
+from atlas.web.ui.pages import Page, render
+
+_PER_PAGE = 50
+_WORDS = ("actor", "action", "subject")
+
+
+def show_audit() -> Response:
+    """Who did what, newest first; filtered by what the query names."""
+    wanted = {name: request.args.get(name, "").strip().replace("\x00", "") for name in _WORDS}
+    filters = {name: value for name, value in wanted.items() if value}
+    cursor = request.args.get("cursor")
+    after = paging.before(cursor)
+    with transaction() as conn:
+        items = audit.entries(conn, limit=_PER_PAGE + 1, after=after, **filters)
+    page = paging.page(items, _PER_PAGE)
+    return render(
+        "audit.html",
+        items=page["items"],
+        next_cursor=page["next_cursor"],
+        first=cursor is None,
+        wanted=wanted,
+        filtered=bool(filters),
+        base="/audit" + (f"?{urlencode(filters)}" if filters else ""),
+    )
+
+
+PAGES = [Page("/audit", "privacy", show_audit)]
