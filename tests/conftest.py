@@ -24,6 +24,8 @@ def _group(node_id: str) -> str:
     path = node_id.partition("::")[0]
     if path.startswith("tests/chaos/"):
         return "chaos"
+    if path.startswith("tests/ui/"):
+        return "ui"
     if path.startswith("tests/e2e/") and not path.endswith(_APART):
         return "stack" if path < "tests/e2e/test_hostile" else "other stack"
     return path
@@ -31,8 +33,10 @@ def _group(node_id: str) -> str:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes longest begins first."""
-    order = ["stack", "other stack", "chaos"]
-    items.sort(key=lambda item: order.index(g) if (g := _group(item.nodeid)) in order else 3)
+    order = ["stack", "other stack", "chaos", "ui"]
+    items.sort(
+        key=lambda item: order.index(g) if (g := _group(item.nodeid)) in order else len(order)
+    )
 
 
 class _Groups(LoadFileScheduling):

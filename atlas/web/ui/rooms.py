@@ -12,6 +12,8 @@ from atlas.web.ui import (
     pages,
     runs,
     settings,
+    schedules,
+    state,
     wizard,
 )
 
@@ -26,4 +28,6 @@ PAGES: list[pages.Page] = [
     *runs.PAGES,
     *audit.PAGES,
     *settings.PAGES,
+    *schedules.PAGES,
+    *state.PAGES,
 ]

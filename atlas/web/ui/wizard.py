@@ -440,14 +440,10 @@ def _policies(conn: sa.Connection) -> list[str]:
 def _rules(draft: Draft) -> dict[str, Any]:
     """What the rules' form shows."""
     document = draft.document
-    schedule = document.get("schedule") or {}
     quality = document.get("quality") or {}
     share = quality.get("max_quarantined")
     return {
-        "when": "cron" if "cron" in schedule else "every" if "every" in schedule else "never",
-        "cron": schedule.get("cron", "0 6 * * *"),
-        "timezone": schedule.get("timezone", "UTC"),
-        "every": schedule.get("every", "1h"),
+        **shown_schedule(document.get("schedule")),
         "policy": (document.get("pii") or {}).get("policy", "default"),
         "on_failure": quality.get("on_failure", "quarantine"),
         "checks": quality.get("checks") or "",
@@ -455,6 +451,27 @@ def _rules(draft: Draft) -> dict[str, Any]:
         "freshness": quality.get("freshness", ""),
         "schema_changes": document.get("schema_changes", "evolve"),
     }
+
+
+def shown_schedule(schedule: dict[str, Any] | None) -> dict[str, str]:
+    """What the form of a schedule shows."""
+    schedule = schedule or {}
+    return {
+        "when": "cron" if "cron" in schedule else "every" if "every" in schedule else "never",
+        "cron": schedule.get("cron", "0 6 * * *"),
+        "timezone": schedule.get("timezone", "UTC"),
+        "every": schedule.get("every", "1h"),
+    }
+
+
+def asked_schedule(values: dict[str, str]) -> dict[str, str] | None:
+    """The schedule that the form says, as a connection has it."""
+    match values["when"]:
+        case "cron":
+            return {"cron": values["cron"], "timezone": values["timezone"] or "UTC"}
+        case "every":
+            return {"every": values["every"]}
+    return None
 
 
 def _asked_rules(form: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -467,11 +484,6 @@ def _asked_rules(form: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         )
     }
     values["checks"] = form.get("checks", "").replace("\r\n", "\n").strip("\n")
-    schedule: dict[str, Any] | None = None
-    if values["when"] == "cron":
-        schedule = {"cron": values["cron"], "timezone": values["timezone"] or "UTC"}
-    elif values["when"] == "every":
-        schedule = {"every": values["every"]}
     quality: dict[str, Any] = {"on_failure": values["on_failure"] or "quarantine"}
     if values["checks"].strip():
         quality["checks"] = values["checks"] + "\n"
@@ -480,7 +492,7 @@ def _asked_rules(form: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     if values["freshness"]:
         quality["freshness"] = values["freshness"]
     words = {
-        "schedule": schedule,
+        "schedule": asked_schedule(values),
         "quality": quality,
         "pii": {"policy": values["policy"] or "default"},
         "schema_changes": values["schema_changes"] or "evolve",

@@ -20,8 +20,12 @@ export async function refresh() {
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
   // Before any of it moves into this page.
   const more = fresh.querySelector("[data-refresh]") !== null;
-  const then = fresh.querySelector("[data-then]");
-  if (then) location.assign(then.dataset.then);
+  // What was waited for is there: the page is another one now.
+  const waiting = document.querySelector("[data-refresh][data-live]");
+  if (waiting && !fresh.querySelector(`[data-live="${waiting.dataset.live}"]`)) {
+    location.reload();
+    return false;
+  }
   const { start: times } = await import("./times.js");
   document.querySelectorAll("[data-live]").forEach((old) => {
     const now = fresh.querySelector(`[data-live="${old.dataset.live}"]`);

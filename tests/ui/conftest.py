@@ -1,0 +1,164 @@
+"""A running Atlas, a browser beside it, and somebody who has logged in: for the whole folder."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+
+from tests.e2e.conftest import Atlas
+
+NAME = "ada"
+PASSWORD = "correct horse battery"
+WIDTHS = {"desktop": (1280, 800), "phone": (390, 844)}
+THEMES = ("light", "dark")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Path:
+    """The browser's program."""
+    path = Path(os.environ.get("TEST_CHROMIUM", "/usr/bin/chromium"))
+    if not path.exists():
+        pytest.fail(
+            f"there is no {path}: apt-get install chromium, or set TEST_CHROMIUM to where it is"
+        )
+    return path
+
+
+@pytest.fixture(scope="session")
+def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where pictures of the pages are kept."""
+    given = os.environ.get("TEST_SCREENSHOTS")
+    path = Path(given) if given else tmp_path_factory.mktemp("screenshots")
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+@dataclass
+class Stack:
+    """A running Atlas, and the link that makes its first user."""
+
+    atlas: Atlas
+    url: str
+    setup: str
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack of this folder's own: nobody has ever logged in to it."""
+    atlas = Atlas(
+        tmp_path_factory.mktemp("atlas"),
+        {
+            "ATLAS_RELAY_INTERVAL": "2",
+            "ATLAS_RECOVERY_INTERVAL": "2",
+            "ATLAS_SHUTDOWN_SECONDS": "4",
+            "ATLAS_PROBE_INTERVAL": "60",
+        },
+    )
+    started = atlas.run("up", "--detach")
+    try:
+        link = re.search(r"(http://\S+/setup\?\S+)", started.stdout + started.stderr)
+        assert link, started.stdout + started.stderr
+        yield Stack(atlas, atlas.status["api_url"], link[1])
+    finally:
+        atlas.run("down")
+
+
+@pytest.fixture(scope="session")
+def browser(chromium: Path) -> Iterator[Browser]:
+    """Chromium, headless."""
+    with sync_playwright() as playwright:
+        # As root in a container it has no sandbox of its own.
+        found = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
+        yield found
+        found.close()
+
+
+@dataclass
+class Watched:
+    """A page that is watched: what it complained of, and what it loaded from where."""
+
+    page: Page
+    url: str
+    complaints: list[str] = field(default_factory=list)
+    strangers: list[str] = field(default_factory=list)
+    loaded: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Listen from the first request on."""
+        self.page.on("console", self._console)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", lambda request: self._request(request.url))
+
+    def _console(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.complaints.append(message.text)
+
+    def _request(self, url: str) -> None:
+        if (
+            not url.startswith(("data:", "blob:"))
+            and urlsplit(url).netloc != urlsplit(self.url).netloc
+        ):
+            self.strangers.append(url)
+
+    def go(self, path: str) -> None:
+        """Go to a page of Atlas, and see that it is one."""
+        answer = self.page.goto(self.url + path)
+        assert answer is not None
+        assert answer.status == 200, f"{path}: {answer.status}\n{answer.text()}"
+
+    def checked(self) -> None:
+        """See that nothing went wrong in the browser so far."""
+        assert self.complaints == []
+        assert self.strangers == []
+
+
+def watched(context: BrowserContext, stack: Stack) -> Watched:
+    """A new page of ``context``."""
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    return Watched(page, stack.url)
+
+
+@pytest.fixture(scope="session")
+def session(browser: Browser, stack: Stack, screenshots: Path) -> Path:
+    """The cookies of the first user, who was made with the link that `atlas up` printed."""
+    with browser.new_context(viewport={"width": 1280, "height": 800}) as context:
+        seen = watched(context, stack)
+        page = seen.page
+        page.goto(stack.setup)
+        page.screenshot(path=screenshots / "setup.png")
+        page.get_by_label("Name").fill(NAME)
+        page.get_by_label("Password", exact=False).first.fill(PASSWORD)
+        page.get_by_label("Once more").fill(PASSWORD)
+        page.get_by_role("button", name="Make the user").click()
+        if "/login" in page.url:
+            page.get_by_label("Name").fill(NAME)
+            page.get_by_label("Password").fill(PASSWORD)
+            page.get_by_role("button", name="Log in").click()
+        page.wait_for_url(stack.url + "/")
+        seen.checked()
+        kept = screenshots / ".session.json"
+        context.storage_state(path=kept)
+    return kept
+
+
+@pytest.fixture
+def user(browser: Browser, stack: Stack, session: Path) -> Iterator[Watched]:
+    """A page of somebody who is logged in, at a desk; complaints fail the test."""
+    with browser.new_context(
+        viewport={"width": 1280, "height": 800},
+        storage_state=session,
+        timezone_id="Europe/Copenhagen",
+    ) as context:
+        seen = watched(context, stack)
+        yield seen
+        seen.checked()

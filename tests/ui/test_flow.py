@@ -1,0 +1,162 @@
+"""What people come for, in a real browser: log in, connect a source, run it, look at it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from .conftest import NAME, PASSWORD, Stack, Watched, watched
+
+SHOP = "shop"
+
+
+def test_nobody_gets_in_without_a_password(browser: Browser, stack: Stack, session: Path) -> None:
+    with browser.new_context() as context:
+        page = watched(context, stack).page
+        page.goto(stack.url + "/runs")
+        assert page.url == stack.url + "/login?next=%2Fruns"
+        page.get_by_label("Name").fill(NAME)
+        page.get_by_label("Password").fill(PASSWORD + "!")
+        page.get_by_role("button", name="Log in").click()
+        assert "/login" in page.url
+        page.get_by_label("Name").fill(NAME)
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Log in").click()
+        page.wait_for_url(stack.url + "/runs")
+
+
+@pytest.fixture(scope="session")
+def shop_run(browser: Browser, stack: Stack, session: Path, screenshots: Path) -> str:
+    """The path of the first run of a connection that the wizard made, once it has ended."""
+    with browser.new_context(
+        viewport={"width": 1280, "height": 800}, storage_state=session
+    ) as context:
+        seen = watched(context, stack)
+        page = seen.page
+
+        def picture(name: str) -> None:
+            page.screenshot(path=screenshots / f"wizard-{name}.png", full_page=True)
+
+        seen.go("/")
+        page.get_by_role("link", name="Choose a connector").click()
+        page.get_by_label("Search").fill("faker")
+        page.get_by_role("button", name="Search", exact=True).click()
+        picture("choose")
+        page.get_by_role("button", name="Sample Data (Faker)").click()
+        # It is not installed: that takes a while, and the form comes by itself.
+        name = page.get_by_label("Name of the connection")
+        expect(name).to_be_visible(timeout=180_000)
+        name.fill(SHOP)
+        page.get_by_label("Count").fill("120")
+        page.get_by_label("Seed").fill("42")
+        page.get_by_label("Always Updated").uncheck()
+        picture("source")
+        page.get_by_role("button", name="Save and check").click()
+        following = page.get_by_role("link", name="Choose streams")
+        expect(following).to_be_visible(timeout=120_000)
+        picture("check")
+        following.click()
+        page.get_by_role("checkbox", name="purchases").uncheck()
+        picture("streams")
+        page.get_by_role("button", name="Set rules").click()
+        page.get_by_label("By the calendar").check()
+        page.get_by_label("Cron").fill("30 5 * * *")
+        picture("rules")
+        page.get_by_role("button", name="Review").click()
+        picture("review")
+        page.get_by_role("button", name="Create and sync now").click()
+        expect(page.get_by_text("its first sync was started")).to_be_visible()
+        picture("run")
+        # Nobody reloads: the page hears of it.
+        status = page.locator(".tiles .badge").first
+        expect(status).to_have_text("succeeded", timeout=180_000)
+        expect(page.locator(".log")).to_contain_text("the run has ended")
+        seen.checked()
+        return page.url.removeprefix(stack.url)
+
+
+def test_a_connection_made_by_the_wizard_runs(user: Watched, shop_run: str) -> None:
+    user.go(shop_run)
+    row = user.page.get_by_role("row", name="users")
+    expect(row).to_contain_text("120")
+    assert user.page.get_by_role("row", name="purchases").count() == 0
+    user.go(f"/connections/{SHOP}")
+    expect(user.page.locator("main")).to_contain_text("30 5 * * *, ")
+
+
+def test_a_run_leads_to_its_rows(user: Watched, shop_run: str) -> None:
+    user.go(shop_run)
+    user.page.get_by_role("row", name="users").get_by_role("link", name="rows").click()
+    expect(user.page).to_have_url(re.compile("/catalog/chart/shop_users"))
+
+
+def test_a_second_sync_is_compared_and_a_run_is_cancelled(user: Watched, shop_run: str) -> None:
+    user.go(f"/connections/{SHOP}")
+    user.page.get_by_role("button", name="Sync now").click()
+    user.page.get_by_role("button", name="Cancel").click()
+    expect(user.page.get_by_text("The run is cancelled")).to_be_visible()
+    expect(user.page.get_by_role("heading", name="Beside the run before")).to_be_visible()
+    user.page.get_by_role("button", name="Retry").click()
+    status = user.page.locator(".tiles .badge").first
+    expect(status).to_have_text("succeeded", timeout=180_000)
+
+
+def test_a_schedule_is_edited(user: Watched, shop_run: str) -> None:
+    user.go(f"/connections/{SHOP}")
+    user.page.get_by_role("button", name="Edit").click()
+    user.page.get_by_role("link", name="Rules").click()
+    user.page.get_by_label("At an interval").check()
+    user.page.get_by_label("Every", exact=True).fill("soon")
+    user.page.get_by_role("button", name="Review").click()
+    expect(user.page.get_by_text("must be at least 10s")).to_be_visible()
+    user.page.get_by_label("Every", exact=True).fill("12h")
+    user.page.get_by_role("button", name="Review").click()
+    user.page.get_by_role("button", name="Save the changes").click()
+    expect(user.page.locator("main")).to_contain_text("every 12h")
+    # The page that said what was wrong is no success to a browser: it says so.
+    assert all("422" in each for each in user.complaints)
+    user.complaints.clear()
+
+
+def test_a_table_sorts_and_filters(user: Watched, shop_run: str) -> None:
+    user.go("/connectors?q=source-a")
+    title = user.page.get_by_role("button", name="Connector", exact=True)
+    title.click()
+    title.click()
+    names = user.page.locator("#connectors tbody .name").all_inner_texts()
+    assert names == sorted(names, key=str.lower, reverse=True)
+    assert len(names) > 5
+    user.go("/connections")
+    user.page.get_by_label("Filter by name or connector").fill("nothing of the kind")
+    expect(user.page.locator("#connections tbody tr:visible")).to_have_count(0)
+
+
+def test_the_theme_is_kept(user: Watched, shop_run: str) -> None:
+    user.go("/")
+    user.page.get_by_role("button", name="Dark").click()
+    background = "getComputedStyle(document.body).backgroundColor"
+    dark = user.page.evaluate(background)
+    user.page.reload()
+    assert user.page.evaluate(background) == dark
+    user.page.get_by_role("button", name="Light").click()
+    assert user.page.evaluate(background) != dark
+
+
+def test_it_reads_without_javascript(
+    browser: Browser, stack: Stack, session: Path, shop_run: str
+) -> None:
+    with browser.new_context(
+        java_script_enabled=False, storage_state=session, viewport={"width": 390, "height": 844}
+    ) as context:
+        page = context.new_page()
+        for path in ("/", "/connectors", "/connections", f"/connections/{SHOP}", "/runs", shop_run):
+            answer = page.goto(stack.url + path)
+            assert answer is not None
+            assert answer.status == 200
+            expect(page.locator("h1")).to_be_visible()
+        page.get_by_role("button", name="Menu").click()
+        page.get_by_role("link", name="Connections", exact=True).click()
+        expect(page).to_have_url(re.compile("/connections$"))
