@@ -123,7 +123,7 @@ def test_a_schedule_is_edited(user: Watched, shop_run: str) -> None:
 
 def test_a_table_sorts_and_filters(user: Watched, shop_run: str) -> None:
     user.go("/connectors?q=source-a")
-    title = user.page.get_by_role("button", name="Connector", exact=True)
+    title = user.page.locator("#connectors thead button").first
     title.click()
     title.click()
     names = user.page.locator("#connectors tbody .name").all_inner_texts()

@@ -92,6 +92,15 @@ def test_a_schedule_is_set_changed_and_taken_away(api: Api, shop: str, engine: s
     answer = _post(api, "/schedules/shop", **{**form, "timezone": "Nowhere"})
     assert answer.status_code == 422
     assert "unknown timezone" in answer.text
+    _post(api, "/schedules/shop/pause")
+    assert "paused" in _get(api, "/schedules")
+    # Who changes its times does not start it again.
+    _post(api, "/schedules/shop", when="every", every="3h", overlap="queue", catch_up="one")
+    with engine.begin() as conn:
+        stored = connections.get(conn, SECRET.encode(), "shop").connection.schedule
+    assert stored == {"every": "3h", "paused": True, "overlap": "queue"}
+    _post(api, "/schedules/shop/resume")
+    assert "goes on" in _get(api, "/schedules")
     assert _post(api, "/schedules/shop", when="never").status_code == 303
     with engine.begin() as conn:
         assert connections.get(conn, SECRET.encode(), "shop").connection.schedule is None

@@ -10,11 +10,11 @@ from flask import Response, g, request
 from atlas.errors import UsageError
 from atlas.ledger import connections as ledger
 from atlas.ledger import overview
-from atlas.ledger.schedules import next_due
+from atlas.model.schedule import Schedule
 from atlas.web.database import settings, transaction
+from atlas.web.ui import schedule_form
 from atlas.web.ui.connections import known
 from atlas.web.ui.pages import Page, go, render
-from atlas.web.ui.wizard import asked_schedule, shown_schedule
 
 _MOST = 200
 
@@ -41,23 +41,22 @@ def schedule(name: str) -> Response:
 
     with transaction() as conn:
         found = edit.describe(conn, settings(), known(name))["schedule"]
-    return _form(name, shown_schedule(found), None, found)
+    return _form(name, schedule_form.shown(found), None, found)
 
 
 def change(name: str) -> Response:
     """Give it another one, or none."""
     from atlas.sync import edit
 
-    values = {
-        word: request.form.get(word, "").strip() for word in ("when", "cron", "timezone", "every")
-    }
+    values = {word: request.form.get(word, "").strip() for word in schedule_form.FIELDS}
     try:
         with transaction() as conn:
+            before = edit.describe(conn, settings(), known(name))["schedule"]
             edit.change(
                 conn,
                 settings(),
-                known(name),
-                {"schedule": asked_schedule(values)},
+                name,
+                {"schedule": schedule_form.asked(values, before)},
                 actor=g.key.actor,
                 may_unmask=g.key.may("privacy"),
                 may_query=g.key.may("admin"),
@@ -68,14 +67,31 @@ def change(name: str) -> Response:
     return go("/schedules", f"The schedule of {name} was changed.")
 
 
+def pause(name: str) -> Response:
+    """Have it fire no more until it is resumed."""
+    return _paused(name, True, f"The schedule of {name} is paused.")
+
+
+def resume(name: str) -> Response:
+    """Have it fire again."""
+    return _paused(name, False, f"The schedule of {name} goes on.")
+
+
+def _paused(name: str, paused: bool, words: str) -> Response:
+    from atlas.sync import schedules as use
+
+    with transaction() as conn:
+        use.change(conn, settings(), known(name), {"paused": paused}, actor=g.key.actor)
+    return go("/schedules", words)
+
+
 def _form(
     name: str, values: dict[str, Any], error: str | None, now: dict[str, Any] | None
 ) -> Response:
     coming = []
-    at = datetime.now(UTC)
-    for _ in range(5 if now else 0):
-        at = next_due(now or {}, at)
-        coming.append(at)
+    if now is not None:
+        of = Schedule.of(now)
+        coming = of.upcoming(of.next(datetime.now(UTC)), 5)
     return render(
         "schedule.html",
         200 if error is None else 422,
@@ -90,4 +106,6 @@ PAGES = [
     Page("/schedules", "viewer", schedules),
     Page("/schedules/<name>", "operator", schedule),
     Page("/schedules/<name>", "operator", change, ("POST",)),
+    Page("/schedules/<name>/pause", "operator", pause, ("POST",)),
+    Page("/schedules/<name>/resume", "operator", resume, ("POST",)),
 ]

@@ -20,7 +20,7 @@ from atlas.ledger.operations import Kind
 from atlas.settings import secret_key
 from atlas.web.api.connectors import ask, entry_of
 from atlas.web.database import engine, settings, transaction
-from atlas.web.ui import spec_form, stream_form
+from atlas.web.ui import schedule_form, spec_form, stream_form
 from atlas.web.ui.connectors import WAYS, installed
 from atlas.web.ui.pages import Page, go, render
 
@@ -215,9 +215,9 @@ def post_rules(draft_id: str) -> Response:
     """Keep them, if they are what a connection can have."""
     from atlas.sync import connections_file, drafting
 
-    words, values = _asked_rules(request.form)
     with transaction() as conn:
         draft = _draft(conn, draft_id, lock=True)
+        words, values = _asked_rules(request.form, draft.document.get("schedule"))
         merged = {
             # What the form does not show stays as it is.
             "pii": {**(draft.document.get("pii") or {}), **words["pii"]},
@@ -443,7 +443,7 @@ def _rules(draft: Draft) -> dict[str, Any]:
     quality = document.get("quality") or {}
     share = quality.get("max_quarantined")
     return {
-        **shown_schedule(document.get("schedule")),
+        **schedule_form.shown(document.get("schedule")),
         "policy": (document.get("pii") or {}).get("policy", "default"),
         "on_failure": quality.get("on_failure", "quarantine"),
         "checks": quality.get("checks") or "",
@@ -453,34 +453,14 @@ def _rules(draft: Draft) -> dict[str, Any]:
     }
 
 
-def shown_schedule(schedule: dict[str, Any] | None) -> dict[str, str]:
-    """What the form of a schedule shows."""
-    schedule = schedule or {}
-    return {
-        "when": "cron" if "cron" in schedule else "every" if "every" in schedule else "never",
-        "cron": schedule.get("cron", "0 6 * * *"),
-        "timezone": schedule.get("timezone", "UTC"),
-        "every": schedule.get("every", "1h"),
-    }
-
-
-def asked_schedule(values: dict[str, str]) -> dict[str, str] | None:
-    """The schedule that the form says, as a connection has it."""
-    match values["when"]:
-        case "cron":
-            return {"cron": values["cron"], "timezone": values["timezone"] or "UTC"}
-        case "every":
-            return {"every": values["every"]}
-    return None
-
-
-def _asked_rules(form: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the rules' form says, as a connection has it and as the form shows it."""
+def _asked_rules(form: Any, before: dict[str, Any] | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the rules' form says, as a connection has it and as the form shows it; ``before``: the
+    schedule until now."""
     values = {
         name: form.get(name, "").strip()
         for name in (
-            *("when", "cron", "timezone", "every", "policy", "on_failure"),
-            *("max_quarantined", "freshness", "schema_changes"),
+            *schedule_form.FIELDS,
+            *("policy", "on_failure", "max_quarantined", "freshness", "schema_changes"),
         )
     }
     values["checks"] = form.get("checks", "").replace("\r\n", "\n").strip("\n")
@@ -492,7 +472,7 @@ def _asked_rules(form: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     if values["freshness"]:
         quality["freshness"] = values["freshness"]
     words = {
-        "schedule": asked_schedule(values),
+        "schedule": schedule_form.asked(values, before),
         "quality": quality,
         "pii": {"policy": values["policy"] or "default"},
         "schema_changes": values["schema_changes"] or "evolve",
