@@ -11,8 +11,8 @@ from atlas.web.ui import (
     overview,
     pages,
     runs,
-    settings,
     schedules,
+    settings,
     state,
     wizard,
 )
