@@ -65,8 +65,9 @@ def connections(cursor: extensions.cursor) -> None:
 
 def runs(cursor: extensions.cursor, count: int, *, streams: int = STREAMS) -> None:
     """``count`` runs that have ended, of ``streams`` streams each, newer than all before them;
-    statistics are up to date afterwards."""
+    nothing is left to the server to do about them afterwards."""
     values = {"runs": count, "connections": CONNECTIONS, "streams": streams}
     # One statement to the driver, so that the temporary table lasts.
     cursor.execute(f"BEGIN; {_RUNS}; COMMIT", values)
-    cursor.execute("ANALYZE")
+    cursor.execute("VACUUM (ANALYZE)")
+    cursor.execute("CHECKPOINT")

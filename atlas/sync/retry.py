@@ -7,7 +7,7 @@ from sqlalchemy.exc import IntegrityError
 
 from atlas.errors import ActiveRun, Conflict
 from atlas.layers import staging
-from atlas.ledger import audit, ends, outbox, retries, runs
+from atlas.ledger import audit, ends, outbox, retries, run_log, runs
 from atlas.ledger.database import classified, cursor
 from atlas.model.stage import Stage, Status
 from atlas.settings import Settings
@@ -68,6 +68,7 @@ def _record(conn: sa.Connection, run_id: str) -> list[int]:
             "them from the connection's streams, or bring them back and sync"
         )
     ends.reopen(conn, run_id, explore=explore, keep=keep)
+    run_log.note(conn, run_id, "info", "the run is retried")
     messages = [outbox.put(conn, "stream", str(item)) for item in read]
     if explore:
         messages.append(outbox.put(conn, "run", run_id))

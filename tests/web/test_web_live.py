@@ -24,7 +24,9 @@ from atlas.stages import ORDER
 from atlas.web.live import hub as hub_module
 from atlas.web.live import told
 from atlas.web.live.hub import Hub, Watcher
+from atlas.web.live.stream import EventStream
 from atlas.web.live.watched import Rates, WatchedRun
+from tests.web.browser import Browser, add_user, logged_in
 
 Event = tuple[str, str, Any]
 
@@ -350,5 +352,30 @@ def test_a_watcher_who_is_behind_gets_the_whole() -> None:
     assert run.progress(told.Place(7), 3) == b""
 
 
-def test_a_request_without_a_stream_is_still_one_of_the_application(app: Flask) -> None:
-    assert app.test_client().get("/api/v1/events").status_code == 401
+def test_who_is_logged_in_watches_too(app: Flask, engine: sa.Engine, running: Claim) -> None:
+    add_user(engine, "ann", "viewer")
+    path = f"/api/v1/runs/{running.run_id}/events"
+    assert Browser(app).get(path).status_code == 401
+    found = events(logged_in(app, engine, "ann").get(path).text)
+    assert [kind for kind, _, _ in found] == ["progress"]
+
+
+def test_what_waits_for_the_answer_is_done_when_its_socket_is_handed_over(
+    app: Flask, running: Claim
+) -> None:
+    """Such as writing down that a key was used."""
+    done: list[str] = []
+    here, there = socket.socketpair()
+    with here, there, app.test_request_context("/"):
+        answer = EventStream(running.run_id, None)
+        answer.call_on_close(lambda: done.append("touched"))
+        with pytest.raises(StopIteration):
+            answer({"REQUEST_METHOD": "GET", "gunicorn.socket": there}, lambda *_: None)
+        # What is done to the socket of the request from here on does nothing to the stream.
+        there.shutdown(socket.SHUT_RDWR)
+        here.settimeout(60)
+        came = b""
+        while b"event: progress" not in came:
+            came += here.recv(65536)
+    assert came.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert done == ["touched"]

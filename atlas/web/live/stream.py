@@ -65,6 +65,7 @@ class EventStream(Response):
             # Exactly: one that encrypts is another kind, with a state that cannot be handed over.
             if type(taken) is socket.socket and len(watchers) < MOST:
                 watchers.add(self._watcher(_take(taken)))
+                self.close()  # what waits for the answer to be on its way
                 raise StopIteration  # what ends a request in gunicorn without an answer of its own
             self.set_data(told.LATER + self._now())
         return super().__call__(environ, start_response)
