@@ -11,7 +11,14 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from atlas.ledger.tables import finding, quality_score, run, run_stream, stream_column
+from atlas.ledger.tables import (
+    finding,
+    quality_score,
+    run,
+    run_stream,
+    stream_column,
+    stream_table,
+)
 from atlas.model.stream import StreamKey
 
 LAYERS = ("explore", "chart", "navigate")
@@ -81,11 +88,12 @@ _LAST = sa.text(
     + _last("explore", "rs.explored_at", f"rs.explored_at IS NOT NULL AND {_READ}")
     + _last("chart", "g.finished_at", _READ, _DONE.format("chart"))
     + _last("navigate", "g.finished_at", _READ, _DONE.format("navigate"))
-    # What brought no rows says nothing of them.
+    # What brought no rows says nothing of them, and a few that were taken up again say little.
     + _last(
         "scanned",
         "rs.id",
-        "(rs.rows_explore + rs.rows_carried > 0 OR rs.remasked IS NOT NULL)",
+        "r.trigger <> 'reprocess'"
+        " AND (rs.rows_explore + rs.rows_carried > 0 OR rs.remasked IS NOT NULL)",
         _DONE.format("pii"),
     )
     # The scores of a few rows that were taken up again are no scores of the dataset.
@@ -250,6 +258,43 @@ def columns(conn: sa.Connection, connection: str, key: StreamKey) -> list[sa.Row
             .order_by(stream_column.c.position)
         )
     )
+
+
+def of_connections(conn: sa.Connection, names: Sequence[str], *, limit: int) -> list[Table]:
+    """The tables in explore of these connections' datasets, by name."""
+    query = sa.text(
+        f"SELECT * FROM ({_TABLES}) t WHERE t.layer = 'explore' AND t.connection = ANY (:names)"  # noqa: S608 - no value is in it
+        ' ORDER BY t.dataset COLLATE "C" LIMIT :limit'
+    )
+    return [Table(*row) for row in conn.execute(query, {"names": list(names), "limit": limit})]
+
+
+def columns_of(conn: sa.Connection, datasets: Sequence[int]) -> dict[int, dict[str, str]]:
+    """The columns of each of these datasets, by property."""
+    rows = conn.execute(
+        sa.select(stream_table.c.id, stream_column.c.property, stream_column.c.column_name)
+        .join(
+            stream_column,
+            sa.and_(
+                stream_column.c.connection == stream_table.c.connection,
+                stream_column.c.namespace == stream_table.c.namespace,
+                stream_column.c.stream == stream_table.c.stream,
+            ),
+        )
+        .where(stream_table.c.id.in_(datasets))
+    )
+    found: dict[int, dict[str, str]] = {}
+    for row in rows:
+        found.setdefault(row.id, {})[row.property] = row.column_name
+    return found
+
+
+def keys_of(conn: sa.Connection, run_streams: Sequence[int]) -> dict[int, list[str]]:
+    """The properties that the primary key of each of these run streams is of, or lies in."""
+    rows = conn.execute(
+        sa.select(run_stream.c.id, run_stream.c.configured).where(run_stream.c.id.in_(run_streams))
+    )
+    return {row.id: [path[0] for path in row.configured.get("primary_key") or ()] for row in rows}
 
 
 def last_runs(

@@ -162,7 +162,9 @@ def masked(conn: sa.Connection, connection: str, key: StreamKey) -> list[str]:
             run.c.connection == connection,
             run_stream.c.stream == key.name,
             run_stream.c.namespace == (key.namespace or ""),
-            # What brought no rows says nothing of them; what masked all anew did.
+            # What brought no rows says nothing of them, and a few that were taken up again say
+            # little; what masked all anew did.
+            run.c.trigger != runs.REPROCESS,
             sa.or_(run_stream.c.rows_explore > 0, run_stream.c.remasked.is_not(None)),
             # One that broke off has decided nothing.
             sa.exists().where(

@@ -266,6 +266,15 @@ def finish(conn: sa.Connection, erasure_id: int) -> bool:
     )
 
 
+def found(conn: sa.Connection, erasure_id: int) -> dict[str, Any] | None:
+    """The erasure of this number as :func:`document` has it; None: there is none."""
+    known = (
+        0 < erasure_id < 2**63
+        and conn.execute(sa.select(erasure.c.id).where(erasure.c.id == erasure_id)).scalar()
+    )
+    return document(conn, erasure_id) if known else None
+
+
 def document(conn: sa.Connection, erasure_id: int) -> dict[str, Any]:
     """An erasure with its streams, as its user reads it."""
     row = conn.execute(sa.select(erasure).where(erasure.c.id == erasure_id)).one()

@@ -6,6 +6,7 @@ to be read.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -83,21 +84,45 @@ def of_stream(
     )
     if until is not None:
         query = query.where(pii_override.c.at <= until)
-    rows = conn.execute(query)
-    return [
-        Override(
-            column=row.column_name,
-            path=row.path,
-            says=Says(row.says),
-            entity_type=row.entity_type,
-            operator=None if row.operator is None else Operator(row.operator),
-            actor=row.actor,
-            why=row.why,
-            at=row.at,
-        )
-        for row in rows
-        if row.says != Says.WITHDRAWN.value
-    ]
+    return [_override(row) for row in conn.execute(query) if row.says != Says.WITHDRAWN.value]
+
+
+def of_connections(
+    conn: sa.Connection, connections: Collection[str]
+) -> dict[tuple[str, StreamKey], list[Override]]:
+    """The same of all streams of these connections, by connection and stream."""
+    place = (
+        pii_override.c.connection,
+        pii_override.c.namespace,
+        pii_override.c.stream,
+        pii_override.c.column_name,
+        pii_override.c.path,
+    )
+    query = (
+        sa.select(pii_override)
+        .distinct(*place)
+        .where(pii_override.c.connection.in_(connections))
+        .order_by(*place, pii_override.c.id.desc())
+    )
+    found: dict[tuple[str, StreamKey], list[Override]] = {}
+    for row in conn.execute(query):
+        if row.says != Says.WITHDRAWN.value:
+            of = (row.connection, StreamKey(row.stream, row.namespace or None))
+            found.setdefault(of, []).append(_override(row))
+    return found
+
+
+def _override(row: sa.Row[Any]) -> Override:
+    return Override(
+        column=row.column_name,
+        path=row.path,
+        says=Says(row.says),
+        entity_type=row.entity_type,
+        operator=None if row.operator is None else Operator(row.operator),
+        actor=row.actor,
+        why=row.why,
+        at=row.at,
+    )
 
 
 def listed(

@@ -4,7 +4,7 @@ one. What is in them is checked by whoever writes them; that they change is writ
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -89,6 +89,16 @@ def used_by(conn: sa.Connection) -> dict[str, list[str]]:
     for policy, name in rows:
         found.setdefault(policy, []).append(name)
     return found
+
+
+def blocks(conn: sa.Connection, names: Collection[str]) -> dict[str, dict[str, Any]]:
+    """The block ``pii`` of each of these connections that there are."""
+    rows = conn.execute(
+        sa.select(connection.c.name, connection.c.document["pii"]).where(
+            connection.c.name.in_(names)
+        )
+    )
+    return {name: block or {} for name, block in rows}
 
 
 def delete(conn: sa.Connection, name: str, *, actor: str) -> list[str] | None:

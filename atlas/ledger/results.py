@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from atlas.ledger import runs
 from atlas.ledger.tables import (
     check_result,
     column_metric,
@@ -67,9 +68,19 @@ class Scan(NamedTuple):
 
 
 def last_scan(
-    conn: sa.Connection, connection: str, key: StreamKey, before: int | None = None
+    conn: sa.Connection,
+    connection: str,
+    key: StreamKey,
+    before: int | None = None,
+    *,
+    reprocessed: bool = True,
 ) -> Scan | None:
-    """The last scan of a stream, or the last before that of run stream ``before``."""
+    """The last scan of a stream, or the last before that of run stream ``before``.
+
+    Args:
+        reprocessed: whether one of a few rows that were taken up again counts: of the others it
+            says nothing.
+    """
     query = (
         sa.select(run_stream.c.id, run_stream.c.run_id, stage_run.c.finished_at)
         .join(run, run.c.id == run_stream.c.run_id)
@@ -86,6 +97,8 @@ def last_scan(
     )
     if before is not None:
         query = query.where(run_stream.c.id < before)
+    if not reprocessed:
+        query = query.where(run.c.trigger != runs.REPROCESS)
     row = conn.execute(query).one_or_none()
     return None if row is None else Scan(*row)
 
@@ -99,20 +112,49 @@ _FINDINGS = (
 
 def findings(conn: sa.Connection, run_stream_id: int) -> list[Verdict]:
     """What :func:`put_findings` was given."""
-    rows = conn.execute(_FINDINGS, {"run_stream_id": run_stream_id})
-    return [
-        Verdict(
-            column=row.column_name,
-            path=row.path,
-            entity_type=row.entity_type,
-            score=row.score,
-            scope=Scope(row.scope),
-            operator=Operator(row.operator),
-            share=row.share,
-            evidence=row.evidence,
+    return [_verdict(row) for row in conn.execute(_FINDINGS, {"run_stream_id": run_stream_id})]
+
+
+def findings_of(conn: sa.Connection, ids: list[int], *, limit: int) -> dict[int, list[Verdict]]:
+    """The same of each of these run streams, up to ``limit`` verdicts in all."""
+    found: dict[int, list[Verdict]] = {each: [] for each in ids}
+    query = sa.select(finding).where(finding.c.run_stream_id.in_(ids))
+    for row in conn.execute(query.order_by(finding.c.id).limit(limit)):
+        found[row.run_stream_id].append(_verdict(row))
+    return found
+
+
+def kinds_found(conn: sa.Connection, ids: list[int]) -> dict[int, dict[str, list[tuple[str, int]]]]:
+    """What each of these run streams was found to hold: by entity type, in how many places which
+    operator is applied to it, the most first."""
+    query = (
+        sa.select(
+            finding.c.run_stream_id,
+            finding.c.entity_type,
+            finding.c.operator,
+            sa.func.count().label("places"),
         )
-        for row in rows
-    ]
+        .where(finding.c.run_stream_id.in_(ids))
+        .group_by(finding.c.run_stream_id, finding.c.entity_type, finding.c.operator)
+        .order_by(sa.desc("places"), finding.c.operator)
+    )
+    found: dict[int, dict[str, list[tuple[str, int]]]] = {each: {} for each in ids}
+    for row in conn.execute(query):
+        found[row.run_stream_id].setdefault(row.entity_type, []).append((row.operator, row.places))
+    return found
+
+
+def _verdict(row: sa.Row[Any]) -> Verdict:
+    return Verdict(
+        column=row.column_name,
+        path=row.path,
+        entity_type=row.entity_type,
+        score=row.score,
+        scope=Scope(row.scope),
+        operator=Operator(row.operator),
+        share=row.share,
+        evidence=row.evidence,
+    )
 
 
 def put_checks(

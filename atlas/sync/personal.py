@@ -10,10 +10,48 @@ from typing import Any
 import sqlalchemy as sa
 
 from atlas.errors import UsageError
-from atlas.ledger import audit, connections, datasets, overrides, results, verdict_changes
+from atlas.ledger import (
+    audit,
+    catalog,
+    connections,
+    datasets,
+    overrides,
+    results,
+    verdict_changes,
+)
+from atlas.ledger.catalog import Place
 from atlas.model.personal import Operator, Says
 
 _LONGEST = 1000
+
+
+def listed(
+    conn: sa.Connection, *, limit: int, after: str | None = None
+) -> tuple[list[dict[str, Any]], str | None]:
+    """The datasets with what their last scan found, by name.
+
+    Args:
+        after: what stood at the end of the page before.
+
+    Returns: ``{"dataset", "connection", "scanned": bool, "kinds": {entity type: [(operator,
+        places)]}}`` each, and what stands at the end of this page; None: it is the last.
+    """
+    place = None if after is None else Place(0.0, after, "explore")
+    found = catalog.listed(conn, limit=limit + 1, after=place, layer="explore")
+    page = [table for table, _ in found[:limit]]
+    facts = catalog.facts(conn, [table.id for table in page])
+    scans = {table.id: facts.get(table.id, catalog.NOTHING).scanned for table in page}
+    kinds = results.kinds_found(conn, [scan for scan in scans.values() if scan is not None])
+    items = [
+        {
+            "dataset": table.dataset,
+            "connection": table.connection,
+            "scanned": (scan := scans[table.id]) is not None,
+            "kinds": kinds.get(scan or 0, {}),
+        }
+        for table in page
+    ]
+    return items, page[-1].name if len(found) > limit else None
 
 
 def show(conn: sa.Connection, name: str) -> dict[str, Any]:
@@ -23,7 +61,7 @@ def show(conn: sa.Connection, name: str) -> dict[str, Any]:
         NotFound: there is no such dataset.
     """
     connection, stream = datasets.find(conn, name)
-    scan = results.last_scan(conn, connection, stream)
+    scan = results.last_scan(conn, connection, stream, reprocessed=False)
     found = [] if scan is None else results.findings(conn, scan.run_stream_id)
     return {
         "dataset": name,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
-from atlas.web.ui import catalog, lineage, quality, quarantine
+from atlas.web.ui import catalog, lineage, personal, persons, policies, quality, quarantine
 
-PAGES = [page for room in (catalog, quality, quarantine, lineage) for page in room.PAGES]
+_ROOMS = (catalog, quality, quarantine, lineage, personal, policies, persons)
+
+PAGES = [page for room in _ROOMS for page in room.PAGES]

@@ -23,6 +23,8 @@ export function start(root) {
   root.addEventListener("submit", (event) => {
     const form = event.target;
     if (event.defaultPrevented || form.method !== "post") return;
+    // What is answered by a file leaves the page as it is, and may be asked for again.
+    if (form.dataset.file !== undefined) return;
     if (form.dataset.sent) event.preventDefault();
     form.dataset.sent = "yes";
     if (event.submitter) event.submitter.setAttribute("aria-busy", "true");
