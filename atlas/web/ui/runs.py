@@ -7,7 +7,7 @@ from typing import Any
 from flask import Response, g, request
 
 from atlas.errors import ActiveRun, Conflict, RunEnded
-from atlas.ledger import connections, datasets, run_documents, run_log
+from atlas.ledger import comparison, connections, datasets, run_documents, run_log
 from atlas.model.stage import Status
 from atlas.web.database import engine, settings, transaction
 from atlas.web.ui import timeline
@@ -59,7 +59,7 @@ def run(run_id: str) -> Response:
     with transaction() as conn:
         document = run_documents.document(conn, run_id)
         run_id = document["run_id"]
-        before = run_documents.before(conn, run_id)
+        compared = comparison.compare(conn, run_id)
         attempts = run_documents.attempts(conn, run_id)
         lines = run_log.page(conn, run_id, limit=_LINES, newest_first=True)
         tables = datasets.tables_of(conn, document["connection"])
@@ -82,8 +82,8 @@ def run(run_id: str) -> Response:
         attempts=attempts,
         lines=lines["items"][::-1],
         earlier=lines["next_cursor"] is not None,
-        before=before,
-        compared=_compared(document, before),
+        counts=COUNTS,
+        compared=compared if compared["previous"] else None,
         may_retry=run_id == latest and document["status"] in ("failed", "blocked", "cancelled"),
     )
 
@@ -178,28 +178,6 @@ def _errors(document: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _of(stage: dict[str, Any]) -> dict[str, Any]:
     return {"error": stage["error"], "attempt": stage["attempt"]}
-
-
-def _compared(
-    document: dict[str, Any], before: dict[str, Any] | None
-) -> list[dict[str, Any]] | None:
-    """The counts of this run beside those of the one before; None: there is none."""
-    if before is None:
-        return None
-    now, then = _totals(document), _totals(before)
-    rows = [
-        {"what": title, "now": now[name], "then": then[name], "kind": "rows"}
-        for name, title in COUNTS
-    ]
-    rows.append(
-        {
-            "what": "Took",
-            "now": between(document["started_at"], document["finished_at"]),
-            "then": between(before["started_at"], before["finished_at"]),
-            "kind": "seconds",
-        }
-    )
-    return rows
 
 
 PAGES = [
