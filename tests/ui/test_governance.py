@@ -1,0 +1,144 @@
+"""What data people and privacy officers come for, in a real browser: from a red score to a mended
+row, a verdict that is overridden, a person who is forgotten."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from .conftest import Stack, Watched
+
+CONNECTION = "club"
+DATASET = f"{CONNECTION}_members"
+EVIL = "<script>alert(1)</script>"
+SOURCE = Path(__file__).resolve().parents[1] / "connectors" / "scripted.py"
+JANE = "jane.roe@example.org"
+
+
+@pytest.fixture(scope="module")
+def club(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The dataset of a source of ours, one of whose rows has a status that it may not have."""
+    folder = tmp_path_factory.mktemp("club")
+    properties = {
+        "id": {"type": "integer"},
+        "email": {"type": "string"},
+        "status": {"type": "string", "enum": ["active", "closed"]},
+        "fee": {"type": "number"},
+        EVIL: {"type": "string"},
+    }
+    people = [JANE, *(f"someone{n}@example.org" for n in range(2, 30))]
+    records = [
+        {"id": n, "email": mail, "status": "active" if n != 7 else "actve", "fee": 1.5, EVIL: EVIL}
+        for n, mail in enumerate(people, 1)
+    ]
+    stream = {
+        "schema": {"type": "object", "properties": properties},
+        "primary_key": [["id"]],
+        "records": records,
+    }
+    source = folder / "source.py"
+    source.write_text(f"#!{sys.executable}\n" + SOURCE.read_text().partition("\n")[2])
+    source.chmod(0o755)
+    config = {"streams": {"members": stream}}
+    stack.atlas.apply({"name": CONNECTION, "executable": str(source), "config": config})
+    stack.atlas.sync(CONNECTION)
+    return DATASET
+
+
+def _clean(page: Page) -> None:
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+
+
+def test_from_a_red_score_to_a_mended_row(
+    user: Watched, stack: Stack, club: str, screenshots: Path
+) -> None:
+    page = user.page
+    user.go("/quality")
+    page.get_by_role("link", name=club).click()
+    page.get_by_role("link", name="1 row", exact=True).click()
+    expect(page).to_have_url(re.compile(f"/quarantine/{club}\\?check=validity.status"))
+    page.get_by_role("link", name="Put right").click()
+    page.screenshot(path=screenshots / "quarantine-row.png", full_page=True)
+    _clean(page)
+    page.get_by_label("status", exact=True).fill("active")
+    page.get_by_label("fee", exact=True).fill("12345678901234567890.123")
+    page.get_by_label("Why?").first.fill("a slip")
+    page.get_by_role("button", name="Put right and reprocess").click()
+    expect(page).to_have_url(re.compile("/runs/"))
+    stack.atlas.until(
+        lambda: not stack.atlas.rows("SELECT 1 FROM pipeline.run WHERE finished_at IS NULL")
+    )
+    (row,) = stack.atlas.rows(f"SELECT status, fee::text FROM chart.{club} WHERE id = 7")
+    assert tuple(row) == ("active", "12345678901234567890.123")
+    user.go(f"/quarantine/{club}")
+    expect(page.get_by_text("No row is set aside here")).to_be_visible()
+
+
+def test_the_history_of_a_key(user: Watched, club: str) -> None:
+    user.go(f"/catalog/navigate/{club}/history")
+    user.page.get_by_label("id", exact=True).fill("3")
+    user.page.get_by_role("button", name="Show its versions").click()
+    expect(user.page.locator(".timeline li")).to_have_count(1)
+    _clean(user.page)
+
+
+def test_what_belongs_together_is_lit_up(user: Watched, club: str) -> None:
+    page = user.page
+    user.go(f"/lineage/{club}")
+    svg = page.locator("svg.graph")
+    page.locator("svg .node").nth(0).locator(".port", has_text="email").hover()
+    expect(svg).to_have_class(re.compile("lit-up"))
+    assert page.locator("svg .edge.lit").count() == 3
+    width = int(svg.get_attribute("width") or 0)
+    page.get_by_role("button", name="Larger").click()
+    assert int(svg.get_attribute("width") or 0) > width
+    # A line of a column leads to that column alone.
+    page.locator("svg a", has_text="email").last.click()
+    expect(page).to_have_url(re.compile("column="))
+    _clean(page)
+
+
+def test_a_verdict_is_overridden_and_a_policy_previewed(user: Watched, club: str) -> None:
+    page = user.page
+    user.go(f"/personal-data/{club}")
+    page.get_by_role("link", name="say otherwise").first.click()
+    assert page.get_by_label("Column, or a place in it").input_value() == "email"
+    page.get_by_label("What you say").select_option("operator")
+    page.locator("#say-operator").select_option("tokenize")
+    page.locator("#say-why").fill("they are joined by it")
+    page.get_by_role("button", name="Say it").click()
+    expect(page.get_by_role("heading", name="What people say")).to_be_visible()
+    _clean(page)
+    user.go("/personal-data/policies/new")
+    page.get_by_label("Name").fill("tokens")
+    page.get_by_label("Preview on").select_option(CONNECTION)
+    page.get_by_label("Columns").fill("status: redact")
+    page.get_by_role("button", name="Preview").click()
+    expect(page.get_by_role("heading", name="What it would do")).to_be_visible()
+    expect(page.locator("#preview .op-redact")).to_be_visible()
+    _clean(page)
+
+
+def test_a_person_is_found_and_erased(user: Watched, stack: Stack, club: str) -> None:
+    page = user.page
+    user.go("/personal-data/person")
+    page.get_by_label("What the person is known by").fill(JANE)
+    page.get_by_role("button", name="Find").click()
+    expect(page.get_by_role("heading", name="Found")).to_be_visible()
+    assert "jane" not in page.url
+    _clean(page)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Export as JSON").click()
+    assert JANE in Path(download.value.path()).read_text()
+    page.locator("#confirm").fill("erase")
+    page.get_by_role("button", name="Erase for good").click()
+    expect(page).to_have_url(re.compile("/personal-data/erasures/"))
+    _clean(page)
+    (found,) = stack.atlas.rows(f"SELECT count(*) FROM chart.{club} WHERE id = 1")
+    assert found[0] == 0
