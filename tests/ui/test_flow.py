@@ -48,7 +48,7 @@ def shop_run(browser: Browser, stack: Stack, session: Path, screenshots: Path) -
         page.get_by_role("button", name="Sample Data (Faker)").click()
         # It is not installed: that takes a while, and the form comes by itself.
         name = page.get_by_label("Name of the connection")
-        expect(name).to_be_visible(timeout=180_000)
+        expect(name).to_be_visible(timeout=400_000)
         name.fill(SHOP)
         page.get_by_label("Count").fill("120")
         page.get_by_label("Seed").fill("42")
@@ -56,7 +56,7 @@ def shop_run(browser: Browser, stack: Stack, session: Path, screenshots: Path) -
         picture("source")
         page.get_by_role("button", name="Save and check").click()
         following = page.get_by_role("link", name="Choose streams")
-        expect(following).to_be_visible(timeout=120_000)
+        expect(following).to_be_visible(timeout=300_000)
         picture("check")
         following.click()
         page.get_by_role("checkbox", name="purchases").uncheck()
@@ -72,7 +72,7 @@ def shop_run(browser: Browser, stack: Stack, session: Path, screenshots: Path) -
         picture("run")
         # Nobody reloads: the page hears of it.
         status = page.locator(".tiles .badge").first
-        expect(status).to_have_text("succeeded", timeout=180_000)
+        expect(status).to_have_text("succeeded", timeout=300_000)
         expect(page.locator(".log")).to_contain_text("the run has ended")
         seen.checked()
         return page.url.removeprefix(stack.url)
@@ -101,7 +101,7 @@ def test_a_second_sync_is_compared_and_a_run_is_cancelled(user: Watched, shop_ru
     expect(user.page.get_by_role("heading", name="Beside the run before")).to_be_visible()
     user.page.get_by_role("button", name="Retry").click()
     status = user.page.locator(".tiles .badge").first
-    expect(status).to_have_text("succeeded", timeout=180_000)
+    expect(status).to_have_text("succeeded", timeout=300_000)
 
 
 def test_a_schedule_is_edited(user: Watched, shop_run: str) -> None:
