@@ -112,4 +112,10 @@ beat_schedule = {
         "schedule": _current.relay_interval,
         "options": {"expires": _current.relay_interval * 2},
     },
+    # Apart from lineage: a receiver may be slow.
+    "notify": {
+        "task": "atlas.notify",
+        "schedule": _current.relay_interval,
+        "options": {"expires": _current.relay_interval * 2},
+    },
 }

@@ -105,6 +105,12 @@ def deliver() -> None:
     _attempt(ticks.do, shared(settings()), settings(), "deliver")
 
 
+@_tick(name="atlas.notify")
+def notify() -> None:
+    """Deliver what webhooks are told."""
+    _attempt(ticks.do, shared(settings()), settings(), "notify")
+
+
 @_tick(name=probe.TASK)
 def answer_probe(question: str, node: str) -> None:
     """Show that this worker works."""

@@ -26,6 +26,7 @@ from atlas.cli.stack import down, migrate, status, up
 from atlas.cli.state import state
 from atlas.cli.subjects import audit, erase, export, find
 from atlas.cli.users import users
+from atlas.cli.webhooks import webhooks
 from atlas.cli.worker_health import worker_health
 from atlas.errors import AtlasError
 
@@ -64,6 +65,7 @@ _COMMANDS = (
     audit,
     keys,
     users,
+    webhooks,
     demo,
 )
 for command in _COMMANDS:

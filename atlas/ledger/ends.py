@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from atlas.ledger import claims, measures
+from atlas.ledger import claims, measures, webhook_events
 from atlas.ledger.claims import Claim
 from atlas.ledger.tables import attempt, outbox, run, run_stream, scan_part, stage_run
 from atlas.model.stage import Status, worst
@@ -121,6 +121,7 @@ def end_run(conn: sa.Connection, run_id: str, error: str | None = None) -> Statu
         )
     )
     _count(conn, run_id, row, status)
+    webhook_events.run_ended(conn, run_id, status)
     return status
 
 
@@ -219,6 +220,7 @@ def cancel_run(conn: sa.Connection, run_id: str) -> tuple[Status | None, list[Cl
         .values(status=Status.CANCELLED.value, finished_at=now, **_totals(run_id))
     )
     _count(conn, run_id, row, Status.CANCELLED)
+    webhook_events.run_ended(conn, run_id, Status.CANCELLED)
     streams = list(conn.execute(of_run).scalars())
     conn.execute(scan_part.delete().where(scan_part.c.run_stream_id.in_(streams)))
     mine = sa.or_(

@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from atlas.ledger import audit
+from atlas.ledger import audit, webhook_events
 from atlas.ledger.runs import RunStream, restore
 from atlas.ledger.tables import connection as connection_table
 from atlas.ledger.tables import source_change
@@ -75,6 +75,7 @@ def record(
 ) -> None:
     """Write down what a run found, once: what is left out is left out again each time, and is no
     news if it was the last that was heard of the column."""
+    news = []
     for change in changes:
         where = {
             "connection": connection,
@@ -95,6 +96,8 @@ def record(
                 run_id=run_id, change=change.change.value, detail=change.detail, **where
             )
         )
+        news.append(change)
+    webhook_events.schema_changed(conn, connection, run_id, news)
 
 
 def listed(

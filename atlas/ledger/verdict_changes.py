@@ -7,6 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from atlas.ledger import webhook_events
 from atlas.ledger.tables import pii_change, run, run_stream
 from atlas.model.personal import Verdict
 from atlas.model.stream import StreamKey
@@ -20,12 +21,15 @@ def put(
     old = {(item.column, item.path, item.entity_type): item for item in before}
     new = {(item.column, item.path, item.entity_type): item for item in now}
     changes = []
+    found = []
     for place in sorted(old.keys() | new.keys()):
         was, became = old.get(place), new.get(place)
         said = [None if it is None else _told(it) for it in (was, became)]
         if said[0] == said[1]:
             continue
         change = "found" if was is None else "gone" if became is None else "changed"
+        if became is not None and was is None:
+            found.append(became)
         column, path, entity_type = place
         changes.append(
             {
@@ -40,6 +44,7 @@ def put(
     conn.execute(pii_change.delete().where(pii_change.c.run_stream_id == run_stream_id))
     if changes:
         conn.execute(pii_change.insert(), changes)
+    webhook_events.personal_data_found(conn, run_stream_id, found)
 
 
 def _told(verdict: Verdict) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from atlas.sync.quarantine import expire
 from atlas.sync.recovery import recover
 from atlas.sync.request import fire
 from atlas.sync.subjects import resume
+from atlas.sync.webhooks import deliver_webhooks
 
 log = logging.getLogger(__name__)
 
@@ -37,16 +38,17 @@ _WORK: dict[str, Callable[[sa.Engine, Settings], object]] = {
     "recover": recover,
     "fire": lambda engine, settings: fire(engine),
     "deliver": deliver_events,
+    "notify": deliver_webhooks,
     "erase": resume,
     "expire": expire,
     "measure": lambda engine, settings: measures.sum_up(engine),
 }
 
 _RARE = frozenset({"recover", "erase", "measure"})
-# A lineage endpoint may be slow, so what waits for it holds up nothing else; nor does what goes on
-# with erasures, each of which reads all that a stream has.
+# A lineage endpoint or a webhook may be slow, so what waits for it holds up nothing else; nor does
+# what goes on with erasures, each of which reads all that a stream has.
 _QUICK = ("relay", "recover", "fire", "measure")
-_LANES = (_QUICK, ("deliver",), ("erase",), ("expire",))
+_LANES = (_QUICK, ("deliver",), ("notify",), ("erase",), ("expire",))
 _HOUR = 3600.0
 
 

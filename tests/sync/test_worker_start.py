@@ -73,6 +73,6 @@ def test_the_parent_has_what_its_children_use(
     loaded, found, frozen, silent = json.loads(done.stdout)
     assert {f"atlas.stages.{stage}" for stage in stages} <= set(loaded)
     assert (found, frozen) == (scanners, True)
-    ticks = ("tick", "deliver")
+    ticks = ("tick", "deliver", "notify")
     assert {f"atlas.{tick}" for tick in ticks} < set(silent)
     assert not {"atlas.explore", "atlas.pii", "atlas.quality"} & set(silent)

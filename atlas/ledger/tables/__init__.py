@@ -49,6 +49,7 @@ from atlas.ledger.tables.results import (
     schema_change,
     source_change,
 )
+from atlas.ledger.tables.webhooks import webhook, webhook_delivery
 from atlas.ledger.tables.work import (
     attempt,
     outbox,
@@ -113,5 +114,7 @@ __all__ = [
     "stream_column",
     "stream_table",
     "tick",
+    "webhook",
+    "webhook_delivery",
     "worker",
 ]
