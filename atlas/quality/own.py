@@ -213,9 +213,23 @@ def _error(line: int, problem: str) -> TerminalError:
     return TerminalError(f"line {line}: {problem}")
 
 
+_DEEPEST = 64
+_BEGIN = (
+    yaml.BlockSequenceStartToken,
+    yaml.BlockMappingStartToken,
+    yaml.FlowSequenceStartToken,
+    yaml.FlowMappingStartToken,
+)
+_END = (yaml.BlockEndToken, yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken)
+
+
 def _sections(text: str) -> list[_Section]:
     try:
+        depth = 0
         for token in yaml.scan(text, Loader=yaml.SafeLoader):
+            depth += isinstance(token, _BEGIN) - isinstance(token, _END)
+            if depth > _DEEPEST:  # YAML calls itself for each
+                raise _error(token.start_mark.line + 1, "is nested too deeply")
             if isinstance(token, yaml.AliasToken):
                 # What it stands for is elsewhere: Soda would be given other lines than are judged
                 # here. And a few lines of aliases stand for millions of nodes.
