@@ -117,6 +117,32 @@ def _one_of(*words: str) -> Callable[[str], str]:
     return parse
 
 
+def _flag(text: str) -> bool:
+    if text not in {"true", "false"}:
+        raise ValueError("must be true or false")
+    return text == "true"
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """At most so many requests in so many seconds."""
+
+    requests: int
+    seconds: int
+
+
+_SPANS = {"second": 1, "minute": 60, "hour": 3600}
+
+
+def _rate(text: str) -> Rate | None:
+    if text == "off":
+        return None
+    number, _, span = text.partition("/")
+    if not (number.isascii() and number.isdecimal() and int(number) and span in _SPANS):
+        raise ValueError("must be requests in a time, such as 600/minute (second, hour), or off")
+    return Rate(int(number), _SPANS[span])
+
+
 def _setting(parse: Callable[[str], Any], default: Any, about: str, *, secret: bool = False) -> Any:
     return field(default=default, metadata={"parse": parse, "about": about, "secret": secret})
 
@@ -162,6 +188,14 @@ class Settings:
     host: str = _setting(str, "127.0.0.1", "Address that the web process listens on.")
     port: int = _setting(_port, 8000, "Port that the web process listens on; 0: a free one.")
     metrics_open: bool = _setting(_yes_or_no, False, "Whether `/metrics` is open without a key.")
+    rate_limit: Rate | None = _setting(
+        _rate,
+        Rate(3000, 60),
+        "Requests that an API key, or a person who is logged in, may make: `3000/minute`, or off.",
+    )
+    rate_limit_address: Rate | None = _setting(
+        _rate, Rate(300, 60), "Requests without a valid key that an address may make, or off."
+    )
     flower_port: int = _setting(_port, 0, "Port of Flower; 0: a free one.")
     public_url: str | None = _setting(
         _origin,
@@ -338,6 +372,10 @@ class Settings:
     )
     openlineage_namespace: str = _setting(
         str, "atlas", "Namespace of Atlas's jobs in lineage events."
+    )
+
+    webhook_private: bool = _setting(
+        _flag, False, "Whether webhooks may lead to a private network, and by http: true or false."
     )
 
     @property

@@ -21,6 +21,7 @@ from bench import (
     explore,
     governed,
     growth,
+    interface,
     lineage,
     memory,
     navigate,
@@ -38,6 +39,7 @@ from bench.stack import BenchError
 
 MEASUREMENTS: dict[str, Callable[[Options], Result]] = {
     "start": start.measure,
+    "interface": interface.measure,
     "explore": explore.measure,
     "governed": governed.measure,
     "memory": memory.measure,

@@ -77,6 +77,12 @@ def hold(conn: sa.Connection, name: str) -> bool:
     return name == DEFAULT or conn.execute(query.with_for_update(read=True)).scalar() is not None
 
 
+def lock(conn: sa.Connection, name: str) -> bool:
+    """Keep the stored policy as it is until the transaction ends. Returns whether it is there."""
+    query = sa.select(pii_policy.c.id).where(pii_policy.c.name == name).with_for_update()
+    return conn.execute(query).scalar() is not None
+
+
 def used_by(conn: sa.Connection) -> dict[str, list[str]]:
     """Names of the connections that go by each policy, by the policy's name."""
     rows = conn.execute(

@@ -10,7 +10,7 @@ import base64
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypedDict
 
 import sqlalchemy as sa
@@ -312,10 +312,20 @@ def sample(
 
 
 def describe(
-    conn: sa.Connection, name: str, changes: Changes, layer: str | None = None, *, actor: str
+    conn: sa.Connection,
+    name: str,
+    changes: Changes,
+    layer: str | None = None,
+    *,
+    actor: str,
+    seen: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
     """Say what a dataset is; that holds for all its layers and every later run, and wins over what
     its source says. That it was said, not what, stands in the audit trail. Returns the dataset.
+
+    Args:
+        seen: gets the dataset as it was, once nobody else can say anything of it; may refuse by
+            an exception.
 
     Raises:
         NotFound: there is no such dataset or column.
@@ -332,6 +342,8 @@ def describe(
     for column in columns:
         datasets.has_column(conn, connection, key, _known(column, "column"))
     dataset_notes.hold(conn, found.id)
+    if seen is not None:
+        seen(_document(conn, found))
     said = dataset_notes.notes(conn, found.id)
     wanted = {"": _whole(said.get("", Note()), changes)}
     wanted |= {column: Note(description=text) for column, text in columns.items()}

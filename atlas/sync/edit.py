@@ -6,7 +6,7 @@ for the answer. What a configuration must be is known once its connector is inst
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -69,6 +69,7 @@ def change(
     may_unmask: bool,
     may_query: bool,
     reset_state: bool = False,
+    seen: Callable[[sa.Connection], None] | None = None,
 ) -> None:
     """Give the connection other values for what ``changes`` names. In its config a mask stands for
     the value that is stored.
@@ -78,6 +79,7 @@ def change(
         may_unmask: whether its own operators may become ``keep``.
         may_query: whether SQL of the user's own may come into its checks.
         reset_state: forget the state of streams that are to have another cursor or key.
+        seen: asked once nobody else can change the connection; may refuse by an exception.
 
     Raises:
         NotFound: there is no such connection. UsageError: something in the changes is wrong, or a
@@ -90,6 +92,8 @@ def change(
         # Before the connection, as whoever applies a file does.
         policies.hold(conn, connections_file.pii(changes["pii"], f"connection {name}"))
     connections.lock(conn, name)
+    if seen is not None:
+        seen(conn)
     before = connections.get(conn, secret, name).connection
     wanted = dict(changes)
     if wanted.get("connector") in (None, before.connector):
@@ -137,12 +141,20 @@ def describe(conn: sa.Connection, settings: Settings, name: str) -> dict[str, An
     }
 
 
-def delete(engine: sa.Engine, name: str, *, actor: str, drop_data: bool = False) -> list[str]:
+def delete(
+    engine: sa.Engine,
+    name: str,
+    *,
+    actor: str,
+    drop_data: bool = False,
+    seen: Callable[[sa.Connection], None] | None = None,
+) -> list[str]:
     """Delete a connection with its schedule and states.
 
     Args:
         actor: who does it, such as ``api: nightly``.
         drop_data: also drop its tables in all layers, and forget their names and its runs.
+        seen: as for :func:`change`.
 
     Returns:
         The tables that were dropped, as ``schema.table``.
@@ -155,6 +167,8 @@ def delete(engine: sa.Engine, name: str, *, actor: str, drop_data: bool = False)
     with classified(engine.url.render_as_string()), engine.begin() as conn:
         # From here on nobody can start a run of it.
         connection_id = connections.lock(conn, name)
+        if seen is not None:
+            seen(conn)
         active = runs.active_of(conn, connection_id)
         if active is not None:
             raise ActiveRun(name, active)

@@ -56,6 +56,7 @@ def _begin() -> None:
 
 def _end(response: Response) -> Response:
     response.headers["X-Request-Id"] = g.request_id
+    response.headers.update(g.get("rate_headers", {}))
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
     key = g.get("key")

@@ -25,6 +25,7 @@ from atlas.web.api import (
     subjects,
     syncs,
     uploads,
+    webhooks,
 )
 from atlas.web.operations import Operation
 from atlas.web.ui import pages, rooms
@@ -34,7 +35,7 @@ MAX_BODY = 1024 * 1024
 
 def operations() -> list[Operation]:
     """Every operation of the API, in the order in which it is documented."""
-    data = (datasets, pii, subjects, quality, quarantine, lineage)
+    data = (datasets, pii, subjects, quality, quarantine, lineage, webhooks)
     control = (overview, connectors, uploads, connections, schedules, state, syncs, runs, live)
     parts = (*control, *data, access, health, docs)
     return [operation for part in parts for operation in part.OPERATIONS]
@@ -64,6 +65,7 @@ def build(settings: Settings | None) -> Flask:
         operation.register(app)
     session.install(app)
     pages.install(app, rooms.PAGES)
+    docs.install(app)
     app.config["ATLAS_OPENAPI"] = openapi.document(every)
     return app
 
@@ -74,6 +76,7 @@ def warm_up() -> None:
     Raises:
         AtlasError: the broker's settings, or the file of the user's recognizers, are wrong.
     """
+    import limits.storage  # noqa: F401
     import redis  # noqa: F401
 
     from atlas.pii.declared import declared

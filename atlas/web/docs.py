@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
-from flask import Response, current_app, render_template
+from importlib.resources import files
+
+from flask import Flask, Response, current_app, render_template, send_from_directory
 
 from atlas.web.answers import answer
 from atlas.web.operations import Operation, Returns
 from atlas.web.problems import KINDS
 
-# The page's own style sheet and nothing else: no script, nothing of another host.
+# Files of ours and of Swagger UI, and answers of ours to what is tried: no script and no style that
+# stands in the page, nothing of another host. Swagger UI's pictures stand in its style sheet.
 _POLICY = (
-    "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+# The package is there for these files alone; none of its code is run.
+_SWAGGER = {"swagger-ui.css": "css", "swagger-ui-bundle.js": "js"}
+
+
+def install(app: Flask) -> None:
+    """Have ``app`` serve the files of Swagger UI."""
+    at = files("flask_openapi3_swagger").joinpath("templates", "swagger")
+
+    def get_swagger(name: str) -> Response:
+        return send_from_directory(str(at.joinpath(_SWAGGER[name])), name, max_age=86400)
+
+    for name in _SWAGGER:
+        path = f"/static/swagger/{name}"
+        app.add_url_rule(
+            path, f"swagger.{name}", get_swagger, defaults={"name": name}, methods=["GET"]
+        )
 
 
 def get_openapi() -> Response:

@@ -11,8 +11,8 @@ from msgspec import Meta
 from atlas.model.evolution import Change
 from atlas.model.stage import Stage, Status
 
-# No NUL and no lone surrogate could be stored; JSON has spellings for both.
-_STORABLE = r"^[^\x00\ud800-\udfff]*$"
+# NUL cannot be stored, and JSON has a spelling for it. A lone surrogate does not come this far.
+_STORABLE = r"^[^\x00]*$"
 
 ConnectionName = Annotated[
     str,
@@ -268,6 +268,7 @@ class ProblemDocument(msgspec.Struct):
     run_id: RunId | msgspec.UnsetType = msgspec.UNSET
     run_status: Status | msgspec.UnsetType = msgspec.UNSET
     required_role: str | msgspec.UnsetType = msgspec.UNSET
+    etag: str | msgspec.UnsetType = msgspec.UNSET
     checks: Checks | msgspec.UnsetType = msgspec.UNSET
 
 

@@ -25,6 +25,7 @@ from atlas.web.models import (
 from atlas.web.operations import Operation, Returns
 from atlas.web.pii_models import PolicyName
 from atlas.web.problems import KINDS, MEDIA_TYPE, RETRY_AFTER, Kind
+from atlas.web.webhook_models import WebhookName
 
 PATH: dict[str, tuple[Any, str]] = {
     "name": (ConnectionName, "Name of the connection."),
@@ -39,6 +40,7 @@ PATH: dict[str, tuple[Any, str]] = {
     "policy": (PolicyName, "Name of the policy."),
     "key_id": (RunId, "Id of the key."),
     "user": (UserName, "Name of the user."),
+    "webhook": (WebhookName, "Name of the webhook."),
     "upload": (UploadName, "Name of the file."),
 }
 """Parameters of paths: type and meaning."""
@@ -172,21 +174,74 @@ def _headers(operation: Operation) -> list[dict[str, Any]]:
             "description": about,
             "schema": {"type": "string", "minLength": 1, "maxLength": 255},
         }
-        for name, about in operation.headers.items()
+        for name, about in {**operation.headers, **_conditions(operation)}.items()
     ]
 
 
+def _conditions(operation: Operation) -> dict[str, str]:
+    if not operation.edited:
+        return {}
+    if operation.method == "GET":
+        return {"If-None-Match": "An `ETag`: 304 without a body if that is still what there is."}
+    found = {"If-Match": "An `ETag`: 412 if somebody has changed what people edit since. `*`: any."}
+    if operation.method == "PUT":
+        found["If-None-Match"] = "`*`: 412 if there is one already."
+    return found
+
+
 def _responses(operation: Operation) -> dict[str, Any]:
-    result = {str(status): _answer(each) for status, each in operation.returns.items()}
+    result = _successes(operation)
     slugs = ["invalid-parameter", "internal-error", *operation.problems]
+    if operation.body is not None:
+        slugs.append("too-complex")
     if operation.role is not None:
         slugs += ["unauthorized", "forbidden", "cross-site", "unavailable"]
+    if operation.edited:
+        slugs.append("malformed-request")
+    if operation.edited and operation.method != "GET":
+        slugs.append("precondition-failed")
+    if operation.counted:
+        slugs.append("rate-limited")
     by_status: dict[int, list[Kind]] = {}
-    for slug in slugs:
+    for slug in dict.fromkeys(slugs):
         by_status.setdefault(KINDS[slug].status, []).append(KINDS[slug])
     for status, kinds in sorted(by_status.items()):
         result[str(status)] = _problem(status, kinds)
+    if operation.counted:
+        for response in result.values():
+            response["headers"].update(_described(_RATE))
     return result
+
+
+def _successes(operation: Operation) -> dict[str, Any]:
+    result = {str(status): _answer(each) for status, each in operation.returns.items()}
+    links = {
+        to: {"operationId": to, "parameters": {link.parameter: f"$response.body#{link.pointer}"}}
+        for link in operation.links
+        for to in link.operations
+    }
+    for response in result.values():
+        if links:
+            response["links"] = links
+        if operation.edited and operation.method != "DELETE":
+            response["headers"].update(_described({"ETag": "For `If-Match`, `If-None-Match`."}))
+    if operation.edited and operation.method == "GET":
+        headers = _described({"X-Request-Id": _REQUEST_ID, "ETag": "The one that was sent."})
+        result["304"] = {"description": "It has not changed.", "headers": headers, "content": {}}
+    return result
+
+
+_RATE = {
+    "RateLimit-Policy": "How many requests (`q`) there may be in so many seconds (`w`).",
+    "RateLimit": "How many are left (`r`), and in how many seconds they begin anew (`t`).",
+}
+
+
+def _described(headers: dict[str, str]) -> dict[str, Any]:
+    return {
+        name: {"description": about, "schema": {"type": "string"}}
+        for name, about in headers.items()
+    }
 
 
 def _answer(returns: Returns) -> dict[str, Any]:
@@ -199,10 +254,7 @@ def _answer(returns: Returns) -> dict[str, Any]:
         content["example"] = returns.example
     return {
         "description": returns.about,
-        "headers": {
-            name: {"description": about, "schema": {"type": "string"}}
-            for name, about in {**returns.headers, "X-Request-Id": _REQUEST_ID}.items()
-        },
+        "headers": _described({**returns.headers, "X-Request-Id": _REQUEST_ID}),
         "content": {returns.media_type: content} if returns.media_type else {},
     }
 
@@ -211,14 +263,13 @@ def _problem(status: int, kinds: list[Kind]) -> dict[str, Any]:
     headers = {"X-Request-Id": _REQUEST_ID}
     if status in {401, 403}:
         headers["WWW-Authenticate"] = "How to authenticate."
+    if status == HTTPStatus.PRECONDITION_FAILED:
+        headers["ETag"] = "What it is now."
     if status in {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}:
         headers["Retry-After"] = f"Seconds to wait ({RETRY_AFTER})."
     return {
         "description": " Or: ".join(f"{kind.title}. {kind.about}" for kind in kinds),
-        "headers": {
-            name: {"description": about, "schema": {"type": "string"}}
-            for name, about in headers.items()
-        },
+        "headers": _described(headers),
         "content": {
             MEDIA_TYPE: {
                 "schema": {

@@ -11,16 +11,16 @@ import enum
 import functools
 import re
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 import orjson
-from flask import Flask, Response, request
+from flask import Flask, Response, g, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from atlas.web import auth
+from atlas.web import auth, rates
 from atlas.web.database import settings
 from atlas.web.problems import Problem
 
@@ -40,6 +40,20 @@ class Returns:
 
 
 @dataclass(frozen=True, slots=True)
+class Link:
+    """What may be done next with the thing of an answer.
+
+    Attributes:
+        parameter: of the path of each of these ``operations`` (by id).
+        pointer: where the answer's body has its value (RFC 6901).
+    """
+
+    parameter: str
+    pointer: str
+    operations: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Operation:
     """An operation of the HTTP interface.
 
@@ -49,8 +63,10 @@ class Operation:
         opened_by: name of the setting that opens it to everybody all the same.
         returns: status to answer, for those of success.
         receives: media type of a body that is no JSON, which the handler reads itself.
+        edited: whether its thing has an entity tag, which the handler sees to (:mod:`.etags`).
         problems: slugs of the problems that only this kind of operation has.
         headers: request headers that it honours, with their meaning.
+        links: what may be done next, after an answer of success.
     """
 
     method: str
@@ -65,14 +81,21 @@ class Operation:
     body: type[msgspec.Struct] | None = None
     body_example: Any = None
     receives: str | None = None
+    edited: bool = False
     problems: tuple[str, ...] = ()
     headers: dict[str, str] = field(default_factory=dict)
     opened_by: str | None = None
+    links: tuple[Link, ...] = ()
 
     @property
     def id(self) -> str:
         """Name of the operation, unique among all."""
         return self.handler.__name__
+
+    @property
+    def counted(self) -> bool:
+        """Whether its requests are limited. Probes come as often as somebody needs them."""
+        return self.tag != "Health"
 
     def register(self, app: Flask) -> None:
         """Make it a route of ``app``."""
@@ -81,9 +104,9 @@ class Operation:
     def _view(self) -> Callable[..., Response]:
         @functools.wraps(self.handler)
         def view(**arguments: Any) -> Response:
-            opened = self.opened_by is not None and getattr(settings(), self.opened_by)
-            if self.role is not None and not opened:
-                auth.require(self.role)
+            self._admit()
+            if any("\0" in str(value) for value in arguments.values()):
+                raise Problem("not-found", "there is nothing whose name has a NUL character")
             query = _query(self.query)
             if self.query is not None:
                 arguments["query"] = query
@@ -93,17 +116,44 @@ class Operation:
 
         return view
 
+    def _admit(self) -> None:
+        """See that whoever asks may, and has not asked too often."""
+        opened = self.opened_by is not None and getattr(settings(), self.opened_by)
+        if self.role is None or opened:
+            if self.counted:
+                rates.count_address()
+            return
+        try:
+            auth.require(self.role)
+        except Problem as problem:
+            if problem.kind == "unauthorized":
+                rates.count_address()
+            raise
+        finally:
+            if self.counted and "key" in g:
+                rates.count_asker()
+
 
 def _query(model: type[msgspec.Struct] | None) -> msgspec.Struct | None:
     known = model.__struct_fields__ if model else ()
     for name in request.args:
         if name not in known:
             raise Problem("invalid-parameter", _unknown("query parameter", name, known))
+        if "\0" in request.args[name]:
+            raise Problem("invalid-parameter", f"{name}: a NUL character stands in no value")
         if len(request.args.getlist(name)) > 1:
             raise Problem("invalid-parameter", f"query parameter {name}: give it only once")
     if model is None:
         return None
-    return _convert(request.args.to_dict(), model, "invalid-parameter", strict=False)
+    given = request.args.to_dict()
+    found = _convert(given, model, "invalid-parameter", strict=False)
+    for name, text in given.items():
+        value = getattr(found, name)
+        if value is None:  # msgspec takes "null" for it
+            raise Problem("invalid-parameter", f"{name}: null is no value; leave it out instead")
+        if isinstance(value, bool) and text not in {"true", "false"}:
+            raise Problem("invalid-parameter", f"{name}: must be true or false")
+    return found
 
 
 def _body(model: type[msgspec.Struct]) -> msgspec.Struct:
@@ -119,10 +169,14 @@ def _body(model: type[msgspec.Struct]) -> msgspec.Struct:
     try:
         document = orjson.loads(data)
     except orjson.JSONDecodeError as error:
+        if "depth limit" in error.msg:
+            raise _too_deep() from error
         raise Problem(
             "malformed-request",
             f"the body is not valid JSON: {error.msg} (line {error.lineno}, column {error.colno})",
         ) from error
+    if isinstance(document, dict | list):
+        _see_its_shape(document)
     if isinstance(document, dict):
         for name in document:
             if name not in model.__struct_fields__:
@@ -130,9 +184,51 @@ def _body(model: type[msgspec.Struct]) -> msgspec.Struct:
                 raise Problem("invalid-request", detail)
     try:
         # Not of the document: a part that is wanted raw is what was sent, to the last digit.
-        return msgspec.json.decode(data, type=model)
+        body = msgspec.json.decode(data, type=model)
     except msgspec.ValidationError as error:
         raise Problem("invalid-request", _explain(str(error), model)) from error
+    if b"\\u0000" in data and "\0" in "".join(_texts(document)):
+        raise Problem("invalid-request", "the body has a NUL character (U+0000): leave it out")
+    return body
+
+
+DEEPEST = 64
+"""Levels of objects and lists that a body may have: what reads it calls itself for each."""
+MOST_VALUES = 100_000
+"""Values that may stand in a body's objects and lists."""
+
+
+def _see_its_shape(document: Any) -> None:
+    level = [document]
+    depth = count = 0
+    while level:
+        inside: list[Any] = []
+        for each in level:
+            inside.extend(each.values() if isinstance(each, dict) else each)
+        level = [each for each in inside if isinstance(each, dict | list)]
+        depth += 1
+        count += len(inside)
+        if level and depth >= DEEPEST:
+            raise _too_deep()
+        if count > MOST_VALUES:
+            raise Problem("too-complex", f"the body has more than {MOST_VALUES:,} values")
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All keys and texts of a document that is not too deep."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from value
+        for each in value.values():
+            yield from _texts(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _texts(each)
+
+
+def _too_deep() -> Problem:
+    return Problem("too-complex", f"the body is nested more than {DEEPEST} levels deep")
 
 
 def _data() -> bytes:
@@ -158,15 +254,18 @@ def _explain(message: str, model: type[msgspec.Struct]) -> str:
         return f"the body: {_AT.sub('', message).lower()}"
     what = message[: found.start()]
     if what.startswith("Invalid enum value"):
-        hint = typing.get_type_hints(model)[found["path"]]
-        words = [
-            str(member.value)
-            for option in (hint, *typing.get_args(hint))
-            if isinstance(option, type) and issubclass(option, enum.Enum)
-            for member in option
-        ]
-        what = "must be one of " + ", ".join(words)
+        name = re.split(r"[.\[]", found["path"], maxsplit=1)[0]
+        words = list(_words(typing.get_type_hints(model).get(name)))
+        what = "must be one of " + ", ".join(words) if words else what
     return f"{found['path']}: {what[0].lower()}{what[1:]}"
+
+
+def _words(hint: Any) -> Iterator[str]:
+    """The words that the enumerations in a type take."""
+    if isinstance(hint, type) and issubclass(hint, enum.Enum):
+        yield from (str(member.value) for member in hint)
+    for option in typing.get_args(hint):
+        yield from _words(option)
 
 
 def _unknown(what: str, name: str, known: Iterable[str]) -> str:

@@ -86,6 +86,13 @@ _KINDS = (
         "With a session, what changes something takes `X-CSRF-Token`, the token that the page has. "
         "Programs send a key.",
     ),
+    Kind(
+        "precondition-failed",
+        412,
+        "Somebody else has changed it",
+        "It is not what `If-Match` or `If-None-Match` says; `ETag` is what it is now: read it "
+        "again.",
+    ),
     Kind("not-found", 404, "There is no such thing", "A route or a thing that does not exist."),
     Kind(
         "method-not-allowed", 405, "The method is not allowed here", "`Allow` lists those that are."
@@ -132,6 +139,18 @@ _KINDS = (
         422,
         "The idempotency key belongs to another request",
         "Within 24 hours a key stands for one body; a new request takes a new key.",
+    ),
+    Kind(
+        "too-complex",
+        422,
+        "The body is nested too deeply or has too many values",
+        "At most 64 levels of objects and lists, and 100,000 values in them.",
+    ),
+    Kind(
+        "rate-limited",
+        429,
+        "Too many requests",
+        "`RateLimit-Policy` says how many there may be; ask again after `Retry-After` seconds.",
     ),
     Kind(
         "too-many-operations",

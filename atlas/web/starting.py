@@ -18,7 +18,7 @@ from atlas.settings import secret_key
 from atlas.web.answers import answer
 from atlas.web.database import engine, settings, single, transaction
 from atlas.web.models import RunAccepted
-from atlas.web.operations import Returns
+from atlas.web.operations import Link, Returns
 from atlas.web.problems import Problem
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
@@ -44,6 +44,7 @@ PROBLEMS = (
     "invalid-request",
     "idempotency-key-reused",
 )
+LINKS = (Link("run_id", "/run_id", ("get_run", "cancel_run", "retry_run", "get_quality_run")),)
 HEADERS = {
     "Idempotency-Key": "Makes it safe to send the request again: for 24 hours the same "
     "key, path and body get the first answer and start nothing new. A refused request "

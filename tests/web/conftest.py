@@ -20,15 +20,26 @@ from flask.testing import FlaskClient
 from psycopg2 import sql
 
 from atlas import settings as settings_module
-from atlas.ledger import connections, keys, migrations, passwords
+from atlas.layers import chart, names
+from atlas.layers import explore as raw
+from atlas.ledger import connections, dataset_notes, keys, migrations, passwords, results, runs
+from atlas.ledger.database import cursor
 from atlas.ledger.tables import metadata
 from atlas.local.redis import Redis
 from atlas.model.connection import Connection
+from atlas.model.personal import Operator, Scope, Verdict
+from atlas.model.stream import ConfiguredStream, StreamKey, SyncMode
 from atlas.settings import Settings
+from atlas.stages import ORDER
 from atlas.sync import broker
 from atlas.web import create_app
 
 SECRET = "s" * 40
+JANE = "jane@example.org"
+USERS = {
+    "description": "Everybody who ever bought",
+    "properties": {"id": {"type": "integer"}, "email": {"type": "string"}},
+}
 
 
 @pytest.fixture(scope="session")
@@ -181,6 +192,55 @@ def add_connection(engine: sa.Engine) -> Callable[[str], str]:
 def shop(add_connection: Callable[[str], str]) -> str:
     """A connection called ``shop``."""
     return add_connection("shop")
+
+
+_ROWS = (
+    """INSERT INTO explore.shop_users_raw (_atlas_run_id, _atlas_emitted_at, data)
+       VALUES (:run, now(), jsonb_build_object('id', 1, 'email', CAST(:jane AS text)))""",
+    """INSERT INTO chart.shop_users (id, email, _atlas_id, _atlas_run_id, _atlas_emitted_at,
+                                     _atlas_row_hash)
+       VALUES (1, '***@***', 1, :run, now(), 'h')""",
+    """UPDATE pipeline.stage_run SET status = 'succeeded', finished_at = now()
+        WHERE run_id = :run""",
+    """UPDATE pipeline.run_stream SET rows_explore = 1, explored_at = now()
+        WHERE run_id = :run""",
+)
+
+
+@pytest.fixture
+def users(engine: sa.Engine, shop: str) -> str:
+    """Dataset ``shop_users`` with a row in explore and in chart, and a run that brought it."""
+    key = StreamKey("users")
+    with engine.begin() as conn:
+        run_id = runs.create(
+            conn, connection=shop, trigger="api", selected=None, full_refresh=False
+        )
+        runs.add_streams(
+            conn, run_id, [(ConfiguredStream(key, USERS, SyncMode.FULL_REFRESH), True)], ORDER
+        )
+        (item,) = runs.streams(conn, run_id)
+        cur = cursor(conn)
+        tables = names.tables(cur, shop, key)
+        columns = names.columns(cur, shop, key, USERS)
+        raw.ensure(cur, tables)
+        chart.ensure(cur, tables, columns.all, {}, (("id",),))
+        dataset_notes.index(conn, shop, key, USERS)
+        found = Verdict(
+            column="email",
+            path="$",
+            entity_type="EMAIL_ADDRESS",
+            score=1.0,
+            scope=Scope.VALUE,
+            operator=Operator.MASK,
+            share=1.0,
+            evidence={},
+        )
+        results.put_findings(conn, item.id, [found])
+        values = {"run": run_id, "jane": JANE}
+        for line in _ROWS:
+            statement = sa.text(line)
+            conn.execute(statement, {name: values[name] for name in statement.compile().params})
+    return run_id
 
 
 @pytest.fixture(scope="session")

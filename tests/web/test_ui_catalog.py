@@ -12,10 +12,7 @@ from atlas.layers import names, navigate
 from atlas.ledger.database import cursor
 from atlas.model.stream import StreamKey
 
-from .conftest import Api
-from .test_web_datasets import JANE, users
-
-__all__ = ["users"]  # a fixture
+from .conftest import JANE, Api
 
 HTML = {"Accept": "text/html"}
 EVIL = "<script>alert(1)</script>"

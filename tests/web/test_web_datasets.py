@@ -5,73 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 from jsonschema import Draft202012Validator
 
-from atlas.layers import chart, names
-from atlas.layers import explore as raw
-from atlas.ledger import dataset_notes, results, runs
-from atlas.ledger.database import cursor
-from atlas.model.personal import Operator, Scope, Verdict
-from atlas.model.stream import ConfiguredStream, StreamKey, SyncMode
-from atlas.stages import ORDER
+from tests.web.conftest import JANE, USERS
 
-SCHEMA = {
-    "description": "Everybody who ever bought",
-    "properties": {"id": {"type": "integer"}, "email": {"type": "string"}},
-}
 BASE = "/api/v1/datasets"
 CHART, RAW = f"{BASE}/chart/shop_users", f"{BASE}/explore/shop_users_raw"
-JANE = "jane@example.org"
-
-
-_ROWS = (
-    """INSERT INTO explore.shop_users_raw (_atlas_run_id, _atlas_emitted_at, data)
-       VALUES (:run, now(), jsonb_build_object('id', 1, 'email', CAST(:jane AS text)))""",
-    """INSERT INTO chart.shop_users (id, email, _atlas_id, _atlas_run_id, _atlas_emitted_at,
-                                     _atlas_row_hash)
-       VALUES (1, '***@***', 1, :run, now(), 'h')""",
-    """UPDATE pipeline.stage_run SET status = 'succeeded', finished_at = now()
-        WHERE run_id = :run""",
-    """UPDATE pipeline.run_stream SET rows_explore = 1, explored_at = now()
-        WHERE run_id = :run""",
-)
-
-
-@pytest.fixture
-def users(engine: sa.Engine, shop: str) -> str:
-    """Dataset ``shop_users`` with a row in explore and in chart, and a run that brought it."""
-    key = StreamKey("users")
-    with engine.begin() as conn:
-        run_id = runs.create(
-            conn, connection=shop, trigger="api", selected=None, full_refresh=False
-        )
-        runs.add_streams(
-            conn, run_id, [(ConfiguredStream(key, SCHEMA, SyncMode.FULL_REFRESH), True)], ORDER
-        )
-        (item,) = runs.streams(conn, run_id)
-        cur = cursor(conn)
-        tables = names.tables(cur, shop, key)
-        columns = names.columns(cur, shop, key, SCHEMA)
-        raw.ensure(cur, tables)
-        chart.ensure(cur, tables, columns.all, {}, (("id",),))
-        dataset_notes.index(conn, shop, key, SCHEMA)
-        found = Verdict(
-            column="email",
-            path="$",
-            entity_type="EMAIL_ADDRESS",
-            score=1.0,
-            scope=Scope.VALUE,
-            operator=Operator.MASK,
-            share=1.0,
-            evidence={},
-        )
-        results.put_findings(conn, item.id, [found])
-        values = {"run": run_id, "jane": JANE}
-        for line in _ROWS:
-            statement = sa.text(line)
-            conn.execute(statement, {name: values[name] for name in statement.compile().params})
-    return run_id
 
 
 def _audited(api: Any, action: str) -> list[dict[str, Any]]:
@@ -95,7 +34,7 @@ def test_datasets_are_listed_found_and_shown(api: Any, users: str) -> None:
     for nothing in ("q=nonsense", "tag=core", "owner=Sales", "layer=navigate"):
         assert api.get(f"{BASE}?{nothing}").json == {"items": [], "next_cursor": None}
     shown = api.get(CHART).json
-    assert (shown["description"], shown["runs"][0]["run_id"]) == (SCHEMA["description"], users)
+    assert (shown["description"], shown["runs"][0]["run_id"]) == (USERS["description"], users)
     assert [each["rows"] for each in shown["layers"]] == [1]
 
 

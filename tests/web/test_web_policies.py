@@ -31,7 +31,7 @@ def test_one_is_made_changed_read_and_deleted(api: Any, engine: sa.Engine) -> No
     assert api.call("DELETE", f"{BASE}/lax", "privacy").json == {"name": "lax"}
     assert api.get(f"{BASE}/lax").status_code == 404
     with engine.connect() as conn:
-        assert [each["action"].rpartition(".")[2] for each in audit.entries(conn, limit=9)] == [
+        assert [each["action"].rpartition(".")[2] for each in audit.entries(conn, limit=3)] == [
             "deleted",
             "updated",
             "created",
@@ -55,7 +55,7 @@ def test_they_are_listed_by_name_in_pages(api: Any) -> None:
         ("lax", {"entities": {"EMAIL": "keep"}}, "did you mean EMAIL_ADDRESS?"),
         ("lax", {"entities": {"PERSON": "tokenise"}}, "did you mean tokenize?"),
         ("lax", {"columns": {"note": "masc"}}, "did you mean mask?"),
-        ("lax", {"columns": {"a\x00": "mask"}}, "no column can have"),
+        ("lax", {"columns": {"a\x00": "mask"}}, "NUL"),
         ("lax", {"columns": {"": "mask"}}, "no column can have"),
         ("lax", {"column": {}}, "did you mean columns?"),
         ("lax", {"entities": ["PERSON"]}, "entities"),

@@ -113,7 +113,7 @@ def test_a_method_that_is_not_there(api: Any, method: str, path: str, allowed: s
 
 
 @pytest.mark.parametrize(
-    "body", [b"{", b"{'a': 1}", b"\xff", b'{"streams": ["\\ud800"]}', b"[" * 5000, b"NaN", b"{} {}"]
+    "body", [b"{", b"{'a': 1}", b"\xff", b'{"streams": ["\\ud800"]}', b"NaN", b"{} {}"]
 )
 def test_malformed_json(api: Any, shop: str, body: bytes) -> None:
     answer = api.post(SYNCS, data=body, content_type="application/json")

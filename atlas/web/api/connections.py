@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import msgspec
+import sqlalchemy as sa
 from flask import Response, g
 
 from atlas.connectors.masking import MASK
 from atlas.errors import NotFound, UsageError
 from atlas.ledger import connections as ledger
 from atlas.ledger import paging, source_changes
+from atlas.web import etags
 from atlas.web.answers import answer
 from atlas.web.database import engine, settings, transaction
 from atlas.web.models import NoOptions
-from atlas.web.operations import Operation, Returns
+from atlas.web.operations import Link, Operation, Returns
 from atlas.web.source_models import (
     ChangesAccepted,
     Connection,
@@ -82,7 +85,8 @@ def create_connection(body: ConnectionRequest) -> Response:
             may_query=g.key.may("admin"),
         )
         made = edit.describe(conn, settings(), body.name)
-    return answer(made, 201, {"Location": f"/api/v1/connections/{body.name}"})
+    location = f"/api/v1/connections/{body.name}"
+    return answer(made, 201, {"Location": location, "ETag": etags.of(made)})
 
 
 def get_connection(name: str) -> Response:
@@ -90,7 +94,8 @@ def get_connection(name: str) -> Response:
     from atlas.sync import edit
 
     with transaction() as conn:
-        return answer(edit.describe(conn, settings(), _known(name)))
+        found = edit.describe(conn, settings(), _known(name))
+    return etags.shown(found, etags.of(found))
 
 
 def change_connection(
@@ -109,15 +114,23 @@ def change_connection(
             may_unmask=g.key.may("privacy"),
             may_query=g.key.may("admin"),
             reset_state=query.reset_state,
+            seen=_seen(name),
         )
-        return answer(edit.describe(conn, settings(), name))
+        made = edit.describe(conn, settings(), name)
+    return answer(made, headers={"ETag": etags.of(made)})
 
 
 def delete_connection(name: str, query: ConnectionRemoval) -> Response:
     """Delete a connection."""
     from atlas.sync import edit
 
-    dropped = edit.delete(engine(), _known(name), actor=g.key.actor, drop_data=query.drop_data)
+    dropped = edit.delete(
+        engine(),
+        _known(name),
+        actor=g.key.actor,
+        drop_data=query.drop_data,
+        seen=_seen(name),
+    )
     return answer({"name": name, "dropped_tables": dropped})
 
 
@@ -135,6 +148,14 @@ def accept_changes(name: str, body: NoOptions) -> Response:
     with transaction() as conn:
         source_changes.accept(conn, ledger.lock(conn, _known(name)), actor=g.key.actor)
     return answer({"name": name, "accepted": True})
+
+
+def _seen(name: str) -> Callable[[sa.Connection], None] | None:
+    from atlas.sync import edit
+
+    if not etags.asked():
+        return None
+    return lambda conn: etags.see(etags.of(edit.describe(conn, settings(), name)))
 
 
 def _known(name: str) -> str:
@@ -173,6 +194,19 @@ OPERATIONS = [
         about="Its connector has to be installed, so that the configuration can be checked against "
         "its spec. Whether the source can be reached with it, a check says.",
         handler=create_connection,
+        links=(
+            Link(
+                "name",
+                "/name",
+                (
+                    "get_connection",
+                    "change_connection",
+                    "start_sync",
+                    "get_state",
+                    "delete_connection",
+                ),
+            ),
+        ),
         body=ConnectionRequest,
         body_example={
             "name": "shop",
@@ -198,6 +232,7 @@ OPERATIONS = [
         tag="Connections",
         summary="Get a connection",
         handler=get_connection,
+        edited=True,
         returns={200: Returns(Connection, "The connection.", example=_CONNECTION)},
         problems=("not-found",),
     ),
@@ -211,6 +246,7 @@ OPERATIONS = [
         "keeps the secret that is stored there. A run that is active goes on with "
         "what it began; the connector cannot be changed meanwhile.",
         handler=change_connection,
+        edited=True,
         query=ConnectionChangeOptions,
         body=ConnectionChange,
         body_example={"schedule": {"every": "1h"}},
@@ -255,6 +291,7 @@ OPERATIONS = [
         summary="Delete a connection",
         about="With its schedule and states. Tables and runs stay unless `drop_data` is true.",
         handler=delete_connection,
+        edited=True,
         query=ConnectionRemoval,
         returns={
             200: Returns(

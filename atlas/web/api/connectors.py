@@ -14,7 +14,7 @@ from atlas.ledger.operations import Kind
 from atlas.settings import secret_key
 from atlas.web.answers import answer
 from atlas.web.database import engine, settings, transaction
-from atlas.web.operations import Operation, Returns
+from atlas.web.operations import Link, Operation, Returns
 from atlas.web.problems import Problem
 from atlas.web.source_models import (
     AsyncOperation,
@@ -218,6 +218,8 @@ _RETURNS_OPERATION = Returns(
     example=_ACCEPTED,
 )
 
+_TO_POLL = (Link("operation_id", "/operation_id", ("get_operation",)),)
+
 OPERATIONS = [
     Operation(
         method="GET",
@@ -272,6 +274,7 @@ OPERATIONS = [
         about="The operation succeeds if the source can be reached with it, and fails with the "
         "source's own words if not. Installs the connector if it is not.",
         handler=check_connector,
+        links=_TO_POLL,
         body=ConnectorConfig,
         body_example={"config": {"count": 1000}},
         returns={202: _RETURNS_OPERATION},
@@ -286,6 +289,7 @@ OPERATIONS = [
         about="The operation's result has the streams with their schemas. Installs the connector "
         "if it is not.",
         handler=discover_connector,
+        links=_TO_POLL,
         body=ConnectorConfig,
         body_example={"config": {"count": 1000}},
         returns={202: _RETURNS_OPERATION},
@@ -299,6 +303,7 @@ OPERATIONS = [
         summary="Install a connector",
         about="Into an environment of its own. One that is installed is left as it is.",
         handler=install_connector,
+        links=_TO_POLL,
         body=InstallRequest,
         body_example={"version": None},
         returns={202: _RETURNS_OPERATION},

@@ -8,6 +8,7 @@ import msgspec
 from flask import Response, g
 
 from atlas.sync import datasets
+from atlas.web import etags
 from atlas.web.answers import answer
 from atlas.web.database import transaction
 from atlas.web.dataset_models import (
@@ -91,7 +92,8 @@ def list_datasets(query: DatasetFilter) -> Response:
 def get_dataset(layer: str, table: str) -> Response:
     """One dataset."""
     with transaction() as conn:
-        return answer(datasets.show(conn, table, layer))
+        found = datasets.show(conn, table, layer)
+    return etags.shown(found, _tag(found))
 
 
 def sample_dataset(layer: str, table: str, query: DatasetSampleFilter) -> Response:
@@ -113,8 +115,25 @@ def sample_dataset(layer: str, table: str, query: DatasetSampleFilter) -> Respon
 def describe_dataset(layer: str, table: str, body: DatasetChange) -> Response:
     """Say what it is."""
     with transaction() as conn:
-        found = datasets.describe(conn, table, msgspec.to_builtins(body), layer, actor=g.key.actor)
-    return answer(found)
+        found = datasets.describe(
+            conn,
+            table,
+            msgspec.to_builtins(body),
+            layer,
+            actor=g.key.actor,
+            seen=(lambda before: etags.see(_tag(before))) if etags.asked() else None,
+        )
+    return answer(found, headers={"ETag": _tag(found)})
+
+
+_SAID_OF_IT = ("description", "owner", "tags", "described_by", "described_at")
+_SAID_OF_COLUMNS = ("name", "description", "described_by", "described_at")
+
+
+def _tag(dataset: dict[str, Any]) -> str:
+    said = [dataset[part] for part in _SAID_OF_IT]
+    said += [[each[part] for part in _SAID_OF_COLUMNS] for each in dataset["columns"]]
+    return etags.of(dataset, said)
 
 
 OPERATIONS = [
@@ -157,6 +176,7 @@ OPERATIONS = [
         summary="Get what is known and said of a dataset",
         about=_CALLED,
         handler=get_dataset,
+        edited=True,
         returns={200: Returns(Dataset, "The dataset.", example=_DATASET)},
         problems=("not-found",),
     ),
@@ -195,6 +215,7 @@ OPERATIONS = [
         about="It holds for the dataset in all its layers and for every later run, and wins over "
         "what the source says. That it was said, not what, stands in the audit trail.",
         handler=describe_dataset,
+        edited=True,
         body=DatasetChange,
         body_example={**_SAID, "columns": {"email": "Where invoices are sent"}},
         returns={200: Returns(Dataset, "The dataset, described.", example=_DATASET)},

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import sqlalchemy as sa
 from flask import Response, g
 
 from atlas.errors import UsageError
 from atlas.ledger import paging
+from atlas.ledger import policies as stored
 from atlas.model.personal import Operator
 from atlas.pii.policy import BUILT_IN, NAME
 from atlas.settings import secret_key
 from atlas.sync import personal, policies
+from atlas.web import etags
 from atlas.web.answers import answer
 from atlas.web.database import settings, transaction
-from atlas.web.operations import Operation, Returns
+from atlas.web.operations import Link, Operation, Returns
 from atlas.web.pii_models import (
     PiiChangePage,
     PiiDataset,
@@ -124,25 +127,45 @@ def list_pii_policies(query: PiiFilter) -> Response:
 def get_pii_policy(policy: str) -> Response:
     """One policy."""
     with transaction() as conn:
-        return answer(policies.get(conn, policy))
+        found = policies.get(conn, policy)
+    return etags.shown(found, _tag(found))
 
 
 def put_pii_policy(policy: str, body: PiiPolicyRequest) -> Response:
     """Make or change a policy."""
     document = {"entities": body.entities, "columns": body.columns}
     with transaction() as conn:
+        there = _seen(conn, policy)
         what = policies.put(conn, policy, document, actor=g.key.actor)
         made = policies.get(conn, policy)
+        if etags.asked() and not there and what != "created":  # somebody else was quicker
+            raise etags.refusal(None)
+    headers = {"ETag": _tag(made)}
     if what != "created":
-        return answer(made)
-    return answer(made, 201, {"Location": f"/api/v1/pii/policies/{policy}"})
+        return answer(made, headers=headers)
+    return answer(made, 201, {"Location": f"/api/v1/pii/policies/{policy}", **headers})
 
 
 def delete_pii_policy(policy: str) -> Response:
     """Delete a policy."""
     with transaction() as conn:
+        _seen(conn, policy)
         policies.delete(conn, policy, actor=g.key.actor)
     return answer({"name": policy})
+
+
+def _tag(policy: dict[str, Any]) -> str:
+    return etags.of(policy, [policy[part] for part in ("entities", "columns", "updated_at")])
+
+
+def _seen(conn: sa.Connection, policy: str) -> bool:
+    """Whether the policy is stored; from here on nobody else changes it."""
+    if not etags.asked():
+        return True
+    there = stored.lock(conn, policy)
+    known = there or policy == stored.DEFAULT
+    etags.see(_tag(policies.get(conn, policy)) if known else None)
+    return there
 
 
 def decrypt_pii(body: PiiDecryptRequest) -> Response:
@@ -274,6 +297,7 @@ OPERATIONS = [
         tag="Personal data",
         summary="Get a policy",
         handler=get_pii_policy,
+        edited=True,
         returns={200: Returns(PiiPolicy, "The policy.", example=_POLICY)},
         problems=("not-found",),
     ),
@@ -285,6 +309,8 @@ OPERATIONS = [
         summary="Make or change a policy",
         about=f"The body is all that it says from then on. {_POLICY_ABOUT}",
         handler=put_pii_policy,
+        links=(Link("policy", "/name", ("get_pii_policy", "delete_pii_policy")),),
+        edited=True,
         body=PiiPolicyRequest,
         body_example=_SAID,
         returns={
@@ -306,6 +332,7 @@ OPERATIONS = [
         summary="Delete a policy",
         about="One that a connection goes by stays, and so does `default`.",
         handler=delete_pii_policy,
+        edited=True,
         returns={200: Returns(PiiPolicyRemoved, "Its name.", example={"name": "research"})},
         problems=("not-found", "conflict"),
     ),

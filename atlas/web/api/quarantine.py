@@ -10,7 +10,7 @@ from atlas.web.answers import answer
 from atlas.web.database import settings, transaction
 from atlas.web.operations import Operation, Returns
 from atlas.web.quarantine_models import Discarded, DiscardRequest, ReprocessRequest
-from atlas.web.starting import HEADERS, PROBLEMS, RETURNS, start
+from atlas.web.starting import HEADERS, LINKS, PROBLEMS, RETURNS, start
 
 
 def reprocess_quarantine(dataset: str, body: ReprocessRequest) -> Response:
@@ -64,6 +64,7 @@ OPERATIONS = [
         returns=RETURNS,
         problems=PROBLEMS,
         headers=HEADERS,
+        links=LINKS,
     ),
     Operation(
         method="POST",

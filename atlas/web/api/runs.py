@@ -11,7 +11,7 @@ from atlas.web.answers import answer
 from atlas.web.comparison_models import Comparison
 from atlas.web.database import engine, settings, transaction
 from atlas.web.models import NoOptions, Run, RunAccepted, RunFilter, RunPage
-from atlas.web.operations import Operation, Returns
+from atlas.web.operations import Link, Operation, Returns
 
 _TIMES = {"started_at": "2025-03-01T09:00:01.5Z", "finished_at": "2025-03-01T09:00:04Z"}
 _STAGE = {"status": "succeeded", "attempt": 1, **_TIMES, "rows": 1000, "error": None}
@@ -198,6 +198,7 @@ OPERATIONS = [
         "again. What was at work ends within seconds and can commit nothing any more. State and "
         "layers stay as of the last commit.",
         handler=cancel_run,
+        links=(Link("run_id", "/run_id", ("get_run", "retry_run")),),
         body=NoOptions,
         body_example={},
         returns={200: Returns(Run, "The run, cancelled.", example=_CANCELLED)},
@@ -213,6 +214,7 @@ OPERATIONS = [
         "`cancelled`. It keeps its id and goes on at the first stage of each stream that did not "
         "succeed; the source is asked only for streams that were not read to their end.",
         handler=retry_run,
+        links=(Link("run_id", "/run_id", ("get_run", "cancel_run")),),
         body=NoOptions,
         body_example={},
         returns={

@@ -10,7 +10,7 @@ from flask import Response, g
 from atlas.errors import NotFound
 from atlas.web.models import RemaskRequest, SyncRequest
 from atlas.web.operations import Operation
-from atlas.web.starting import HEADERS, PROBLEMS, RETURNS, start
+from atlas.web.starting import HEADERS, LINKS, PROBLEMS, RETURNS, start
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
@@ -65,6 +65,7 @@ OPERATIONS = [
         returns=RETURNS,
         problems=PROBLEMS,
         headers=HEADERS,
+        links=LINKS,
     ),
     Operation(
         method="POST",
@@ -81,5 +82,6 @@ OPERATIONS = [
         returns=RETURNS,
         problems=PROBLEMS,
         headers=HEADERS,
+        links=LINKS,
     ),
 ]

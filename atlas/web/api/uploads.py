@@ -16,7 +16,7 @@ from atlas.connectors import uploads
 from atlas.ledger import audit
 from atlas.web.answers import answer
 from atlas.web.database import settings, transaction
-from atlas.web.operations import Operation, Returns
+from atlas.web.operations import Link, Operation, Returns
 from atlas.web.problems import RETRY_AFTER, Problem
 from atlas.web.source_models import Upload, UploadFilter, UploadPage, UploadRemoved
 
@@ -159,6 +159,7 @@ OPERATIONS = [
         "earlier file of that name once all of it is here; a sync reads a file that changed again. "
         "At most `ATLAS_MAX_UPLOAD_BYTES`.",
         handler=put_upload,
+        links=(Link("upload", "/name", ("delete_upload",)),),
         receives="application/octet-stream",
         returns={200: Returns(Upload, "The file.", example=_EXAMPLE)},
         problems=(
