@@ -5,12 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pytest
 from playwright.sync_api import Browser, expect
 
-from .conftest import NAME, PASSWORD, Stack, Watched, watched
-
-SHOP = "shop"
+from .conftest import NAME, PASSWORD, SHOP, Stack, Watched, watched
 
 
 def test_nobody_gets_in_without_a_password(browser: Browser, stack: Stack, session: Path) -> None:
@@ -26,56 +23,6 @@ def test_nobody_gets_in_without_a_password(browser: Browser, stack: Stack, sessi
         page.get_by_label("Password").fill(PASSWORD)
         page.get_by_role("button", name="Log in").click()
         page.wait_for_url(stack.url + "/runs")
-
-
-@pytest.fixture(scope="session")
-def shop_run(browser: Browser, stack: Stack, session: Path, screenshots: Path) -> str:
-    """The path of the first run of a connection that the wizard made, once it has ended."""
-    with browser.new_context(
-        viewport={"width": 1280, "height": 800}, storage_state=session
-    ) as context:
-        seen = watched(context, stack)
-        page = seen.page
-
-        def picture(name: str) -> None:
-            page.screenshot(path=screenshots / f"wizard-{name}.png", full_page=True)
-
-        seen.go("/")
-        page.get_by_role("link", name="Choose a connector").click()
-        page.get_by_label("Search").fill("faker")
-        page.get_by_role("button", name="Search", exact=True).click()
-        picture("choose")
-        page.get_by_role("button", name="Sample Data (Faker)").click()
-        # It is not installed: that takes a while, and the form comes by itself.
-        name = page.get_by_label("Name of the connection")
-        expect(name).to_be_visible(timeout=400_000)
-        name.fill(SHOP)
-        page.get_by_label("Count").fill("120")
-        page.get_by_label("Seed").fill("42")
-        page.get_by_label("Always Updated").uncheck()
-        picture("source")
-        page.get_by_role("button", name="Save and check").click()
-        following = page.get_by_role("link", name="Choose streams")
-        expect(following).to_be_visible(timeout=300_000)
-        picture("check")
-        following.click()
-        page.get_by_role("checkbox", name="purchases").uncheck()
-        picture("streams")
-        page.get_by_role("button", name="Set rules").click()
-        page.get_by_label("By the calendar").check()
-        page.get_by_label("Cron").fill("30 5 * * *")
-        picture("rules")
-        page.get_by_role("button", name="Review").click()
-        picture("review")
-        page.get_by_role("button", name="Create and sync now").click()
-        expect(page.get_by_text("its first sync was started")).to_be_visible()
-        picture("run")
-        # Nobody reloads: the page hears of it.
-        status = page.locator(".tiles .badge").first
-        expect(status).to_have_text("succeeded", timeout=300_000)
-        expect(page.locator(".log")).to_contain_text("the run has ended")
-        seen.checked()
-        return page.url.removeprefix(stack.url)
 
 
 def test_a_connection_made_by_the_wizard_runs(user: Watched, shop_run: str) -> None:
