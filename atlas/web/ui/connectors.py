@@ -36,6 +36,8 @@ def connectors() -> Response:
         for entry in catalog.search(words, settings())
         if category in ("", entry.category) and _of_way(entry, way, there)
     ]
+    if not words:
+        found.sort(key=lambda entry: entry.name not in there)  # what is at hand comes first
     every = catalog.entries(settings())
     start = _number(request.args.get("cursor", ""))
     shown = found[start : start + _PER_PAGE]
