@@ -58,12 +58,13 @@ def measure(options: Options) -> Result:
                 lists = {name: _ask(atlas.api_url, path, key) for name, path in _LISTS.items()}
             atlas.calm()
             accepted = accept.compare(asked, atlas, endpoint, key, names)
-    ratios = {name: median(lists[name]) / median(few[name]) for name in _LISTS}
+    # The fastest of each: what else the machine does falls on one time and not on the other.
+    ratios = {name: min(lists[name]) / min(few[name]) for name in _LISTS}
     worst = max(ratios, key=lambda name: ratios[name])
     tables = [
         Table(
             f"web: seconds of {_ASKED} answers, one after the other",
-            ["", "median", "p95"],
+            ["", "fastest", "median", "p95"],
             [
                 [f"overview, {_OVERVIEW_RUNS:,} runs", *_figures(overview)],
                 *(
@@ -90,9 +91,9 @@ def measure(options: Options) -> Result:
     return Result("web", tables, limits, figures)
 
 
-def _figures(times: list[float]) -> tuple[float, float]:
-    """Median and 95th percentile."""
-    return median(times), quantiles(times, n=20)[18]
+def _figures(times: list[float]) -> tuple[float, float, float]:
+    """The fastest, the median and the 95th percentile."""
+    return min(times), median(times), quantiles(times, n=20)[18]
 
 
 def _ask(base: str, path: str, key: str) -> list[float]:

@@ -376,6 +376,8 @@ def test_what_waits_for_the_answer_is_done_when_its_socket_is_handed_over(
         here.settimeout(60)
         came = b""
         while b"event: progress" not in came:
-            came += here.recv(65536)
+            more = here.recv(65536)
+            assert more, "the stream has ended"
+            came += more
     assert came.startswith(b"HTTP/1.1 200 OK\r\n")
     assert done == ["touched"]
