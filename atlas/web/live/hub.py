@@ -87,9 +87,7 @@ class Hub:
         self._watchers: set[Watcher] = set()
         self._runs: dict[str, WatchedRun] = {}
         self._active: dict[str, dict[str, object]] | None = None
-        self._changes: dict[str, dict[str, object]] = {}
         self._looked: datetime | None = None
-        self._before: datetime | None = None
         self._away = False
         self._selector = selectors.DefaultSelector()
         self._wake, self._woken = socket.socketpair()
