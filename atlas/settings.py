@@ -94,6 +94,15 @@ def _yes_or_no(text: str) -> bool:
     return text == "true"
 
 
+def _roles(text: str) -> tuple[str, ...]:
+    words = _words(text)
+    for word in words:
+        value, _, role = word.rpartition("=")
+        if not value or role not in ("viewer", "operator", "privacy", "admin"):
+            raise ValueError("must be words such as data-admins=admin, separated by commas")
+    return words
+
+
 def _words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
 
@@ -214,6 +223,26 @@ class Settings:
     )
     session_seconds: float = _setting(
         _positive_float, 604800.0, "Seconds after which a login ends, however it is used."
+    )
+    oidc_issuer: str | None = _setting(
+        _url("https", "http"),
+        None,
+        "Issuer of OpenID Connect that people may log in by; unset: none, and nobody is asked.",
+    )
+    oidc_client_id: str | None = _setting(str, None, "What the issuer calls this Atlas.")
+    oidc_client_secret: str | None = _setting(
+        str, None, "By which the issuer knows it; unset: a public client.", secret=True
+    )
+    oidc_role_claim: str = _setting(
+        str, "groups", "Claim of the ID token that says what somebody is, a text or a list."
+    )
+    oidc_roles: tuple[str, ...] = _setting(
+        _roles,
+        (),
+        "Which role that gives, such as data-admins=admin,analysts=viewer; the highest counts.",
+    )
+    oidc_name_claim: str = _setting(
+        str, "preferred_username", "Claim that a new user is called by; else the email."
     )
     log_level: str = _setting(
         _one_of("DEBUG", "INFO", "WARNING", "ERROR"), "INFO", "Least severe level that is logged."
@@ -422,6 +451,12 @@ def parse(environ: Mapping[str, str]) -> Settings:
             raise UsageError(f"setting {name}: {shown} {what}") from error
     values.setdefault("home", _path(".atlas"))
     settings = Settings(**values)
+    for name in ("oidc_client_id", "public_url", "oidc_roles"):
+        if settings.oidc_issuer is not None and not getattr(settings, name):
+            raise UsageError(
+                f"setting {PREFIX}OIDC_ISSUER: also set {PREFIX}{name.upper()}, without which "
+                "nobody could log in"
+            )
     for name in ("secret_key", "secret_key_new"):
         if len(getattr(settings, name) or 32 * "x") < 32:
             raise UsageError(f"setting {PREFIX}{name.upper()}: must be at least 32 characters long")

@@ -11,6 +11,7 @@ import re
 import secrets
 import uuid
 from datetime import timedelta
+from itertools import chain, count
 from typing import Any
 
 import sqlalchemy as sa
@@ -25,6 +26,7 @@ from atlas.model.access import ROLES
 LINK_LIFE = timedelta(hours=24)
 """How long a link that sets a password can be used."""
 
+_PROVIDER = "identity provider"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,63}")
 _SHOWN = ("id", "name", "role", "created_at", "password_at", "last_login_at", "disabled_at")
 
@@ -229,6 +231,34 @@ def use_link(conn: sa.Connection, text: str, name: str, password: str) -> str:
     known = conn.execute(sa.select(table.c.name).where(table.c.id == row.account_id)).scalar_one()
     set_password(conn, known, password, actor=f"user: {known}")
     return str(row.account_id)
+
+
+def from_provider(conn: sa.Connection, issuer: str, subject: str, name: str, role: str) -> str:
+    """Id of the account of whom an identity provider calls ``subject``, with the role that it
+    gives; one that is new is made, called ``name`` or like it if that is taken.
+
+    Whoever has another role now is logged out elsewhere. An account of the same name that the
+    provider did not make is somebody else's.
+    """
+    lock(conn)
+    row = conn.execute(
+        sa.select(table).where(table.c.issuer == issuer, table.c.subject == subject)
+    ).one_or_none()
+    if row is not None:
+        if row.role != role:
+            conn.execute(table.update().where(table.c.id == row.id).values(role=role))
+            audit.put(conn, _PROVIDER, "user.role", row.name, {"from": row.role, "to": role})
+            sessions.end_all(conn, row.id)
+        return str(row.id)
+    like = sa.select(table.c.name).where(table.c.name.startswith(name, autoescape=True))
+    taken = set(conn.execute(like).scalars())
+    names = chain([name], (f"{name}-{number}" for number in count(2)))
+    free = next(each for each in names if each not in taken)
+    made = create(conn, free, role, actor=_PROVIDER)
+    conn.execute(
+        table.update().where(table.c.id == made["id"]).values(issuer=issuer, subject=subject)
+    )
+    return str(made["id"])
 
 
 def lock(conn: sa.Connection) -> None:

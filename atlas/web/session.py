@@ -70,9 +70,24 @@ def give(response: Response, token: str) -> None:
 
 def take(response: Response) -> None:
     """Have the browser forget its session, and what it keeps of pages."""
-    response.delete_cookie(_name(_COOKIE), path="/", secure=secure(), httponly=True, samesite="Lax")
+    forget(response, _COOKIE)
     response.headers["Clear-Site-Data"] = '"cache", "storage"'
     g.session = None
+
+
+def lend(response: Response, name: str, value: str, seconds: int) -> None:
+    """Have the browser keep a value of ours for a while, under ``name``."""
+    _set(response, name, value, seconds)
+
+
+def lent(name: str) -> str | None:
+    """What the browser keeps under ``name``."""
+    return request.cookies.get(_name(name))
+
+
+def forget(response: Response, name: str) -> None:
+    """Have the browser forget what it keeps under ``name``."""
+    response.delete_cookie(_name(name), path="/", secure=secure(), httponly=True, samesite="Lax")
 
 
 def link(text: str) -> str:
@@ -171,9 +186,15 @@ def _name(name: str) -> str:
     return f"__Host-{name}" if secure() else name
 
 
-def _set(response: Response, name: str, value: str) -> None:
+def _set(response: Response, name: str, value: str, seconds: int | None = None) -> None:
     response.set_cookie(
-        _name(name), value, path="/", httponly=True, samesite="Lax", secure=secure()
+        _name(name),
+        value,
+        max_age=seconds,
+        path="/",
+        httponly=True,
+        samesite="Lax",
+        secure=secure(),
     )
 
 

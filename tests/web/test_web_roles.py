@@ -62,6 +62,8 @@ def test_every_route_declares_its_role(app: Flask) -> None:
         "GET /api/v1/openapi.json",
         "GET /login",
         "POST /login",
+        "GET /login/oidc",
+        "GET /login/oidc/callback",
         "POST /logout",
         "GET /setup",
         "POST /setup",

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 
 from flask import Response, g, request
 
-from atlas.errors import Conflict, NotFound, UsageError
+from atlas.errors import Conflict, NotFound, TransientError, UsageError
 from atlas.ledger import audit, logins, passwords, sessions, users
 from atlas.settings import secret_key
-from atlas.web import session
+from atlas.web import oidc, session
 from atlas.web.database import engine, settings, transaction
 from atlas.web.ui.pages import Page, go, local, render
+
+_OIDC = "atlas_oidc"
+log = logging.getLogger(__name__)
 
 
 def show_login() -> Response:
@@ -59,6 +63,55 @@ def log_out() -> Response:
     answer = go("/login")
     session.take(answer)
     return answer
+
+
+def begin_oidc() -> Response:
+    """Send the browser to the identity provider."""
+    target = local(request.args.get("next"))
+    _see_provider()
+    try:
+        url, kept = oidc.begin(settings(), target)
+    except (oidc.Refused, TransientError) as error:
+        return _login(target, "", _sentence(error), 503)
+    # Not by go(): it leads out of this site.
+    answer = Response(status=303, headers={"Location": url})
+    session.lend(answer, _OIDC, kept, oidc.PATIENCE)
+    return answer
+
+
+def end_oidc() -> Response:
+    """Begin a session for whom the identity provider sends back."""
+    _see_provider()
+    try:
+        person, target = oidc.end(settings(), request.args, session.lent(_OIDC))
+        with transaction() as conn:
+            account_id = users.from_provider(
+                conn, person.issuer, person.subject, person.name, person.role
+            )
+            token = logins.enter(conn, account_id, "oidc", session.browser())
+    except logins.Refused:
+        answer = _login("/", "", "You are shut out here: ask whoever runs Atlas.", 403)
+    except oidc.Refused as error:
+        log.info("a login by OpenID Connect is refused: %s", error)
+        answer = _login("/", "", _sentence(error), 401)
+    except TransientError as error:
+        log.warning("%s", error)
+        answer = _login("/", "", _sentence(error), 503)
+    else:
+        answer = go(target)
+        session.give(answer, token)
+    session.forget(answer, _OIDC)
+    return answer
+
+
+def _see_provider() -> None:
+    if not oidc.configured(settings()):
+        raise NotFound("there is no identity provider: ATLAS_OIDC_ISSUER names one")
+
+
+def _sentence(error: Exception) -> str:
+    text = str(error)
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def show_setup() -> Response:
@@ -145,7 +198,15 @@ def _chosen() -> str:
 def _login(target: str, name: str = "", error: str | None = None, status: int = 200) -> Response:
     with transaction() as conn:
         nobody = not users.any_user(conn)
-    return render("login.html", status, next=target, name=name, error=error, nobody=nobody)
+    return render(
+        "login.html",
+        status,
+        next=target,
+        name=name,
+        error=error,
+        nobody=nobody,
+        oidc=oidc.configured(settings()),
+    )
 
 
 def _setup(token: str, name: str = "", error: str | None = None, status: int = 200) -> Response:
@@ -187,6 +248,8 @@ PAGES = [
     Page("/login", None, show_login),
     Page("/login", None, log_in, ("POST",)),
     Page("/logout", None, log_out, ("POST",)),
+    Page("/login/oidc", None, begin_oidc),
+    Page(oidc.CALLBACK, None, end_oidc),
     Page("/setup", None, show_setup),
     Page("/setup", None, set_up, ("POST",)),
     Page("/account", "viewer", show_account),
