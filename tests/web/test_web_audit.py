@@ -93,6 +93,23 @@ def deeds(engine: sa.Engine, sealed: str, aside: str) -> dict[str, Any]:  # noqa
         "change_connection": lambda api: api.call(
             "PATCH", f"{API}/connections/crm", json={"config": {"password": MARKER + "2"}}
         ),
+        "create_schedule": lambda api: api.post(
+            f"{API}/schedules", json={"connection": "shop", "every": "10m"}
+        ),
+        "change_schedule": lambda api: api.call(
+            "PATCH", f"{API}/schedules/shop", json={"paused": True}
+        ),
+        "delete_schedule": lambda api: api.call("DELETE", f"{API}/schedules/shop"),
+        "create_webhook": lambda api: api.post(
+            f"{API}/webhooks",
+            "admin",
+            json={"name": "pager", "url": "https://93.184.215.14/atlas", "events": ["run.failed"]},
+        ),
+        "change_webhook": lambda api: api.call(
+            "PATCH", f"{API}/webhooks/pager", "admin", json={"events": ["run.blocked"]}
+        ),
+        "test_webhook": lambda api: api.post(f"{API}/webhooks/pager/test", "admin"),
+        "delete_webhook": lambda api: api.call("DELETE", f"{API}/webhooks/pager", "admin"),
         "accept_changes": lambda api: api.post(f"{API}/connections/shop/accept"),
         "delete_connection": lambda api: api.call("DELETE", f"{API}/connections/crm"),
         "put_state": lambda api: api.call("PUT", state, json={"state": [_STATE]}),
