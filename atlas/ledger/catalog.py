@@ -66,16 +66,18 @@ _OF_ONE = sa.text(f"{_TABLES} WHERE s.id = :id")
 
 def _last(name: str, what: str, where: str, stage: str = "") -> str:
     """A lateral table: ``what`` of the last run of stream ``s`` of which ``where`` is true. It
-    walks back from the newest run, and so costs the same after a year."""
+    walks back from the newest run of the connection, and so costs the same after a year, and with
+    however many connections that have a stream of this name."""
     joined = stage and f"JOIN pipeline.stage_run g ON g.run_stream_id = rs.id AND {stage}"
     return f"""
   LEFT JOIN LATERAL (
        SELECT {what} AS found
-         FROM pipeline.run_stream rs
-         JOIN pipeline.run r ON r.id = rs.run_id AND r.connection = s.connection
+         FROM pipeline.run r
+         JOIN pipeline.run_stream rs
+              ON rs.run_id = r.id AND rs.stream = s.stream AND rs.namespace = s.namespace
          {joined}
-        WHERE rs.stream = s.stream AND rs.namespace = s.namespace AND {where}
-        ORDER BY rs.id DESC LIMIT 1) {name} ON true"""  # noqa: S608 - no value is in it
+        WHERE r.connection = s.connection AND {where}
+        ORDER BY r.seq DESC LIMIT 1) {name} ON true"""  # noqa: S608 - no value is in it
 
 
 _READ = "r.trigger NOT IN ('remask', 'reprocess')"

@@ -70,14 +70,19 @@ def quarantined(conn: sa.Connection, table: str) -> sa.Row[Any] | None:
     ).one_or_none()
 
 
+# A file's size is asked of the file system: of one after the other, until there are enough.
 _WITH_QUARANTINE = sa.text(
     """
-SELECT s.id, s.table_name, s.connection, s.quarantine_name
-  FROM pipeline.stream_table s
-  JOIN pg_catalog.pg_namespace space ON space.nspname = 'chart'
-  JOIN pg_catalog.pg_class c ON c.relnamespace = space.oid AND c.relname = s.quarantine_name
- WHERE s.table_name COLLATE "C" > :after AND pg_relation_size(c.oid) > 0
- ORDER BY s.table_name COLLATE "C" LIMIT :limit
+SELECT t.id, t.table_name, t.connection, t.quarantine_name
+  FROM (SELECT s.id, s.table_name, s.connection, s.quarantine_name, c.oid
+          FROM pipeline.stream_table s
+          JOIN pg_catalog.pg_namespace space ON space.nspname = 'chart'
+          JOIN pg_catalog.pg_class c
+               ON c.relnamespace = space.oid AND c.relname = s.quarantine_name
+         WHERE s.table_name COLLATE "C" > :after
+         ORDER BY s.table_name COLLATE "C" OFFSET 0) t
+ WHERE pg_relation_size(t.oid) > 0
+ LIMIT :limit
 """
 )
 

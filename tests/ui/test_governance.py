@@ -116,7 +116,7 @@ def test_a_verdict_is_overridden_and_a_policy_previewed(user: Watched, club: str
     expect(page.get_by_role("heading", name="What people say")).to_be_visible()
     _clean(page)
     user.go("/personal-data/policies/new")
-    page.get_by_label("Name").fill("tokens")
+    page.locator("input[name=name]").fill("tokens")
     page.get_by_label("Preview on").select_option(CONNECTION)
     page.get_by_label("Columns").fill("status: redact")
     page.get_by_role("button", name="Preview").click()
