@@ -89,10 +89,14 @@ def test_page(looked: tuple[Watched, str], path: str, settled: str, screenshots:
     assert "<" not in filled, f"say in FILLED which {path} there is"
     got: list[Response] = []
     page = seen.page
-    page.on("response", got.append)
+
+    def heard(response: Response) -> None:
+        got.append(response)
+
+    page.on("response", heard)
     seen.go(filled)
     page.wait_for_load_state("load")
-    page.remove_listener("response", got.append)
+    page.remove_listener("response", heard)
     name = filled.replace(settled, "/run").strip("/").replace("/", "_") or "overview"
     page.screenshot(path=screenshots / f"{name}-{kind}.png", full_page=True)
     seen.checked()
