@@ -20,6 +20,8 @@ from tests import command
 
 SCRIPTED = Path(__file__).parents[1] / "connectors" / "scripted.py"
 
+OIDC_SECRET = "pl4nted-0idc-s3cret"
+
 
 @dataclass
 class Atlas:
@@ -152,6 +154,8 @@ def atlas(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Atlas]:
             "ATLAS_SHUTDOWN_SECONDS": "4",
             # Each look starts a process; what they see is tests/local's.
             "ATLAS_PROBE_INTERVAL": "60",
+            # Planted: tests/e2e/test_secrets.py looks for it. Without an issuer it does nothing.
+            "ATLAS_OIDC_CLIENT_SECRET": OIDC_SECRET,
         },
     )
     stack.run("up", "--detach")

@@ -7,7 +7,10 @@ import base64
 import binascii
 import json
 import re
+import urllib.parse
+import urllib.request
 from collections.abc import Iterator
+from http.cookiejar import CookieJar
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +20,10 @@ import redis
 import sqlalchemy as sa
 
 from tests.connectors import pretend
-from tests.e2e.conftest import Atlas, source
+from tests.e2e.conftest import OIDC_SECRET, Atlas, source
 from tests.e2e.data import row, write
 from tests.e2e.test_http import Api
+from tests.stages.test_backup import _tool
 
 MARKER = "pl4nted-s3cret-m4rker"
 NAME = "source-hardcoded-records"
@@ -89,12 +93,12 @@ def _database(atlas: Atlas) -> str:
     return found
 
 
-def _files(atlas: Atlas) -> list[str]:
+def _files(atlas: Atlas, marker: str = MARKER) -> list[str]:
     """Files under ATLAS_HOME with the marker; among them PostgreSQL's own, its log and its WAL."""
     found = []
     for path in atlas.home.rglob("*"):
         try:
-            if path.is_file() and MARKER.encode() in path.read_bytes():
+            if path.is_file() and marker.encode() in path.read_bytes():
                 found.append(str(path.relative_to(atlas.home)))
         except OSError:  # it went away meanwhile
             continue
@@ -158,3 +162,98 @@ def test_a_secret_of_an_operation(atlas: Atlas, operator: Api, tmp_path: Path) -
     assert MARKER not in json.dumps([checked, refused, discovered])
     _nowhere(atlas)
     assert _files(atlas) == []
+
+
+class _Browser:
+    """Keeps cookies, and sends forms with the token of their page; ``seen``: what it was told."""
+
+    def __init__(self, base: str) -> None:
+        self.jar = CookieJar()
+        self._base = base
+        self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(self.jar))
+        self.seen = ""
+
+    def get(self, path: str) -> str:
+        return self._open(path, None)
+
+    def post(self, path: str, page: str, **form: str) -> str:
+        found = re.search(r'name="csrf_token" value="([^"]+)"', self.get(page))
+        assert found, page
+        return self._open(path, urllib.parse.urlencode({**form, "csrf_token": found[1]}).encode())
+
+    def _open(self, path: str, data: bytes | None) -> str:
+        request = urllib.request.Request(self._base + path, data, {"Accept": "text/html"})
+        with self._opener.open(request, timeout=120) as answer:
+            text: str = answer.read().decode()
+        self.seen += text
+        return text
+
+    @property
+    def session(self) -> str:
+        (cookie,) = (each for each in self.jar if each.name == "atlas")
+        return str(cookie.value)
+
+
+def _arguments(atlas: Atlas) -> bytes:
+    found = b""
+    for told in atlas.status["processes"]:
+        parent = psutil.Process(told["pid"])
+        for process in [parent, *parent.children(recursive=True)]:
+            try:
+                found += (Path("/proc") / str(process.pid) / "cmdline").read_bytes()
+            except OSError:  # it has ended
+                continue
+    return found
+
+
+@pytest.fixture
+def no_users(atlas: Atlas) -> Iterator[None]:
+    """The users of the test go again: other tests may want to be the first."""
+    yield
+    with atlas.engine.begin() as conn:
+        conn.execute(sa.text("DELETE FROM pipeline.account WHERE name IN ('planted', 'invited')"))
+
+
+def test_what_lets_somebody_in(atlas: Atlas, no_users: None, tmp_path: Path) -> None:
+    password, other = "pl4nted-p4ssword-one", "pl4nted-p4ssword-two"
+    atlas.run("users", "create", "--name", "planted", "--role", "admin", stdin=password + "\n")
+    browser = _Browser(atlas.status["api_url"])
+    browser.post("/login", "/login", name="planted", password=password, next="/account")
+    first = browser.session
+    made = browser.post("/settings/keys", "/settings/keys", name="planted", role="viewer", days="")
+    (key,) = re.findall(r"atlas_[\w-]{43}", made)
+    invited = browser.post("/settings/users", "/settings/users", name="invited", role="viewer")
+    (link,) = re.findall(r"/setup\?token=([\w-]+)", invited)
+    browser.seen = ""
+    form = {"present": password, "password": other, "again": other}
+    browser.post("/account/password", "/account", **form)
+    assert browser.session != first
+    with urllib.request.urlopen(  # the key is used, the link looked at
+        urllib.request.Request(
+            f"{browser._base}/api/v1/runs", headers={"Authorization": f"Bearer {key}"}
+        )
+    ) as answer:
+        answer.read()
+    browser.get("/login?next=/")
+    for page in ("/", "/audit", "/settings/keys", "/settings/users", "/account", "/connections"):
+        browser.get(page)
+    secrets = [password, other, first, browser.session, key, link, OIDC_SECRET]
+    url = json.loads((atlas.home / "stack.json").read_text())["database_url"]
+    dump = tmp_path / "pipeline.sql"
+    _tool("pg_dump", "--schema=pipeline", f"--file={dump}", url)
+    places = {
+        "a page": browser.seen,
+        "a copy of the control plane": dump.read_text(),
+        "the database": _database(atlas),
+        "Redis": _redis(atlas).decode(errors="replace"),
+        "arguments": _arguments(atlas).decode(errors="replace"),
+    }
+    assert "argon2id" in places["a copy of the control plane"]
+    assert "argon2id" not in browser.seen
+    for secret in secrets:
+        for place, text in places.items():
+            for spelt in (secret, secret.encode().hex()):
+                assert spelt not in text, f"{secret[:12]}… is in {place}"
+        assert _files(atlas, secret) == []
+    # The link of the first user, which `atlas up` prints, is in no log of a detached one.
+    assert _files(atlas, "setup?token=") == []
