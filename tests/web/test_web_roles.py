@@ -18,8 +18,12 @@ from atlas.web.app import operations
 from atlas.web.ui.rooms import PAGES
 from tests.web.browser import add_user, logged_in
 
-# Files of pages: style sheets, scripts, fonts.
-OPEN_FILES = {"/static/<path:filename>"}
+# Files of pages: style sheets, scripts, fonts; and those of the interactive page of the API.
+OPEN_FILES = {
+    "/static/<path:filename>",
+    "/static/swagger/swagger-ui.css",
+    "/static/swagger/swagger-ui-bundle.js",
+}
 
 
 @pytest.fixture(autouse=True)
