@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,24 +24,35 @@ _NUMBERS = (ColumnType.BIGINT, ColumnType.NUMERIC)
 
 
 def profile(
-    cur: extensions.cursor, table: str, patterns: Mapping[str, str]
-) -> tuple[int, list[ColumnProfile]]:
-    """How many rows of ``chart.<table>`` were looked at, and what its columns are like.
+    cur: extensions.cursor,
+    table: str,
+    patterns: Mapping[str, str],
+    *,
+    seconds: float = math.inf,
+) -> tuple[int, list[ColumnProfile], list[str]]:
+    """How many rows of ``chart.<table>`` were looked at, what its columns are like, and which
+    columns were not looked at because the time was over.
 
     Args:
         patterns: regular expressions of PostgreSQL, by name, that texts may match.
+        seconds: after so many no other column is begun.
     """
+    until = time.monotonic() + seconds
     columns = database.existing(cur, "chart", table)
     rows = _rows(cur, table)
     found = []
+    left_out = []
     counted = 0
     for name, column in columns.items():
         if name.startswith("_atlas_"):
             continue
+        if time.monotonic() > until:
+            left_out.append(name)
+            continue
         kind = column.type
         counted, each = _column(cur, rows, name, kind, patterns if kind is ColumnType.TEXT else {})
         found.append(each)
-    return counted, found
+    return counted, found, left_out
 
 
 def _rows(cur: extensions.cursor, table: str) -> Composable:

@@ -75,6 +75,30 @@ def rows(
     ]
 
 
+def left_of_run(cur: extensions.cursor, run_id: str, datasets: list[str]) -> dict[str, int]:
+    """How many rows of a run the quarantine of each dataset has: of those that have one at all.
+
+    Args:
+        datasets: names of tables in chart.
+    """
+    cur.execute(
+        "SELECT t.table_name, t.quarantine_name FROM pipeline.stream_table t"
+        " JOIN pg_tables p ON p.schemaname = 'chart' AND p.tablename = t.quarantine_name"
+        " WHERE t.table_name = ANY (%s)",
+        (datasets,),
+    )
+    counting = [
+        SQL("SELECT {}, count(*) FROM {} WHERE _atlas_run_id = {}::uuid").format(
+            Literal(dataset), Identifier("chart", table), Literal(run_id)
+        )
+        for dataset, table in cur.fetchall()
+    ]
+    if not counting:
+        return {}
+    cur.execute(SQL(" UNION ALL ").join(counting))
+    return dict(cur.fetchall())
+
+
 def count(cur: extensions.cursor, connection: str, key: StreamKey, chosen: Chosen) -> int:
     """How many such rows a stream's quarantine has."""
     tables = stored(cur, connection, key)

@@ -88,10 +88,14 @@ def of_dataset(
     return [Checked(*row) for row in conn.execute(query)]
 
 
-def of_run(conn: sa.Connection, run_id: str) -> list[Checked]:
-    """The streams of a run that were checked, in their order."""
-    found = conn.execute(_CHECKED.where(run_stream.c.run_id == run_id))
-    return [Checked(*row) for row in reversed(list(found))]
+def of_run(
+    conn: sa.Connection, run_id: str, *, limit: int | None = None, after: int = 0
+) -> list[Checked]:
+    """The streams of a run that were checked, in their order; ``after``: with a larger run stream's
+    id."""
+    query = _CHECKED.where(run_stream.c.run_id == run_id, run_stream.c.id > after)
+    found = conn.execute(query.order_by(None).order_by(run_stream.c.id).limit(limit))
+    return [Checked(*row) for row in found]
 
 
 def scores(conn: sa.Connection, ids: list[int]) -> dict[int, dict[str, float]]:
@@ -103,28 +107,37 @@ def scores(conn: sa.Connection, ids: list[int]) -> dict[int, dict[str, float]]:
     return found
 
 
+_ORDER = [Outcome.ERROR, Outcome.FAIL, Outcome.WARN, Outcome.PASS]
+
+
+def all_results(conn: sa.Connection, ids: list[int]) -> dict[int, list[dict[str, Any]]]:
+    """Each check as a document, of each of these run streams: what failed first, the rest by
+    name."""
+    found: dict[int, list[dict[str, Any]]] = {each: [] for each in ids}
+    table = check_result
+    for row in conn.execute(sa.select(table).where(table.c.run_stream_id.in_(ids))):
+        found[row.run_stream_id].append(
+            {
+                "name": row.name,
+                "dimension": row.dimension,
+                "column": row.column_name,
+                "outcome": row.outcome,
+                "score": row.score,
+                "failed_rows": row.failed_rows,
+                "definition": row.definition,
+                "gate": row.gate,
+                "reason": row.detail.get("reason"),
+                "rows": row.detail.get("ids", []),
+            }
+        )
+    for each in found.values():
+        each.sort(key=lambda check: (_ORDER.index(Outcome(check["outcome"])), check["name"]))
+    return found
+
+
 def results(conn: sa.Connection, run_stream_id: int) -> list[dict[str, Any]]:
-    """Each check of a run stream as a document: what failed first, the rest by name."""
-    order = [Outcome.ERROR, Outcome.FAIL, Outcome.WARN, Outcome.PASS]
-    rows = conn.execute(
-        sa.select(check_result).where(check_result.c.run_stream_id == run_stream_id)
-    )
-    found: list[dict[str, Any]] = [
-        {
-            "name": row.name,
-            "dimension": row.dimension,
-            "column": row.column_name,
-            "outcome": row.outcome,
-            "score": row.score,
-            "failed_rows": row.failed_rows,
-            "definition": row.definition,
-            "gate": row.gate,
-            "reason": row.detail.get("reason"),
-            "rows": row.detail.get("ids", []),
-        }
-        for row in rows
-    ]
-    return sorted(found, key=lambda each: (order.index(Outcome(each["outcome"])), each["name"]))
+    """The same of one run stream."""
+    return all_results(conn, [run_stream_id])[run_stream_id]
 
 
 def of_check(conn: sa.Connection, ids: list[int], name: str) -> dict[int, dict[str, Any]]:
@@ -210,8 +223,3 @@ def all_set_aside(conn: sa.Connection, ids: list[int]) -> dict[int, dict[str, in
     ):
         found[row.run_stream_id][row.check_name] = row.rows
     return found
-
-
-def set_aside(conn: sa.Connection, run_stream_id: int) -> dict[str, int]:
-    """The same of one run stream."""
-    return all_set_aside(conn, [run_stream_id])[run_stream_id]

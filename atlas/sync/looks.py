@@ -108,7 +108,7 @@ def profiled(conn: sa.Connection, name: str) -> dict[str, Any]:
     with cursor(conn) as cur:
         if not database.exists(cur, "chart", name):
             raise NotFound(f"dataset {name} has not come to chart yet")
-        rows, columns = profile.profile(cur, name, FORMATS)
+        rows, columns, _ = profile.profile(cur, name, FORMATS)
     return {"rows": rows, "columns": columns}
 
 

@@ -5,6 +5,7 @@ A dataset is called as its table in chart and navigate.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,13 +13,11 @@ import sqlalchemy as sa
 from atlas.errors import NotFound
 from atlas.layers import database, names, quarantine
 from atlas.layers.profile import profile
-from atlas.layers.reprocess import Chosen
 from atlas.ledger import catalog, checks, datasets, runs
 from atlas.ledger.catalog import Place
 from atlas.ledger.checks import Checked
 from atlas.ledger.database import cursor
 from atlas.model.checks import Dimension
-from atlas.model.stream import StreamKey
 from atlas.quality.formats import FORMATS
 from atlas.quality.suggest import document, suggestions
 from atlas.quality.usual import MOST_RUNS, around
@@ -38,11 +37,11 @@ def show(conn: sa.Connection, name: str, run_id: str | None = None) -> dict[str,
         found = checks.of_dataset(conn, connection, key)
         if not found:
             raise NotFound(f"dataset {name} has not been checked yet")
-        return _document(conn, found[0])
+        return _documents(conn, found)[0]
     runs.get(conn, run_id)
     for each in checks.of_run(conn, run_id):
         if each.dataset == name:
-            return _document(conn, each)
+            return _documents(conn, [each])[0]
     raise NotFound(f"dataset {name} was not checked in run {run_id}")
 
 
@@ -53,7 +52,23 @@ def of_run(conn: sa.Connection, run_id: str) -> list[dict[str, Any]]:
         NotFound: there is no such run.
     """
     runs.get(conn, run_id)
-    return [_document(conn, each) for each in checks.of_run(conn, run_id)]
+    return _documents(conn, checks.of_run(conn, run_id))
+
+
+def page_of_run(
+    conn: sa.Connection, run_id: str, *, limit: int, after: int | None = None
+) -> tuple[list[dict[str, Any]], int | None]:
+    """The same for at most ``limit`` streams, after the one at which the page before ended; and
+    where this page ends, None: with the last of them.
+
+    Raises:
+        NotFound: there is no such run.
+    """
+    runs.get(conn, run_id)
+    found = checks.of_run(conn, run_id, limit=limit + 1, after=after or 0)
+    more = len(found) > limit
+    found = found[:limit]
+    return _documents(conn, found), found[-1].run_stream_id if more else None
 
 
 def listed(
@@ -178,17 +193,20 @@ def _anomalies(scores: dict[str, float], before: list[dict[str, float]]) -> dict
     return found
 
 
-def suggest(conn: sa.Connection, name: str) -> dict[str, Any]:
+def suggest(conn: sa.Connection, name: str, *, seconds: float = math.inf) -> dict[str, Any]:
     """Checks that the rows of a dataset in chart suggest, as a file of SodaCL and one by one.
 
     Nothing is suggested that is checked already, and of masked columns only that they have values.
+
+    Args:
+        seconds: after so many no other column is looked at; ``left_out`` names those that were not.
 
     Raises:
         NotFound: there is no such dataset.
     """
     connection, key = datasets.find(conn, name)
     with cursor(conn) as cur:
-        rows, columns = profile(cur, name, FORMATS)
+        rows, columns, left_out = profile(cur, name, FORMATS, seconds=seconds)
     last = next((each for each in datasets.latest(conn, connection) if each.key == key), None)
     checked = checks.of_dataset(conn, connection, key)
     there = checks.results(conn, checked[0].run_stream_id) if checked else []
@@ -205,6 +223,7 @@ def suggest(conn: sa.Connection, name: str) -> dict[str, Any]:
         "stream": key.name,
         "namespace": key.namespace,
         "rows": rows,
+        "left_out": left_out,
         "suggestions": [
             {
                 "check": each.check,
@@ -305,20 +324,28 @@ def set_aside_row(conn: sa.Connection, name: str, number: int) -> dict[str, Any]
     raise NotFound(f"row {number} is not in the quarantine of {name}: it was taken up or discarded")
 
 
-def _document(conn: sa.Connection, found: Checked) -> dict[str, Any]:
-    key = StreamKey(found.stream, found.namespace)
+def _documents(conn: sa.Connection, found: list[Checked]) -> list[dict[str, Any]]:
+    """Of checked streams, all of one run: a handful of queries, however many there are."""
+    if not found:
+        return []
+    ids = [each.run_stream_id for each in found]
+    scores, results = checks.scores(conn, ids), checks.all_results(conn, ids)
+    aside = checks.all_set_aside(conn, ids)
     with cursor(conn) as cur:
-        left = quarantine.count(cur, found.connection, key, Chosen(run_id=found.run_id))
-    return {
-        "dataset": found.dataset,
-        "connection": found.connection,
-        "stream": found.stream,
-        "namespace": found.namespace,
-        "run_id": found.run_id,
-        "checked_at": found.at,
-        "status": found.status,
-        "scores": checks.scores(conn, [found.run_stream_id])[found.run_stream_id],
-        "checks": checks.results(conn, found.run_stream_id),
-        "quarantined": checks.set_aside(conn, found.run_stream_id),
-        "in_quarantine": left,
-    }
+        left = quarantine.left_of_run(cur, found[0].run_id, [each.dataset for each in found])
+    return [
+        {
+            "dataset": each.dataset,
+            "connection": each.connection,
+            "stream": each.stream,
+            "namespace": each.namespace,
+            "run_id": each.run_id,
+            "checked_at": each.at,
+            "status": each.status,
+            "scores": scores[each.run_stream_id],
+            "checks": results[each.run_stream_id],
+            "quarantined": aside[each.run_stream_id],
+            "in_quarantine": left.get(each.dataset, 0),
+        }
+        for each in found
+    ]

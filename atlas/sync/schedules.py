@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -154,9 +154,18 @@ def create(
 
 
 def change(
-    conn: sa.Connection, settings: Settings, name: str, values: Mapping[str, Any], *, actor: str
+    conn: sa.Connection,
+    settings: Settings,
+    name: str,
+    values: Mapping[str, Any],
+    *,
+    actor: str,
+    seen: Callable[[sa.Connection], None] | None = None,
 ) -> dict[str, Any]:
     """Give a schedule other values for what is named; None takes one away; returns it.
+
+    Args:
+        seen: asked once nobody else can change the schedule; may refuse by an exception.
 
     Raises:
         NotFound: there is no such connection, or it has none. UsageError: as :func:`block`.
@@ -171,11 +180,18 @@ def change(
             found.pop("timezone", None)
         return {key: value for key, value in {**found, **values}.items() if value is not None}
 
-    return _put(conn, settings, name, changed, actor, "change")
+    return _put(conn, settings, name, changed, actor, "change", seen)
 
 
-def delete(conn: sa.Connection, settings: Settings, name: str, *, actor: str) -> None:
-    """Take a connection's schedule away.
+def delete(
+    conn: sa.Connection,
+    settings: Settings,
+    name: str,
+    *,
+    actor: str,
+    seen: Callable[[sa.Connection], None] | None = None,
+) -> None:
+    """Take a connection's schedule away; ``seen`` as for :func:`change`.
 
     Raises:
         NotFound: there is no such connection, or it has none.
@@ -184,7 +200,7 @@ def delete(conn: sa.Connection, settings: Settings, name: str, *, actor: str) ->
     def gone(before: dict[str, Any] | None) -> None:
         _there(before, name)
 
-    _put(conn, settings, name, gone, actor, "delete")
+    _put(conn, settings, name, gone, actor, "delete", seen)
 
 
 def _there(before: dict[str, Any] | None, name: str) -> dict[str, Any]:
@@ -194,10 +210,18 @@ def _there(before: dict[str, Any] | None, name: str) -> dict[str, Any]:
 
 
 def _put(
-    conn: sa.Connection, settings: Settings, name: str, edit: Any, actor: str, what: str
+    conn: sa.Connection,
+    settings: Settings,
+    name: str,
+    edit: Any,
+    actor: str,
+    what: str,
+    seen: Callable[[sa.Connection], None] | None = None,
 ) -> dict[str, Any]:
     secret = secret_key(settings)
     connections.lock(conn, name)
+    if seen is not None:
+        seen(conn)
     stored = connections.get(conn, secret, name)
     wanted = edit(stored.connection.schedule)
     after = block(wanted, f"connection {name}")

@@ -172,7 +172,12 @@ def _headers(operation: Operation) -> list[dict[str, Any]]:
             "in": "header",
             "required": False,
             "description": about,
-            "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+            # A browser that has had no event yet may say so by an empty one.
+            "schema": {
+                "type": "string",
+                "minLength": 0 if name == "Last-Event-ID" else 1,
+                "maxLength": 255,
+            },
         }
         for name, about in {**operation.headers, **_conditions(operation)}.items()
     ]

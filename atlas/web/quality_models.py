@@ -76,10 +76,18 @@ class QualityDataset(msgspec.Struct):
 
 
 class QualityRun(msgspec.Struct):
-    """The quality of each stream that a run has checked."""
+    """The quality of streams that a run has checked: a page, in their order."""
 
     run_id: RunId
     datasets: list[QualityDataset]
+    next_cursor: NextCursor
+
+
+class QualityRunFilter(msgspec.Struct, forbid_unknown_fields=True):
+    """How many streams at once."""
+
+    limit: Annotated[int, Meta(ge=1, le=1000, description="Most streams on a page.")] = 200
+    cursor: Cursor = None
 
 
 class QualityFilter(msgspec.Struct, forbid_unknown_fields=True):
@@ -154,6 +162,9 @@ class QualitySuggestions(msgspec.Struct):
     stream: str
     namespace: str | None
     rows: Annotated[Count, Meta(description="Rows of chart that were looked at.")]
+    left_out: Annotated[
+        list[str], Meta(description="Columns that there was no time to look at; most often none.")
+    ]
     suggestions: list[QualitySuggestion]
     sodacl: Annotated[str, Meta(description="All of them as a file; empty: there are none.")]
 

@@ -23,6 +23,13 @@ def _refused(answer: Any, tag: str) -> None:
     ("path", "role", "method", "body", "other"),
     [
         (SHOP, "operator", "PATCH", {"schedule": {"every": "1h"}}, {"schedule": {"every": "2h"}}),
+        (
+            "/api/v1/schedules/shop",
+            "operator",
+            "PATCH",
+            {"paused": True},
+            {"jitter": "5m"},
+        ),
         (CHART, "operator", "PATCH", {"owner": "Sales"}, {"owner": "Support"}),
         (POLICY, "privacy", "PUT", {"columns": {"a": "keep"}}, {"columns": {"b": "keep"}}),
     ],
@@ -38,6 +45,9 @@ def test_what_people_edit_has_a_tag(
 ) -> None:
     if path == POLICY:
         assert api.call("PUT", path, role, json={}).status_code == 201
+    if "schedules" in path:
+        body_of_it = {"connection": "shop", "every": "1h"}
+        assert api.post("/api/v1/schedules", json=body_of_it).status_code == 201
     read = api.get(path)
     first = read.headers["ETag"]
     assert first.startswith('"')

@@ -13,6 +13,7 @@ from atlas.ledger.database import cursor
 from atlas.model.checks import CheckResult, Dimension, Outcome
 from atlas.model.stream import ConfiguredStream, StreamKey, SyncMode
 from atlas.stages import ORDER
+from atlas.sync import quality
 
 USERS = StreamKey("users")
 SCHEMA = {"properties": {"id": {"type": "integer"}, "total": {"type": "number"}}}
@@ -86,7 +87,7 @@ def test_a_dataset_shows_its_checks_what_failed_first(api: Any, checked: list[st
     assert first["scores"] == {"validity": 0.75, "overall": 0.75}
     assert first["quarantined"] == {"validity.total": 2}
     of_run = api.get(f"/api/v1/quality/runs/{checked[0]}").json
-    assert of_run == {"run_id": checked[0], "datasets": [first]}
+    assert of_run == {"run_id": checked[0], "datasets": [first], "next_cursor": None}
 
 
 def test_scores_are_paged_run_by_run(api: Any, checked: list[str]) -> None:
@@ -169,3 +170,37 @@ def test_a_dataset_that_was_not_checked(api: Any, engine: sa.Engine, shop: str) 
     refused = api.get("/api/v1/quality/datasets/shop_users")
     assert (refused.status_code, "not been checked" in refused.json["detail"]) == (404, True)
     assert api.get("/api/v1/quarantine/shop_users").json == {"items": [], "next_cursor": None}
+
+
+def test_the_streams_of_a_run_come_in_pages(api: Any, engine: sa.Engine, shop: str) -> None:
+    names_of = ["users", "orders", "items"]
+    with engine.begin() as conn:
+        run_id = runs.create(
+            conn, connection=shop, trigger="cli", selected=None, full_refresh=False
+        )
+        streams = [
+            ConfiguredStream(StreamKey(name), SCHEMA, SyncMode.FULL_REFRESH) for name in names_of
+        ]
+        runs.add_streams(conn, run_id, [(stream, True) for stream in streams], ORDER)
+        for item in runs.streams(conn, run_id):
+            names.tables(cursor(conn), shop, item.key)
+            results.put_checks(conn, item.id, [_check("validity.a", Outcome.PASS)], {}, {})
+        conn.execute(
+            sa.text("UPDATE pipeline.stage_run SET status = 'succeeded', finished_at = now()")
+        )
+    path = f"/api/v1/quality/runs/{run_id}"
+    whole = api.get(path).json
+    assert [each["stream"] for each in whole["datasets"]] == names_of
+    assert whole["next_cursor"] is None
+    first = api.get(f"{path}?limit=2").json
+    assert first["datasets"] == whole["datasets"][:2]
+    rest = api.get(f"{path}?limit=2&cursor={first['next_cursor']}").json
+    assert (rest["datasets"], rest["next_cursor"]) == (whole["datasets"][2:], None)
+    # However many streams there are, they cost no query each.
+    counted: list[str] = []
+    with engine.connect() as conn:
+        sa.event.listen(conn, "before_cursor_execute", lambda *told: counted.append(told[2]))
+        quality.page_of_run(conn, run_id, limit=1)
+        one = len(counted)
+        quality.page_of_run(conn, run_id, limit=3)
+    assert len(counted) == 2 * one

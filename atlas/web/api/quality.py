@@ -17,6 +17,7 @@ from atlas.web.quality_models import (
     QualityHistory,
     QualityHistoryFilter,
     QualityRun,
+    QualityRunFilter,
     QualitySuggestions,
     QuarantineFilter,
     QuarantinePage,
@@ -52,6 +53,10 @@ _DATASET: dict[str, Any] = {
 }
 
 
+_PATIENCE = 8.0
+"""Seconds after which no other column is looked at for suggestions: somebody waits."""
+
+
 def get_quality_dataset(dataset: str, query: QualityFilter) -> Response:
     """Scores and checks of a dataset."""
     with transaction() as conn:
@@ -71,13 +76,16 @@ def list_quality_history(dataset: str, query: QualityHistoryFilter) -> Response:
 def list_quality_suggestions(dataset: str) -> Response:
     """Checks that its rows suggest."""
     with transaction() as conn:
-        return answer(quality.suggest(conn, dataset))
+        return answer(quality.suggest(conn, dataset, seconds=_PATIENCE))
 
 
-def get_quality_run(run_id: str) -> Response:
-    """Scores and checks of each stream of a run."""
+def get_quality_run(run_id: str, query: QualityRunFilter) -> Response:
+    """Scores and checks of the streams of a run."""
+    after = paging.before(query.cursor)
     with transaction() as conn:
-        return answer({"run_id": run_id, "datasets": quality.of_run(conn, run_id)})
+        found, end = quality.page_of_run(conn, run_id, limit=query.limit, after=after)
+    cursor = None if end is None else str(end)
+    return answer({"run_id": run_id, "datasets": found, "next_cursor": cursor})
 
 
 def list_quarantine(dataset: str, query: QuarantineFilter) -> Response:
@@ -161,6 +169,7 @@ OPERATIONS = [
                     "stream": "users",
                     "namespace": None,
                     "rows": 1000,
+                    "left_out": [],
                     "suggestions": [
                         {
                             "check": '- missing_count("name") = 0',
@@ -183,11 +192,12 @@ OPERATIONS = [
         tag="Quality",
         summary="Get how good what a run read is",
         handler=get_quality_run,
+        query=QualityRunFilter,
         returns={
             200: Returns(
                 QualityRun,
-                "The streams that it has checked so far.",
-                example={"run_id": _RUN_ID, "datasets": [_DATASET]},
+                "A page of the streams that it has checked so far, in their order.",
+                example={"run_id": _RUN_ID, "datasets": [_DATASET], "next_cursor": None},
             )
         },
         problems=("not-found",),

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
+import sqlalchemy as sa
 from flask import Response, g
 
 from atlas.errors import NotFound, UsageError
 from atlas.ledger import schedules as ledger
+from atlas.web import etags
 from atlas.web.answers import answer
 from atlas.web.database import settings, transaction
 from atlas.web.operations import Operation, Returns
@@ -62,13 +65,14 @@ def create_schedule(body: ScheduleRequest) -> Response:
     name = values.pop("connection")
     with transaction() as conn:
         made = schedules.create(conn, settings(), name, values, actor=g.key.actor)
-    return answer(made, 201, {"Location": f"/api/v1/schedules/{name}"})
+    return answer(made, 201, {"Location": f"/api/v1/schedules/{name}", "ETag": _tag(made)})
 
 
 def get_schedule(name: str) -> Response:
     """The schedule of a connection."""
     with transaction() as conn:
-        return answer(ledger.find(conn, _known(name)))
+        found = ledger.find(conn, _known(name))
+    return etags.shown(found, _tag(found))
 
 
 def change_schedule(name: str, body: ScheduleChange) -> Response:
@@ -77,8 +81,10 @@ def change_schedule(name: str, body: ScheduleChange) -> Response:
 
     values = msgspec.to_builtins(body)
     with transaction() as conn:
-        changed = schedules.change(conn, settings(), _known(name), values, actor=g.key.actor)
-    return answer(changed)
+        changed = schedules.change(
+            conn, settings(), _known(name), values, actor=g.key.actor, seen=_seen(name)
+        )
+    return answer(changed, headers={"ETag": _tag(changed)})
 
 
 def delete_schedule(name: str) -> Response:
@@ -86,8 +92,32 @@ def delete_schedule(name: str) -> Response:
     from atlas.sync import schedules
 
     with transaction() as conn:
-        schedules.delete(conn, settings(), _known(name), actor=g.key.actor)
+        schedules.delete(conn, settings(), _known(name), actor=g.key.actor, seen=_seen(name))
     return answer({"connection": name})
+
+
+# Not when it is due next, or fired last: that is nobody's edit.
+_WORDS = (
+    "cron",
+    "every",
+    "timezone",
+    "paused",
+    "jitter",
+    "start",
+    "end",
+    "overlap",
+    "catch_up",
+)
+
+
+def _tag(schedule: dict[str, Any]) -> str:
+    return etags.of(schedule, [schedule[word] for word in _WORDS])
+
+
+def _seen(name: str) -> Callable[[sa.Connection], None] | None:
+    if not etags.asked():
+        return None
+    return lambda conn: etags.see(_tag(ledger.find(conn, name)))
 
 
 def _known(name: str) -> str:
@@ -138,6 +168,7 @@ OPERATIONS = [
         summary="Get the schedule of a connection",
         about="With the next five times, when it fired last and the run that this made.",
         handler=get_schedule,
+        edited=True,
         returns={200: Returns(ScheduleDocument, "The schedule.", example=_SCHEDULE)},
         problems=("not-found",),
     ),
@@ -150,6 +181,7 @@ OPERATIONS = [
         about="The connection's block `schedule` is changed: applying its file again takes that "
         "back. What is paused catches up with nothing when it is resumed.",
         handler=change_schedule,
+        edited=True,
         body=ScheduleChange,
         body_example={"paused": True},
         returns={200: Returns(ScheduleDocument, "The schedule, changed.", example=_SCHEDULE)},
@@ -162,6 +194,7 @@ OPERATIONS = [
         tag="Schedules",
         summary="Take a connection's schedule away",
         handler=delete_schedule,
+        edited=True,
         returns={200: Returns(ScheduleGone, "It is gone.", example={"connection": "shop"})},
         problems=("not-found",),
     ),
