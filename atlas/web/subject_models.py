@@ -118,7 +118,7 @@ class Erasure(msgspec.Struct):
 
 
 # No NUL and no lone surrogate: no entry has one, and PostgreSQL would refuse it.
-_Word = Annotated[str, Meta(max_length=500, pattern=r"^[^\x00\ud800-\udfff]*$")] | None
+_Word = Annotated[str, Meta(max_length=500, pattern=r"^[^\x00]*$")] | None
 
 
 class AuditEntry(msgspec.Struct):
