@@ -31,7 +31,7 @@ UserName = Annotated[
 KeyName = Annotated[
     str,
     Meta(
-        pattern=r"^[^\x00-\x1f\x7f\ud800-\udfff]{1,100}$",
+        pattern=r"^[^\x00-\x1f\x7f]{1,100}$",
         description="What a key is for.",
         examples=["nightly"],
     ),
