@@ -83,7 +83,7 @@ def test_many_at_once_make_one_run(api: Any, shop: str, engine: sa.Engine) -> No
     assert {answer.json["run_id"] for answer in answers} == set(_runs(engine))
 
 
-@pytest.mark.parametrize("name", ["nowhere", "Shop", "a%00b", "a" * 41, "%F0%9F%90%8D", "1"])
+@pytest.mark.parametrize("name", ["nowhere", "Shop", "a" * 41, "%F0%9F%90%8D", "1"])
 def test_unknown_connection(api: Any, shop: str, name: str) -> None:
     answer = api.post(f"/api/v1/connections/{name}/syncs")
     assert answer.status_code == 404
