@@ -14,7 +14,7 @@ webhook = sa.Table(
     sa.Column("name", sa.Text, nullable=False, unique=True),
     sa.Column("url", sa.Text, nullable=False),
     sa.Column("events", ARRAY(sa.Text), nullable=False, comment="kinds that it is told of"),
-    sa.Column("secret", BYTEA, nullable=False, info={"encrypted": True}),
+    sa.Column("secret", BYTEA, nullable=False, comment="encrypted", info={"encrypted": True}),
     sa.Column("enabled", sa.Boolean, nullable=False, server_default=sa.true()),
     sa.Column("reason", sa.Text, comment="why Atlas disabled it; NULL: it did not"),
     sa.Column(
