@@ -116,10 +116,11 @@ def test(name: str, as_json: bool) -> None:
     """Send a webhook a message that means nothing; `atlas webhooks deliveries` tells what became
     of it."""
     from atlas.cli.database import begin
+    from atlas.cli.state import who
     from atlas.ledger import webhooks as ledger
 
     with begin() as conn:
-        made = ledger.test(conn, name)
+        made = ledger.test(conn, name, actor=who())
     if as_json:
         emit(made)
     else:

@@ -88,7 +88,7 @@ def tell(
     conn.execute(insert(webhook_delivery).from_select(names, listening).on_conflict_do_nothing())
 
 
-def test(conn: sa.Connection, name: str) -> dict[str, Any]:
+def test(conn: sa.Connection, name: str, *, actor: str) -> dict[str, Any]:
     """Have a receiver told something that means nothing; returns the delivery.
 
     Raises:
@@ -109,6 +109,7 @@ def test(conn: sa.Connection, name: str) -> dict[str, Any]:
         )
         .returning(webhook_delivery)
     ).one()
+    audit.put(conn, actor, "webhooks.test", name)
     return _told(made)
 
 

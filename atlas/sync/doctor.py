@@ -20,7 +20,7 @@ import sqlalchemy as sa
 
 from atlas.errors import AtlasError
 from atlas.layers import staging
-from atlas.ledger import measures, migrations
+from atlas.ledger import measures, migrations, ticks
 from atlas.ledger.database import OLDEST, classified, cursor, engine
 from atlas.ledger.overview import DEAD
 from atlas.ledger.secrets import keys
@@ -206,11 +206,11 @@ def _ledger(bound: sa.Engine, settings: Settings) -> Iterator[Finding]:
         )
     with bound.connect() as conn:
         state = measures.state(conn, dead=DEAD)
-        yield from _work(state)
+        yield from _work(settings, state)
         yield from _orphans(conn)
 
 
-def _work(state: dict[str, dict[str | None, float]]) -> Iterator[Finding]:
+def _work(settings: Settings, state: dict[str, dict[str | None, float]]) -> Iterator[Finding]:
     alive = state.get("workers", {})
     idle = [queue for queue in QUEUES if not alive.get(queue)]
     yield _judged(
@@ -220,11 +220,12 @@ def _work(state: dict[str, dict[str | None, float]]) -> Iterator[Finding]:
         "start a worker for each: `atlas up`, or as Procfile has it",
     )
     ages = state.get("tick_age", {})
-    late = [str(name) for name in ("relay", "recover", "fire") if ages.get(name, _LATE) >= _LATE]
+    patience = {name: max(_LATE, 3 * ticks.interval(settings, name)) for name in ticks.NAMES}
+    late = [name for name, most in patience.items() if ages.get(name, most) >= most]
     yield _judged(
         "ticks",
         not late,
-        "are done in their time" if not late else f"not done for {_LATE:.0f} s: {', '.join(late)}",
+        "are done in their time" if not late else f"not done in their time: {', '.join(late)}",
         "a worker on queue control does them",
     )
     dead = int(state.get("leases_dead", {}).get(None, 0))
@@ -255,7 +256,7 @@ def _orphans(conn: sa.Connection) -> Iterator[Finding]:
     yield _judged(
         "staging tables",
         not lost,
-        f"{len(there)} in use, {lost} of streams that no run knows",
+        f"{len(there) - lost} in use, {lost} of streams that no run knows",
         "drop pipeline.staging_N of those: they hold copies of raw rows",
         State.WARN,
     )

@@ -183,6 +183,22 @@ def change(
     return _put(conn, settings, name, changed, actor, "change", seen)
 
 
+def give(
+    conn: sa.Connection,
+    settings: Settings,
+    name: str,
+    values: Mapping[str, Any] | None,
+    *,
+    actor: str,
+) -> None:
+    """Have a connection run by just this schedule, or (None) by none, whatever it had before.
+
+    Raises:
+        NotFound: there is no such connection. UsageError: as :func:`block`.
+    """
+    _put(conn, settings, name, lambda before: values, actor, "change")
+
+
 def delete(
     conn: sa.Connection,
     settings: Settings,

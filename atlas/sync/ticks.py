@@ -22,6 +22,7 @@ from atlas.errors import AtlasError
 from atlas.ledger import measures
 from atlas.ledger.database import classified, classify
 from atlas.ledger.tables import tick
+from atlas.ledger.ticks import interval
 from atlas.settings import Settings
 from atlas.sync.delivery import deliver_events
 from atlas.sync.dispatch import deliver
@@ -44,19 +45,10 @@ _WORK: dict[str, Callable[[sa.Engine, Settings], object]] = {
     "measure": lambda engine, settings: measures.sum_up(engine),
 }
 
-_RARE = frozenset({"recover", "erase", "measure"})
 # A lineage endpoint or a webhook may be slow, so what waits for it holds up nothing else; nor does
 # what goes on with erasures, each of which reads all that a stream has.
 _QUICK = ("relay", "recover", "fire", "measure")
 _LANES = (_QUICK, ("deliver",), ("notify",), ("erase",), ("expire",))
-_HOUR = 3600.0
-
-
-def interval(settings: Settings, name: str) -> float:
-    """Seconds between two ticks of a kind."""
-    if name == "expire":  # what it looks for is days old
-        return _HOUR
-    return settings.recovery_interval if name in _RARE else settings.relay_interval
 
 
 def do(engine: sa.Engine, settings: Settings, name: str, *, after: float = 0.5) -> bool:

@@ -159,9 +159,18 @@ def test_one_that_waits_for_a_run_holds_up_no_other_and_fires_at_its_end(
     engine: sa.Engine, new_run: Callable[[], str]
 ) -> None:
     run_id = new_run()
+    other = Connection(
+        "other", connector="source-faker", executable=None, config={}, schedule={"every": "1h"}
+    )
     for schedule in ({"every": "1h", "overlap": "queue"}, {"every": "1h", "catch_up": "all"}):
+        with engine.begin() as conn:
+            connections.put(conn, SECRET, other)
         _at(engine, MIDNIGHT, schedule)
-        assert _fire(engine, MIDNIGHT + timedelta(minutes=1)) == []
+        assert _fire(engine, MIDNIGHT + timedelta(minutes=1)) == [MIDNIGHT]
+        with engine.begin() as conn:
+            assert schedules.find(conn, "other")["last_fired_at"] is not None
+            assert schedules.find(conn, "shop")["last_fired_at"] is None
+            conn.execute(sa.text("DELETE FROM pipeline.connection WHERE name = 'other'"))
         assert _due(engine) == MIDNIGHT
     _at(engine, MIDNIGHT, {"every": "1h", "overlap": "queue", "catch_up": "none"})
     with engine.begin() as conn:

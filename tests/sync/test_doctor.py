@@ -16,10 +16,12 @@ import redis
 import sqlalchemy as sa
 
 from atlas.layers import staging
+from atlas.ledger import ticks
 from atlas.ledger.secrets import keys
 from atlas.local.redis import Redis
 from atlas.settings import Settings, parse, secret_key
 from atlas.sync.doctor import Finding, State, examine
+from atlas.sync.ticks import _WORK
 from tests.sync.test_worker_start import start_worker
 
 
@@ -68,8 +70,9 @@ def _work(engine: sa.Engine) -> None:
         conn.execute(
             sa.text(
                 "INSERT INTO pipeline.tick (name, at) SELECT name, clock_timestamp()"
-                " FROM unnest('{relay,recover,fire}'::text[]) AS name"
-            )
+                " FROM unnest(:names) AS name"
+            ),
+            {"names": list(ticks.NAMES)},
         )
 
 
@@ -87,6 +90,21 @@ def test_nothing_runs(settings: Settings, engine: sa.Engine) -> None:
     unwell = _unwell(settings)
     assert unwell["workers"].seen == "nobody serves extract, scan, load, control"
     assert unwell["ticks"].state is State.FAIL
+
+
+@pytest.mark.parametrize("name", ticks.NAMES)
+def test_a_tick_that_nobody_does(name: str, settings: Settings, engine: sa.Engine) -> None:
+    _work(engine)
+    with engine.begin() as conn:
+        conn.execute(
+            sa.text("UPDATE pipeline.tick SET at = at - interval '1 day' WHERE name = :name"),
+            {"name": name},
+        )
+    assert _unwell(settings)["ticks"].seen == f"not done in their time: {name}"
+
+
+def test_those_are_all_there_are() -> None:
+    assert set(ticks.NAMES) == set(_WORK)
 
 
 def test_servers_that_are_away(settings: Settings, engine: sa.Engine) -> None:
@@ -120,7 +138,7 @@ def test_what_holds_secrets_and_is_open(settings: Settings, engine: sa.Engine) -
 def test_a_staging_table_that_nobody_knows(settings: Settings, engine: sa.Engine) -> None:
     with engine.begin() as conn:
         conn.execute(sa.text(f"CREATE TABLE pipeline.{staging.name(7)} (x int)"))
-    assert _unwell(settings)["staging tables"].seen == "1 in use, 1 of streams that no run knows"
+    assert _unwell(settings)["staging tables"].seen == "0 in use, 1 of streams that no run knows"
 
 
 @pytest.fixture

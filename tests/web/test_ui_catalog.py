@@ -65,6 +65,9 @@ def test_an_operator_says_what_a_dataset_is_and_a_viewer_is_not_offered_it(
     assert 'value="core gdpr"' in _page(api, edit, "operator")
     found = _page(api, "/catalog?tag=gdpr&owner=" + "Sales %26 %E2%80%AEco")
     assert 'href="/catalog/chart/shop_users"' in found
+    for other in ("tag=gdpr&owner=Somebody", "tag=other"):
+        found = _page(api, f"/catalog?{other}")
+        assert 'href="/catalog/chart/shop_users"' not in found
 
 
 def test_what_cannot_be_said_stays_in_the_form(api: Api, users: str) -> None:

@@ -138,7 +138,8 @@ def test_the_catalog_of_connectors_is_searched(api: Api) -> None:
     text = _get(api, "/connectors?q=faker")
     assert "source-faker" in text
     assert "source-stripe" not in text
-    assert "needs Docker" in _get(api, "/connectors?way=docker")
+    assert "source-faker" in _get(api, "/connectors?q=faker&way=package")
+    assert "source-faker" not in _get(api, "/connectors?q=faker&way=docker")
     first = _get(api, "/connectors")
     cursor = re.search(r'rel="next" href="([^"]+)"', first)
     assert cursor is not None

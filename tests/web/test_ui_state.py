@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from atlas.ledger import connections
+from atlas.ledger import audit, connections
 from atlas.ledger.tables import state_history
 
 from .conftest import SECRET, Api
@@ -101,6 +101,17 @@ def test_a_schedule_is_set_changed_and_taken_away(api: Api, shop: str, engine: s
     assert stored == {"every": "3h", "paused": True, "overlap": "queue"}
     _post(api, "/schedules/shop/resume")
     assert "goes on" in _get(api, "/schedules")
+    with engine.begin() as conn:
+        stored = connections.get(conn, SECRET.encode(), "shop").connection.schedule
+        assert stored == {"every": "3h", "overlap": "queue"}
+        assert conn.execute(sa.text("SELECT due_at FROM pipeline.connection")).scalar() is not None
     assert _post(api, "/schedules/shop", when="never").status_code == 303
+    with engine.begin() as conn:
+        told = audit.entries(conn, limit=9, action="schedule")
+    assert [each["detail"]["to"] for each in told[:3]] == [
+        None,
+        {"every": "3h", "overlap": "queue"},
+        {"every": "3h", "paused": True, "overlap": "queue"},
+    ]
     with engine.begin() as conn:
         assert connections.get(conn, SECRET.encode(), "shop").connection.schedule is None

@@ -8,7 +8,7 @@ import msgspec
 from flask import Response, g
 
 from atlas.errors import UsageError
-from atlas.ledger import audit, paging
+from atlas.ledger import paging
 from atlas.ledger import webhooks as ledger
 from atlas.web.answers import answer
 from atlas.web.database import settings, transaction
@@ -119,8 +119,7 @@ def delete_webhook(webhook: str) -> Response:
 def test_webhook(webhook: str, body: NoOptions) -> Response:
     """Have it told something that means nothing."""
     with transaction() as conn:
-        made = ledger.test(conn, webhook)
-        audit.put(conn, g.key.actor, "webhooks.test", webhook)
+        made = ledger.test(conn, webhook, actor=g.key.actor)
     return answer(made, 202, {"Location": f"/api/v1/webhooks/{webhook}/deliveries"})
 
 

@@ -16,13 +16,15 @@ from atlas.web.ui import schedule_form
 from atlas.web.ui.connections import known
 from atlas.web.ui.pages import Page, go, render
 
-_MOST = 200
+_PER_PAGE = 200
 
 
 def schedules() -> Response:
-    """All connections with a schedule, and those without one."""
+    """Connections by name, those with a schedule and those without one; what is due next first."""
+    after = request.args.get("cursor", "")
     with transaction() as conn:
-        listed = ledger.names(conn, limit=_MOST)
+        found = ledger.names(conn, after=after, limit=_PER_PAGE + 1)
+        listed = found[:_PER_PAGE]
         facts = overview.connections(conn, [each["name"] for each in listed])["items"]
     last = {each["name"]: each for each in facts}
     items = [{**each, **last.get(each["name"], {})} for each in listed]
@@ -32,6 +34,8 @@ def schedules() -> Response:
             (each for each in items if each["schedule"]), key=lambda each: str(each["due_at"])
         ),
         without=[each["name"] for each in items if not each["schedule"]],
+        next_cursor=listed[-1]["name"] if len(found) > _PER_PAGE else None,
+        first=not after,
     )
 
 
@@ -47,20 +51,14 @@ def schedule(name: str) -> Response:
 def change(name: str) -> Response:
     """Give it another one, or none."""
     from atlas.sync import edit
+    from atlas.sync import schedules as use
 
     values = {word: request.form.get(word, "").strip() for word in schedule_form.FIELDS}
     try:
         with transaction() as conn:
             before = edit.describe(conn, settings(), known(name))["schedule"]
-            edit.change(
-                conn,
-                settings(),
-                name,
-                {"schedule": schedule_form.asked(values, before)},
-                actor=g.key.actor,
-                may_unmask=g.key.may("privacy"),
-                may_query=g.key.may("admin"),
-            )
+            asked = schedule_form.asked(values, before)
+            use.give(conn, settings(), name, asked, actor=g.key.actor)
     except UsageError as error:
         words = str(error).removeprefix(f"connection {name}: ")
         return _form(name, values, words, None)
