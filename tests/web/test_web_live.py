@@ -204,7 +204,9 @@ def test_watchers_are_told_what_changes(
     engine: sa.Engine, running: Claim, watching: Callable[..., Watching]
 ) -> None:
     one, other = watching(running.run_id), watching(running.run_id)
-    one.until(lambda got: bool(got))
+    # Both have the whole, so that what comes now is a change to both.
+    for each in (one, other):
+        each.until(bool)
     say(engine, running, "one")
     read(engine, running, "orders", 10)
     for each in (one, other):
@@ -267,6 +269,23 @@ def test_one_who_takes_nothing_is_dropped_and_holds_up_nobody(
     assert len(hub) == 1
     # What was written to it is what its socket held, not the log.
     assert len(stuck.lines(1000)) < 1000
+
+
+def test_a_watcher_after_the_last_has_gone_or_the_thread_has_failed_is_served(
+    engine: sa.Engine,
+    running: Claim,
+    watching: Callable[..., Watching],
+    hub: Hub,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as broken:
+        broken.setattr(hub, "_serve", lambda: 1 / 0)
+        # Whoever came while it failed is not left without an end.
+        assert watching(running.run_id).until(lambda got: False) == []
+        deadline = time.monotonic() + 60
+        while hub._thread is not None and time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert [kind for kind, _, _ in watching(running.run_id).until(bool)] == ["progress"]
 
 
 def test_who_goes_is_forgotten_and_who_stays_for_long_is_asked_to_come_back(

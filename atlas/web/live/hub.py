@@ -105,7 +105,7 @@ class Hub:
         watcher.socket.setblocking(False)
         with self._lock:
             self._new.append(watcher)
-            if self._thread is None or not self._thread.is_alive():
+            if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="events", daemon=True)
                 self._thread.start()
         with contextlib.suppress(BlockingIOError):
@@ -119,6 +119,10 @@ class Hub:
             log.exception("events: the thread of the watchers failed")
         for watcher in list(self._watchers):
             self._drop(watcher)
+        with self._lock:
+            new, self._new, self._thread = self._new, [], None
+        for watcher in new:
+            watcher.socket.close()
 
     def _serve(self) -> None:
         looked = beat = 0.0
@@ -148,8 +152,8 @@ class Hub:
     def _take_new(self) -> None:
         with self._lock:
             new, self._new = self._new, []
+        self._watchers.update(new)
         for watcher in new:
-            self._watchers.add(watcher)
             self._selector.register(watcher.socket, selectors.EVENT_READ, watcher)
             self._flush(watcher)
 
@@ -182,7 +186,8 @@ class Hub:
     def _drop(self, watcher: Watcher) -> None:
         if watcher in self._watchers:
             self._watchers.remove(watcher)
-            self._selector.unregister(watcher.socket)
+            with contextlib.suppress(KeyError):  # one that had only just come
+                self._selector.unregister(watcher.socket)
             watcher.socket.close()
 
     def _each(self, tell: Callable[[Watcher], bytes]) -> None:
