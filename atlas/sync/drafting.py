@@ -90,12 +90,16 @@ def confirm(conn: sa.Connection, settings: Settings, draft: Draft) -> None:
     Raises:
         UsageError: it is not. NotInstalled: the connector is not, so nobody knows.
     """
+    _see(draft, settings)
+    drafts.save(conn, secret_key(settings), draft, configured=True)
+
+
+def _see(draft: Draft, settings: Settings) -> None:
     of = spec(draft, settings)
     if of is None or draft.connector is None:
         raise NotInstalled(str(draft.connector))
     within_roots(draft.connector, draft.config, settings)
     validate(str(draft.document.get("name")), of, draft.config)
-    drafts.save(conn, secret_key(settings), draft, configured=True)
 
 
 def probe(
@@ -105,12 +109,16 @@ def probe(
     returns the messages to be sent after the commit.
 
     Raises:
-        UsageError: it holds references, which are looked up only in runs.
+        UsageError: it is not what the connector asks for, points where nobody on the network may
+            have something read, or holds references, which are looked up only in runs.
+        NotInstalled: the connector is not.
         TooMany: too many questions of whoever asks have no answer yet.
     """
     if draft.connector is None:
         raise UsageError("the source of this connection is a program: it is tried when it is run")
     literal(draft.config)
+    # What is kept may be wrong: nobody has to type it twice. It is not tried for that.
+    _see(draft, settings)
     asked: dict[str, Any] = {}
     messages = []
     for kind in (Kind.CHECK, Kind.DISCOVER):

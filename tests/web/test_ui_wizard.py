@@ -254,3 +254,21 @@ def test_old_drafts_go(api: Api, engine: sa.Engine) -> None:
     with engine.begin() as conn:
         count = conn.execute(sa.select(sa.func.count()).select_from(draft)).scalar()
     assert count == drafts.MOST
+
+
+def test_what_may_not_be_read_is_not_tried_either(
+    api: Api, engine: sa.Engine, settings: Settings
+) -> None:
+    secret = settings.home / "secret.csv"
+    secret.write_text("the,secret\n1,2\n")
+    begun = _post(api, "/connections/new", connector="source-files")
+    path = str(begun.headers["Location"]).removesuffix("/source")
+    refused = _post(api, f"{path}/source", name="files", **{"config/path": str(secret)})
+    assert refused.status_code == 422
+    assert "ATLAS_FILES_ROOTS" in refused.text
+    # It is kept, right or wrong, and given to no connector.
+    assert _draft(api, engine, path).config["path"] == str(secret)
+    assert _post(api, f"{path}/check").status_code == 303
+    with engine.connect() as conn:
+        asked = conn.execute(sa.select(table.c.kind)).scalars().all()
+    assert not {"check", "discover"} & set(asked)
