@@ -77,13 +77,18 @@ def tell(
         data: names, ids and counts; no value of a row, no secret, no error's text.
         about: of the same, nothing is told a second time.
     """
-    listening = sa.select(
-        _hook.id,
-        sa.func.gen_random_uuid(),
-        sa.literal(kind.value),
-        sa.literal(about, sa.Text),
-        _payload(kind.value, data),
-    ).where(_hook.enabled, _hook.events.any(kind.value))
+    listening = (
+        sa.select(
+            _hook.id,
+            sa.func.gen_random_uuid(),
+            sa.literal(kind.value),
+            sa.literal(about, sa.Text),
+            _payload(kind.value, data),
+        )
+        .where(_hook.enabled, _hook.events.any(kind.value))
+        # One that is being deleted is told nothing, instead of failing whoever tells.
+        .with_for_update(read=True, key_share=True)
+    )
     names = ["webhook_id", "message_id", "kind", "about", "payload"]
     conn.execute(insert(webhook_delivery).from_select(names, listening).on_conflict_do_nothing())
 
@@ -158,7 +163,8 @@ def change(conn: sa.Connection, name: str, changes: Mapping[str, Any], *, actor:
         return
     if "enabled" in other or "url" in other:
         values |= {"reason": None, "failed_attempts": 0, "failing_since": None}
-        values["next_attempt_at"] = _now
+        # Whoever delivers to it as it was is to stop, and what he finds there counts no more.
+        values |= {"next_attempt_at": _now, "fence": _hook.fence + 1, "lease_until": None}
     if values.get("enabled") is False:
         _give_up_waiting(conn, row.id)
     conn.execute(webhook.update().where(_hook.id == row.id).values(updated_at=_now, **values))

@@ -94,9 +94,8 @@ def deliver_webhooks(engine: sa.Engine, settings: Settings) -> int:
             break
         seen.add(turn.id)
         count += _deliver(engine, settings, turn)
-    if not seen:
-        with engine.begin() as conn:
-            webhooks.forget_settled(conn)
+    with engine.begin() as conn:
+        webhooks.forget_settled(conn)
     return count
 
 

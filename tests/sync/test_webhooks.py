@@ -7,6 +7,7 @@ import hmac
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -299,6 +300,68 @@ def test_who_wakes_up_too_late_writes_nothing(
         assert not webhooks.arrived(conn, turn, due, {"status": 200})
     assert _hook(engine)["enabled"] is True
     assert len(_deliveries(engine)[0]["log"]) == 1
+
+
+@pytest.mark.parametrize("change", [{"url": "https://hooks.example.org/new"}, {"enabled": False}])
+def test_who_delivers_to_it_as_it_was_writes_nothing(
+    engine: sa.Engine, settings: Settings, hook: str, change: dict[str, Any]
+) -> None:
+    _run(engine)
+    with engine.begin() as conn:
+        turn = webhooks.take(conn, SECRET)
+        assert turn is not None
+        due = webhooks.next_due(conn, turn)
+        assert due is not None
+        webhooks.change(conn, "pager", change, actor="test")
+        assert not webhooks.failed(conn, turn, due, {"status": None}, gone=True)
+        assert not webhooks.arrived(conn, turn, due, {"status": 200})
+    assert _hook(engine)["failed_attempts"] == 0
+    assert _deliveries(engine)[0]["log"] == []
+
+
+def test_one_that_is_being_deleted_fails_nobody_who_tells(
+    engine: sa.Engine, settings: Settings, hook: str
+) -> None:
+    """The run whose end is told waits for the deletion, and ends."""
+    ended: list[str] = []
+    with engine.begin() as conn:
+        webhooks.delete(conn, "pager", actor="test")
+        thread = threading.Thread(target=lambda: ended.append(_run(engine)))
+        thread.start()
+        _wait_for_a_lock(engine)
+    thread.join(60)
+    assert len(ended) == 1
+    with engine.connect() as conn:
+        assert conn.execute(sa.text("SELECT count(*) FROM pipeline.webhook_delivery")).scalar() == 0
+
+
+def _wait_for_a_lock(engine: sa.Engine) -> None:
+    waits = sa.text(
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with engine.connect() as conn:
+            if conn.execute(waits).scalar():
+                return
+        time.sleep(0.01)
+    raise AssertionError("nobody waits for a lock")
+
+
+def test_what_was_delivered_long_ago_is_forgotten_while_more_is_delivered(
+    engine: sa.Engine, settings: Settings, hook: str, receiver: Receiver
+) -> None:
+    old = _run(engine)
+    assert use.deliver_webhooks(engine, settings) == 1
+    with engine.begin() as conn:
+        conn.execute(
+            sa.text("UPDATE pipeline.webhook_delivery SET settled_at = now() - interval '1 year'")
+        )
+    new = _run(engine)
+    assert use.deliver_webhooks(engine, settings) == 1
+    (kept,) = _deliveries(engine)
+    assert kept["payload"]["data"]["run_id"] == new != old
 
 
 def test_a_secret_is_encrypted_and_survives_another_secret_key(
