@@ -7,6 +7,7 @@ the run is recorded; the clock is the ledger's.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,6 +18,8 @@ from atlas.errors import NotFound
 from atlas.ledger.run_documents import rfc3339
 from atlas.ledger.tables import connection, run
 from atlas.model.schedule import CatchUp, Overlap, Schedule
+
+log = logging.getLogger(__name__)
 
 MISSED = 100
 """Most missed times that ``catch_up: all`` makes up for; of more, the last."""
@@ -119,7 +122,11 @@ def take_due(conn: sa.Connection, limit: int = 100, *, now: datetime | None = No
     rows = conn.execute(_DUE, {"now": now, "later": now + _PUT_BACK, "limit": limit}).all()
     found = []
     for row in rows:
-        schedule = Schedule.of(row.schedule)
+        try:
+            schedule = Schedule.of(row.schedule)
+        except (KeyError, ValueError) as error:  # such as a zone that this host does not know
+            log.error("schedule of %s: cannot be read here: %s", row.name, type(error).__name__)
+            continue
         if row.due_at > now:
             again = _times(schedule, row.name, schedule.next(now, row.due_for))
             _move(conn, row.id, {**again, "fired_at": now})

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from atlas.errors import ActiveRun, UsageError
 from atlas.ledger import audit, backlog, connections, runs, schedules
 from atlas.ledger.database import classified
+from atlas.ledger.schedules import Due
 from atlas.sync import dispatch
 
 log = logging.getLogger(__name__)
@@ -150,20 +151,33 @@ def fire(engine: sa.Engine, *, now: datetime | None = None) -> int:
     started = []
     with classified(engine.url.render_as_string()), engine.begin() as conn:
         for due in schedules.take_due(conn, now=now):
-            if due.missed:
-                log.warning("schedule of %s: %s has passed by", due.name, due.due_at.isoformat())
-                schedules.passed(conn, due)
-                continue
             try:
-                run_id = record(conn, due.name, trigger="schedule", actor="schedule")
-            except ActiveRun as error:
-                if due.schedule.waits:
-                    continue  # its run began just now
-                log.warning("schedule of %s: skipped, run %s is active", due.name, error.run_id)
-                schedules.passed(conn, due)
+                with conn.begin_nested():
+                    run_id = _fire(conn, due)
+            except (sa.exc.OperationalError, sa.exc.InterfaceError):
+                raise  # PostgreSQL is away, for all of them
+            except Exception as error:  # noqa: BLE001 - one that cannot fire holds up no other
+                log.error("schedule of %s: %s: it stays due", due.name, type(error).__name__)
                 continue
-            schedules.fired(conn, due, run_id)
-            started.append(run_id)
-            log.info("schedule of %s: run %s", due.name, run_id)
+            if run_id is not None:
+                started.append(run_id)
     dispatch.start(engine, started)
     return len(started)
+
+
+def _fire(conn: sa.Connection, due: Due) -> str | None:
+    """Have a schedule that is due make its run, or pass this time over; the run's id, if any."""
+    if due.missed:
+        log.warning("schedule of %s: %s has passed by", due.name, due.due_at.isoformat())
+        schedules.passed(conn, due)
+        return None
+    try:
+        run_id = record(conn, due.name, trigger="schedule", actor="schedule")
+    except ActiveRun as error:
+        if not due.schedule.waits:  # else its run began just now
+            log.warning("schedule of %s: skipped, run %s is active", due.name, error.run_id)
+            schedules.passed(conn, due)
+        return None
+    schedules.fired(conn, due, run_id)
+    log.info("schedule of %s: run %s", due.name, run_id)
+    return run_id

@@ -151,6 +151,37 @@ def test_what_fires_is_told(api: Any, shop: str, engine: sa.Engine) -> None:
     assert api.get(SHOP).json["last_run"]["run_id"] != fired["last_run"]["run_id"]
 
 
+def test_one_that_cannot_fire_holds_up_no_other(
+    api: Any, add_connection: Any, engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    names = [add_connection(name) for name in ("a_zone", "b_fault", "c_well")]
+    for name in names:
+        api.post(BASE, json={"connection": name, "every": "1h"})
+        _due(engine, name, at)
+    with engine.begin() as conn:  # as of a host that knows more zones
+        conn.execute(
+            sa.text(
+                "UPDATE pipeline.connection SET document = jsonb_set(document,"
+                " '{schedule,timezone}', '\"Nowhere/Yet\"') WHERE name = 'a_zone'"
+            )
+        )
+    record = request.record
+
+    def fails(conn: sa.Connection, name: str, **more: Any) -> str:
+        if name == "b_fault":
+            conn.execute(sa.text("SELECT 1 / 0"))
+        return record(conn, name, **more)
+
+    monkeypatch.setattr(request, "record", fails)
+    assert request.fire(engine, now=at) == 1
+    with engine.connect() as conn:
+        query = sa.text("SELECT name FROM pipeline.connection WHERE due_at = :at ORDER BY name")
+        assert list(conn.execute(query, {"at": at}).scalars()) == ["a_zone", "b_fault"]
+        query = sa.text("SELECT connection FROM pipeline.run")
+        assert list(conn.execute(query).scalars()) == ["c_well"]
+
+
 def test_a_herd_fires_at_once_without_jitter(
     api: Any, add_connection: Any, engine: sa.Engine
 ) -> None:
