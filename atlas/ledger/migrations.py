@@ -109,6 +109,10 @@ def downgrade(engine: sa.Engine, revision: str, *, lose: bool = False) -> None:
             _down(conn, revision)
             gone = before - _columns(conn)
             trial.rollback()
+        if not lose:  # what is looked at stays as it is until it is gone
+            for table in sorted({each.table for each in gone}):
+                lock = SQL("LOCK TABLE pipeline.{} IN SHARE ROW EXCLUSIVE MODE")
+                conn.connection.cursor().execute(lock.format(Identifier(table)))
         lost = [] if lose else _filled(conn, gone)
         if lost:
             raise UsageError(

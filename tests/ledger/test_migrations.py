@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -86,6 +87,30 @@ def test_the_schema_without_places_is_refused_once_rows_have_some(database_url: 
     with pytest.raises(UsageError, match="stay at revision 0013"):
         migrations.downgrade(engine, "0010", lose=True)
     assert migrations.current(engine) == migrations.head()
+    engine.dispose()
+
+
+def test_nothing_comes_between_the_look_and_the_way_back(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = sa.create_engine(database_url)
+    migrations.upgrade(engine)
+    look, late = migrations._filled, []
+
+    def filled(conn: sa.Connection, gone: Any) -> list[str]:
+        found = look(conn, gone)
+        with engine.begin() as other:
+            other.execute(sa.text("SET LOCAL lock_timeout = '100ms'"))
+            with pytest.raises(sa.exc.OperationalError, match="lock timeout"):
+                other.execute(
+                    sa.text("INSERT INTO pipeline.worker (name, queues) VALUES ('w', '{load}')")
+                )
+            late.append(found)
+        return found
+
+    monkeypatch.setattr(migrations, "_filled", filled)
+    migrations.downgrade(engine, "0016")
+    assert late == [[]]
     engine.dispose()
 
 
