@@ -27,6 +27,8 @@ PATIENCE = 600
 """Seconds that somebody may take at the provider."""
 _TIMEOUT = 10.0
 _FRESH = 3600.0
+_REST = 5.0
+"""Seconds that a provider is left alone after it did not answer."""
 _LEEWAY = 60
 # Signatures that take the provider's private key: never `none`, never one that the client's own
 # secret would make.
@@ -152,6 +154,7 @@ class _Provider:
         self._issuer = issuer
         self._lock = threading.Lock()
         self._known: dict[str, tuple[float, dict[str, Any]]] = {}
+        self._resting_until = 0.0
 
     def metadata(self) -> dict[str, Any]:
         found = self._ask(self._issuer.rstrip("/") + "/.well-known/openid-configuration")
@@ -182,23 +185,41 @@ class _Provider:
             return read(10.0)
 
     def _ask(self, url: str, oldest: float = _FRESH) -> dict[str, Any]:
-        import requests
-
         with self._lock:
             at, known = self._known.get(url, (0.0, {}))
             if known and time.monotonic() - at < oldest:
                 return known
+            if time.monotonic() < self._resting_until:
+                raise _away(TimeoutError("it did not answer a moment ago"))
         try:
-            answer = requests.get(url, timeout=_TIMEOUT, allow_redirects=False)
-            answer.raise_for_status()
-            found = answer.json()
-        except (requests.RequestException, ValueError) as error:
-            raise _away(error) from error
-        if not isinstance(found, dict):
-            raise _away(ValueError("no object"))
+            found = _asked(url)
+        except TransientError:
+            # Whoever is not known yet can have this asked: not every thread is to wait for it.
+            with self._lock:
+                self._resting_until = time.monotonic() + _REST
+            raise
         with self._lock:
             self._known[url] = (time.monotonic(), found)
         return found
+
+
+def _asked(url: str) -> dict[str, Any]:
+    """The object that the provider answers with.
+
+    Raises:
+        TransientError: it does not answer, or with something else.
+    """
+    import requests
+
+    try:
+        answer = requests.get(url, timeout=_TIMEOUT, allow_redirects=False)
+        answer.raise_for_status()
+        found = answer.json()
+    except (requests.RequestException, ValueError) as error:
+        raise _away(error) from error
+    if not isinstance(found, dict):
+        raise _away(ValueError("no object"))
+    return found
 
 
 @functools.cache

@@ -150,6 +150,17 @@ def test_logging_out_everywhere(engine: sa.Engine, app: Flask, ann: Browser) -> 
     assert ann.get(RUNS).status_code == elsewhere.get(RUNS).status_code == 401
 
 
+@pytest.mark.parametrize(
+    "path", ["/account/logout-everywhere", "/account/sessions/{}/end", "/account/password"]
+)
+def test_a_key_has_no_sessions(api: Any, ann: Browser, engine: sa.Engine, path: str) -> None:
+    with engine.connect() as conn:
+        mine = conn.execute(sa.select(session.c.id)).scalar_one()
+    answer = api.post(path.format(mine), "admin")
+    assert (answer.status_code, "a key has no account" in answer.text) == (409, True)
+    assert ann.get(RUNS).status_code == 200
+
+
 def test_one_session_is_ended_from_another_and_none_of_others(
     engine: sa.Engine, app: Flask, ann: Browser
 ) -> None:

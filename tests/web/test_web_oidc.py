@@ -257,11 +257,18 @@ def test_what_the_provider_refuses_is_said(oidc_app: Flask, provider: Provider) 
     assert "did not let you in" in answer.text
 
 
-def test_a_provider_that_is_away_or_another_is_said(oidc_app: Flask, provider: Provider) -> None:
+def test_a_provider_that_is_away_or_another_is_said(
+    oidc_app: Flask, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
     provider.away = True
     answer = Browser(oidc_app).get("/login/oidc")
     assert answer.status_code == 503
     assert "does not answer" in answer.text
+    # The next one does not wait for it as well.
+    asked = len(provider.asked)
+    assert Browser(oidc_app).get("/login/oidc").status_code == 503
+    assert len(provider.asked) == asked
+    monkeypatch.setattr(oidc._of(provider.issuer), "_resting_until", 0.0)
     provider.away, provider.calls_itself = False, "https://evil.example"
     answer = Browser(oidc_app).get("/login/oidc")
     assert answer.status_code == 503

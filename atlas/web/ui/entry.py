@@ -172,6 +172,8 @@ def change_password() -> Response:
 
 def end_session(session_id: uuid.UUID) -> Response:
     """End one of one's own sessions."""
+    if session.current() is None:
+        raise _people_only()
     with transaction() as conn:
         sessions.end(conn, g.key.id, str(session_id))
         audit.put(conn, g.key.actor, "logout.elsewhere", g.key.name)
@@ -180,6 +182,8 @@ def end_session(session_id: uuid.UUID) -> Response:
 
 def log_out_everywhere() -> Response:
     """End all of one's own sessions."""
+    if session.current() is None:
+        raise _people_only()
     with transaction() as conn:
         sessions.end_all(conn, g.key.id)
         audit.put(conn, g.key.actor, "logout.everywhere", g.key.name)
