@@ -96,10 +96,13 @@ def measured(conn: sa.Connection, name: str) -> dict[str, Any]:
     }
 
 
-def profiled(conn: sa.Connection, name: str) -> dict[str, Any]:
+def profiled(conn: sa.Connection, name: str, *, seconds: float) -> dict[str, Any]:
     """What the values of a dataset in chart are now: see :func:`atlas.layers.profile.profile`.
 
-    Returns: ``{"rows": looked at, "columns": [ColumnProfile]}``.
+    Args:
+        seconds: after so many no other column is looked at.
+
+    Returns: ``{"rows": looked at, "columns": [ColumnProfile], "left_out": [column]}``.
 
     Raises:
         NotFound: there is no such dataset, or it has not come to chart yet.
@@ -108,8 +111,8 @@ def profiled(conn: sa.Connection, name: str) -> dict[str, Any]:
     with cursor(conn) as cur:
         if not database.exists(cur, "chart", name):
             raise NotFound(f"dataset {name} has not come to chart yet")
-        rows, columns, _ = profile.profile(cur, name, FORMATS)
-    return {"rows": rows, "columns": columns}
+        rows, columns, left_out = profile.profile(cur, name, FORMATS, seconds=seconds)
+    return {"rows": rows, "columns": columns, "left_out": left_out}
 
 
 def _key(conn: sa.Connection, name: str) -> Key:

@@ -17,7 +17,7 @@ from atlas.errors import AtlasError
 from atlas.ledger import keys, sessions
 from atlas.ledger.database import classified
 from atlas.model.access import Asker
-from atlas.web import session
+from atlas.web import rates, session
 from atlas.web.database import engine, single
 from atlas.web.problems import CHALLENGE, Problem
 
@@ -43,6 +43,31 @@ def require(role: str) -> Asker:
             {"WWW-Authenticate": f'{CHALLENGE}, error="insufficient_scope", scope="{role}"'},
         )
     return asker
+
+
+def admit(role: str | None, *, counted: bool = True) -> None:
+    """See that whoever asks may do what ``role`` may (None: everybody may), and has not asked too
+    often.
+
+    Args:
+        counted: whether the request counts against the limits of whoever asks.
+
+    Raises:
+        Problem: as :func:`require`; 429, it is one too many.
+    """
+    if role is None:
+        if counted:
+            rates.count_address()
+        return
+    try:
+        require(role)
+    except Problem as problem:
+        if problem.kind == "unauthorized":
+            rates.count_address()
+        raise
+    finally:
+        if counted and "key" in g:
+            rates.count_asker()
 
 
 def _by_key() -> Asker:

@@ -17,6 +17,9 @@ from atlas.settings import Settings
 THREADS = 8
 """Requests that one web process answers at once; each uses at most one connection at a time."""
 
+PATIENCE = 8.0
+"""Seconds after which no other column of a table is looked at: somebody waits."""
+
 # Somebody waits at the other end: better to say soon that it cannot be done now.
 _STATEMENT_TIMEOUT = 10.0
 _LOCK_TIMEOUT = 5.0

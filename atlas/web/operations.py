@@ -17,10 +17,10 @@ from typing import Any
 
 import msgspec
 import orjson
-from flask import Flask, Response, g, request
+from flask import Flask, Response, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from atlas.web import auth, rates
+from atlas.web import auth
 from atlas.web.database import settings
 from atlas.web.problems import Problem
 
@@ -104,7 +104,8 @@ class Operation:
     def _view(self) -> Callable[..., Response]:
         @functools.wraps(self.handler)
         def view(**arguments: Any) -> Response:
-            self._admit()
+            opened = self.opened_by is not None and getattr(settings(), self.opened_by)
+            auth.admit(None if opened else self.role, counted=self.counted)
             if any("\0" in str(value) for value in arguments.values()):
                 raise Problem("not-found", "there is nothing whose name has a NUL character")
             query = _query(self.query)
@@ -115,23 +116,6 @@ class Operation:
             return self.handler(**arguments)
 
         return view
-
-    def _admit(self) -> None:
-        """See that whoever asks may, and has not asked too often."""
-        opened = self.opened_by is not None and getattr(settings(), self.opened_by)
-        if self.role is None or opened:
-            if self.counted:
-                rates.count_address()
-            return
-        try:
-            auth.require(self.role)
-        except Problem as problem:
-            if problem.kind == "unauthorized":
-                rates.count_address()
-            raise
-        finally:
-            if self.counted and "key" in g:
-                rates.count_asker()
 
 
 def _query(model: type[msgspec.Struct] | None) -> msgspec.Struct | None:

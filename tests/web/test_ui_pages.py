@@ -115,6 +115,12 @@ def test_a_viewer_changes_nothing(api: Api, shop: str, path: str) -> None:
     assert "Your role is <strong>viewer</strong>" in answer.text
 
 
+def test_what_no_database_can_hold_is_refused(api: Api, shop: str) -> None:
+    for path, status in (("/connections/a%00b", 404), ("/runs?connection=a%00b", 422)):
+        assert api.get(path, headers={"Accept": "text/html"}).status_code == status
+    assert _post(api, "/connections/shop/delete", name="sh\0op").status_code == 422
+
+
 def test_a_connection_goes_only_when_its_name_is_typed(
     api: Api, shop: str, engine: sa.Engine
 ) -> None:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from atlas.layers import explore, names
 from atlas.ledger import audit
+from atlas.ledger import policies as stored_policies
 from atlas.ledger.database import cursor
 
 from .conftest import Api
@@ -138,6 +139,19 @@ def test_a_policy_is_previewed_made_changed_and_deleted(
     assert made.headers["Location"] == POLICIES + "/lax"
     assert "there already" not in made.text
     assert _post(api, POLICIES + "/new", **form, deed="save").status_code == 422
+    # Two have it open; the second to save is told of the first.
+    opened = re.search(r'name="seen" value="([^"]*)"', _page(api, POLICIES + "/lax", "privacy"))
+    assert opened
+    both = {"columns": "address: tokenize\n", "seen": opened[1], "deed": "save"}
+    first = {**both, "entity:EMAIL_ADDRESS": "mask"}
+    assert _post(api, POLICIES + "/lax", **first).status_code == 303
+    late = _post(api, POLICIES + "/lax", **both, **{"entity:EMAIL_ADDRESS": "keep"})
+    assert late.status_code == 422
+    assert "changed meanwhile" in late.text
+    with engine.connect() as conn:
+        kept = stored_policies.get(conn, "lax")
+    assert kept is not None
+    assert kept["entities"]["EMAIL_ADDRESS"] == "mask"
     viewer = _page(api, POLICIES + "/lax")
     assert "address: tokenize" in viewer
     assert "<select" not in viewer
@@ -155,8 +169,8 @@ def test_a_policy_is_previewed_made_changed_and_deleted(
         conn.execute(sa.text("UPDATE pipeline.connection SET document = '{}'"))
     assert _post(api, POLICIES + "/lax", deed="delete").headers["Location"] == POLICIES
     with engine.connect() as conn:
-        told_of = [each["action"] for each in audit.entries(conn, limit=2)]
-    assert told_of == ["pii.policy.deleted", "pii.policy.created"]
+        told_of = [each["action"] for each in audit.entries(conn, limit=3)]
+    assert told_of == ["pii.policy.deleted", "pii.policy.updated", "pii.policy.created"]
 
 
 def test_a_person_is_found_given_out_and_erased_and_named_nowhere_else(
@@ -193,6 +207,11 @@ def test_a_person_is_found_given_out_and_erased_and_named_nowhere_else(
     _page(api, done.headers["Location"], "operator", 403)
     assert JANE not in caplog.text
     assert JANE not in str(api.get("/api/v1/audit", "admin").json)
+
+
+def test_an_erasure_that_no_number_can_be(api: Api) -> None:
+    for number in (7, 2**63, 10**40):
+        _page(api, f"/personal-data/erasures/{number}", "privacy", 404)
 
 
 def test_nothing_is_erased_while_a_run_is_active(api: Api, person: str, engine: sa.Engine) -> None:

@@ -58,6 +58,17 @@ def test_an_address_may_ask_so_often_without_a_key(api: Any, settings: Settings)
     assert client.get("/api/v1/runs", headers=right).status_code == 200
 
 
+def test_pages_count_as_well(api: Any, settings: Settings) -> None:
+    client = _client(settings, rate_limit=Rate(2, 60), rate_limit_address=Rate(1, 60))
+    mine = {"Authorization": f"Bearer {api.texts['viewer']}"}
+    found = [client.get("/runs", headers=mine) for _ in range(3)]
+    assert [each.status_code for each in found] == [200, 200, 429]
+    assert found[2].headers["Retry-After"] == "22"
+    assert client.get("/api/v1/runs", headers=mine).status_code == 429
+    # Of nobody known the address is counted, by its pages too.
+    assert [client.get("/login").status_code for _ in range(2)] == [200, 429]
+
+
 def test_with_redis_away_requests_are_served(
     api: Any, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,7 @@ from flask import Response
 from atlas.ledger import paging
 from atlas.sync import quality
 from atlas.web.answers import answer
-from atlas.web.database import transaction
+from atlas.web.database import PATIENCE, transaction
 from atlas.web.operations import Operation, Returns
 from atlas.web.quality_models import (
     QualityDataset,
@@ -53,10 +53,6 @@ _DATASET: dict[str, Any] = {
 }
 
 
-_PATIENCE = 8.0
-"""Seconds after which no other column is looked at for suggestions: somebody waits."""
-
-
 def get_quality_dataset(dataset: str, query: QualityFilter) -> Response:
     """Scores and checks of a dataset."""
     with transaction() as conn:
@@ -76,7 +72,7 @@ def list_quality_history(dataset: str, query: QualityHistoryFilter) -> Response:
 def list_quality_suggestions(dataset: str) -> Response:
     """Checks that its rows suggest."""
     with transaction() as conn:
-        return answer(quality.suggest(conn, dataset, seconds=_PATIENCE))
+        return answer(quality.suggest(conn, dataset, seconds=PATIENCE))
 
 
 def get_quality_run(run_id: str, query: QualityRunFilter) -> Response:

@@ -11,7 +11,7 @@ from flask import Response, g, request
 from atlas.errors import NotFound, UsageError
 from atlas.ledger import catalog, dataset_notes
 from atlas.sync import datasets, looks
-from atlas.web.database import transaction
+from atlas.web.database import PATIENCE, transaction
 from atlas.web.ui.heads import Head, head
 from atlas.web.ui.pages import Page, go, render
 
@@ -109,7 +109,9 @@ def profile(dataset: str) -> Response:
     with transaction() as conn:
         found = head(conn, dataset)
         measured = looks.measured(conn, dataset)
-        now = looks.profiled(conn, dataset) if looked and "chart" in found.tables else None
+        now = None
+        if looked and "chart" in found.tables:
+            now = looks.profiled(conn, dataset, seconds=PATIENCE)
     return render(
         "dataset_profile.html",
         head=found,

@@ -63,16 +63,29 @@ class Page:
     def _view(self) -> Callable[..., Response]:
         @functools.wraps(self.handler)
         def view(**arguments: Any) -> Response:
-            if self.role is not None:
-                try:
-                    auth.require(self.role)
-                except Problem as problem:
-                    if problem.kind == "unauthorized" and wants_page():
-                        return _login()
-                    raise
+            try:
+                auth.admit(self.role)
+            except Problem as problem:
+                if problem.kind == "unauthorized" and wants_page():
+                    return _login()
+                raise
+            _see_text(arguments.values())
             return self.handler(**arguments)
 
         return view
+
+
+def _see_text(parameters: Iterable[Any]) -> None:
+    """See that PostgreSQL can hold what was sent.
+
+    Raises:
+        Problem: it has a NUL character.
+    """
+    if any("\0" in str(value) for value in parameters):
+        raise Problem("not-found", "there is nothing whose name has a NUL character")
+    sent = [*request.args.values(), *(v for _, v in request.form.items(multi=True))]
+    if any("\0" in value for value in sent):
+        raise Problem("invalid-request", "what was sent has a NUL character (U+0000): leave it out")
 
 
 def install(app: Flask, pages: Iterable[Page]) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import sqlalchemy as sa
 from flask import Response, g, request
 
 from atlas.errors import NotFound, UsageError
 from atlas.ledger import connections
+from atlas.ledger import policies as stored
 from atlas.model.personal import Operator
 from atlas.pii.policy import entity_types
 from atlas.sync import policies, policy_preview
@@ -18,6 +20,7 @@ _PAGE = 50
 _SHOWN = 200
 _CONNECTIONS = 200
 _LIST = "/personal-data/policies"
+_TAKEN = "there is a policy {} already: open it to change it"
 
 
 def listed() -> Response:
@@ -57,13 +60,7 @@ def change(policy: str) -> Response:
 
 def create() -> Response:
     """The same of a policy that there is not yet."""
-    name = request.form.get("name", "").strip()
-    with transaction() as conn:
-        taken = any(each["name"] == name for each in policies.listed(conn))
-    if taken and request.form.get("deed") != "preview":
-        wrong = f"there is a policy {name} already: open it to change it"
-        return _editor(None, _typed(), wrong=wrong)
-    return _saved(name, None)
+    return _saved(request.form.get("name", "").strip(), None)
 
 
 def _saved(name: str, told: dict[str, Any] | None) -> Response:
@@ -75,8 +72,7 @@ def _saved(name: str, told: dict[str, Any] | None) -> Response:
             with transaction() as conn:
                 seen = policy_preview.preview(conn, name or "draft", document, within)
             return _editor(held, document, told, preview=seen)
-        with transaction() as conn:
-            what = policies.put(conn, name, document, actor=g.key.actor)
+        what = _put(name, document, new=told is None)
     except NotFound:
         raise
     except UsageError as error:
@@ -84,6 +80,33 @@ def _saved(name: str, told: dict[str, Any] | None) -> Response:
     if what == "unchanged":
         return go(f"{_LIST}/{name}", "Nothing was other than before.")
     return go(f"{_LIST}/{name}", f"Policy {name} was {what}. It counts from the next run on.")
+
+
+def _put(name: str, document: dict[str, Any], *, new: bool) -> str:
+    """What :func:`policies.put` says; raises UsageError also where somebody else was quicker."""
+    with transaction() as conn:
+        _see_unchanged(conn, name, new=new)
+        what = policies.put(conn, name, document, actor=g.key.actor)
+        if new and what != "created":
+            raise UsageError(_TAKEN.format(name))
+    return what
+
+
+def _see_unchanged(conn: sa.Connection, name: str, *, new: bool) -> None:
+    """See that nobody else has changed the policy since its form was made, or made it; it stays so
+    until the transaction ends.
+
+    Raises:
+        UsageError: somebody has.
+    """
+    there = stored.lock(conn, name) or name == stored.DEFAULT
+    if new and there:
+        raise UsageError(_TAKEN.format(name))
+    seen = request.form.get("seen")
+    if not new and seen is not None:
+        now = policies.get(conn, name) if there else {"updated_at": "deleted"}
+        if seen != str(now["updated_at"] or ""):
+            raise UsageError(f"policy {name} was changed meanwhile: open it anew and change that")
 
 
 def _typed() -> dict[str, Any]:
@@ -137,6 +160,7 @@ def _editor(
         name=name,
         typed_name=request.form.get("name", ""),
         told=told,
+        seen=request.form.get("seen", "" if told is None else str(told["updated_at"] or "")),
         chosen=document["entities"],
         lines=lines,
         entities=list(entity_types().items()),

@@ -9,7 +9,7 @@ from flask import Response, request
 from atlas.errors import NotFound
 from atlas.model.checks import Dimension
 from atlas.sync import quality
-from atlas.web.database import transaction
+from atlas.web.database import PATIENCE, transaction
 from atlas.web.ui import lines
 from atlas.web.ui.heads import head
 from atlas.web.ui.pages import Page, render
@@ -85,7 +85,7 @@ def suggested(dataset: str) -> Response:
     """Checks that its rows suggest."""
     with transaction() as conn:
         found = head(conn, dataset)
-        told = quality.suggest(conn, dataset) if "chart" in found.tables else None
+        told = quality.suggest(conn, dataset, seconds=PATIENCE) if "chart" in found.tables else None
     return render("dataset_suggestions.html", head=found, told=told)
 
 
