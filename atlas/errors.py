@@ -7,6 +7,8 @@ says what to do, and holds neither a secret nor personal data.
 
 from __future__ import annotations
 
+from atlas.roles import Role
+
 
 class AtlasError(Exception):
     """Base of every error that Atlas raises on purpose. ``str()`` is one line for the user."""
@@ -31,7 +33,7 @@ class NotFound(UsageError):
 class NotAllowed(AtlasError):
     """Whoever asks may not have this done; a key of role ``role`` may."""
 
-    def __init__(self, role: str, what: str) -> None:
+    def __init__(self, role: Role, what: str) -> None:
         super().__init__(f"{what}, which needs a key of role {role}")
         self.role = role
 

@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from atlas.errors import AtlasError, UsageError
+from atlas.roles import Role
 
 PREFIX = "ATLAS_"
 
@@ -98,7 +99,7 @@ def _roles(text: str) -> tuple[str, ...]:
     words = _words(text)
     for word in words:
         value, _, role = word.rpartition("=")
-        if not value or role not in ("viewer", "operator", "privacy", "admin"):
+        if not value or role not in set(Role):
             raise ValueError("must be words such as data-admins=admin, separated by commas")
     return words
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 import click
 
 from atlas.cli.output import emit, json_option, note, table
+from atlas.roles import Role
 
 
 class _Days(click.ParamType[timedelta]):
@@ -32,9 +33,8 @@ def keys() -> None:
 @click.option(
     "--role",
     required=True,
-    type=click.Choice(["viewer", "operator", "privacy", "admin"]),
-    help="viewer reads, masked; operator also runs and configures; privacy also unmasks and "
-    "erases; admin everything.",
+    type=click.Choice([role.value for role in Role]),
+    help="; ".join(f"{role} {role.about}" for role in Role) + ".",
 )
 @click.option("--expires", type=_Days(), help="Days until it expires, such as 90d.")
 @json_option

@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from atlas.cli.output import emit, json_option, note, table
+from atlas.roles import Role
 
-_ROLE = click.Choice(["viewer", "operator", "privacy", "admin"])
+_ROLE = click.Choice([role.value for role in Role])
 
 
 @click.group()

@@ -14,7 +14,9 @@ from sqlalchemy.exc import IntegrityError
 from atlas.errors import NotFound, UsageError
 from atlas.ledger import audit
 from atlas.ledger.tables import api_key
-from atlas.model.access import ROLES, Asker
+from atlas.model import access
+from atlas.model.access import Asker
+from atlas.roles import Role
 
 USED_EVERY = timedelta(minutes=1)
 """How exact the time is at which a key was used last."""
@@ -31,8 +33,7 @@ def create(
     Raises:
         UsageError: the name is taken or the role is none.
     """
-    if role not in ROLES:
-        raise UsageError(f"role {role!r}: must be one of {', '.join(ROLES)}")
+    role = access.named(role)
     key = "atlas_" + secrets.token_urlsafe(32)
     key_id = str(uuid.uuid4())
     expires_at = None if expires is None else sa.func.clock_timestamp() + expires
@@ -64,7 +65,7 @@ _FIND = sa.text(
 def find(conn: sa.Connection, key: str) -> tuple[Asker, bool] | None:
     """The valid key with this text, and whether its use is to be written down; or None."""
     row = conn.execute(_FIND, {"hash": _hash(key), "every": USED_EVERY}).one_or_none()
-    return None if row is None else (Asker(row.id, row.name, row.role), row.stale)
+    return None if row is None else (Asker(row.id, row.name, Role(row.role)), row.stale)
 
 
 def touch(conn: sa.Connection, key_id: str) -> None:

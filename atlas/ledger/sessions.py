@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from atlas.errors import NotFound
 from atlas.ledger.tables import session as table
 from atlas.model.access import Asker
+from atlas.roles import Role
 
 SEEN_EVERY = timedelta(minutes=1)
 """How exact the time is at which a session was used last."""
@@ -89,7 +90,7 @@ def find(conn: sa.Connection, token: str, idle: timedelta) -> Session | None:
     ).one_or_none()
     if row is None:
         return None
-    return Session(row.id, Asker(row.account, row.name, row.role, "user"), token, row.stale)
+    return Session(row.id, Asker(row.account, row.name, Role(row.role), "user"), token, row.stale)
 
 
 def touch(conn: sa.Connection, session_id: str) -> None:

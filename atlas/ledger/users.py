@@ -21,7 +21,8 @@ from atlas.errors import Conflict, NotFound, UsageError
 from atlas.ledger import audit, passwords, sessions
 from atlas.ledger.tables import account as table
 from atlas.ledger.tables import login_link
-from atlas.model.access import ROLES
+from atlas.model import access
+from atlas.roles import Role
 
 LINK_LIFE = timedelta(hours=24)
 """How long a link that sets a password can be used."""
@@ -42,7 +43,7 @@ def create(
     Raises:
         UsageError: the name is none or taken, the role is none, or the password is too weak.
     """
-    _see_role(role)
+    role = access.named(role)
     if not _NAME.fullmatch(name):
         raise UsageError(
             "name: must be 1 to 64 small letters, digits or any of . _ @ + -, "
@@ -102,11 +103,11 @@ def set_role(
     Raises:
         NotFound: there is none. UsageError: the role is none. Conflict: nobody would be admin.
     """
-    _see_role(role)
+    role = access.named(role)
     row = _locked(conn, name)
     if row.role == role:
         return None
-    if role != "admin":
+    if role != Role.ADMIN:
         _see_admin_left(conn, row)
     conn.execute(table.update().where(table.c.id == row.id).values(role=role))
     audit.put(conn, actor, "user.role", name, {"from": row.role, "to": role})
@@ -226,7 +227,7 @@ def use_link(conn: sa.Connection, text: str, name: str, password: str) -> str:
             "there is no user; else ask an admin for another"
         )
     if row.account_id is None:
-        made = create(conn, name, "admin", password, actor="set-up link")
+        made = create(conn, name, Role.ADMIN, password, actor="set-up link")
         return str(made["id"])
     known = conn.execute(sa.select(table.c.name).where(table.c.id == row.account_id)).scalar_one()
     set_password(conn, known, password, actor=f"user: {known}")
@@ -278,12 +279,12 @@ def _see_admin_left(conn: sa.Connection, row: sa.Row[Any]) -> None:
     """Refuse to take away the last admin who logs in with a password of Atlas's own: what an
     identity provider says may change at any time."""
     others = sa.exists().where(
-        table.c.role == "admin",
+        table.c.role == Role.ADMIN,
         table.c.disabled_at.is_(None),
         table.c.password.is_not(None),
         table.c.id != row.id,
     )
-    if row.role == "admin" and row.password and not conn.execute(sa.select(others)).scalar():
+    if row.role == Role.ADMIN and row.password and not conn.execute(sa.select(others)).scalar():
         raise Conflict(f"user {row.name!r} is the last admin: make somebody else one first")
 
 
@@ -299,11 +300,6 @@ def _keep_password(conn: sa.Connection, account_id: str, kept: str) -> None:
 def _renew(conn: sa.Connection, account_id: str, session_id: str | None) -> str | None:
     sessions.end_all(conn, account_id, but=session_id)
     return None if session_id is None else sessions.rotate(conn, session_id)
-
-
-def _see_role(role: str) -> None:
-    if role not in ROLES:
-        raise UsageError(f"role {role!r}: must be one of {', '.join(ROLES)}")
 
 
 def _unknown(name: str) -> NotFound:

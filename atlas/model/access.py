@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-ROLES = ("viewer", "operator", "privacy", "admin")
-"""Each may do what those before it may, and more."""
+from atlas.errors import UsageError
+from atlas.roles import Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Asker:
 
     id: str
     name: str
-    role: str
+    role: Role
     kind: str = "key"
 
     @property
@@ -27,6 +27,17 @@ class Asker:
         """What the audit log calls it."""
         return f"{'api' if self.kind == 'key' else 'user'}: {self.name}"
 
-    def may(self, role: str) -> bool:
+    def may(self, role: Role) -> bool:
         """Whether its role includes ``role``."""
-        return ROLES.index(self.role) >= ROLES.index(role)
+        return self.role.rank >= role.rank
+
+
+def named(role: str) -> Role:
+    """The role of this name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if role not in set(Role):
+        raise UsageError(f"role {role!r}: must be one of {', '.join(Role)}")
+    return Role(role)

@@ -21,6 +21,7 @@ from atlas.ledger import audit, catalog, checks, dataset_notes, datasets, result
 from atlas.ledger.catalog import LAYERS, Facts, Place, Table
 from atlas.ledger.database import cursor
 from atlas.ledger.dataset_notes import Note
+from atlas.roles import Role
 
 MOST = 100
 """Rows of a sample."""
@@ -280,7 +281,7 @@ def sample(
     raw = table.layer == "explore"
     if raw and not may_unmask:
         raise NotAllowed(
-            "privacy",
+            Role.PRIVACY,
             f"rows of {table.layer} are as their source sent them, which chart.{found.name} shows "
             "masked",
         )

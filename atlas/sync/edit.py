@@ -23,6 +23,7 @@ from atlas.ledger.database import classified, cursor
 from atlas.model.connection import Connection
 from atlas.pii.policy import kept
 from atlas.quality.own import own_sql
+from atlas.roles import Role
 from atlas.settings import Settings, secret_key
 from atlas.sync import connections_file, policies
 from atlas.sync.quality_tried import try_out
@@ -188,7 +189,7 @@ def _see_what_it_keeps(before: Connection | None, after: Connection, may_unmask:
     """See that whoever only configures does not unmask, as the policy's own makers may."""
     new = kept(after.pii) - kept(before.pii if before else None)
     if new and not may_unmask:
-        raise NotAllowed("privacy", f"pii: {min(new)} would be kept as it is")
+        raise NotAllowed(Role.PRIVACY, f"pii: {min(new)} would be kept as it is")
 
 
 def _check(settings: Settings, connection: Connection) -> None:
@@ -231,5 +232,5 @@ def _see_what_it_queries(before: Connection | None, after: Connection, may_query
         line = own_sql(text) if text and text not in held else None
         if line is not None:
             raise NotAllowed(
-                "admin", f"{key}, line {line}: SQL of one's own reads whatever Atlas can"
+                Role.ADMIN, f"{key}, line {line}: SQL of one's own reads whatever Atlas can"
             )

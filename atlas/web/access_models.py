@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-import enum
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
+from atlas.roles import Role
 from atlas.web.models import NextCursor, RunId, Time
-
-
-class Role(enum.StrEnum):
-    """What somebody may do; each may do what those before it may."""
-
-    VIEWER = "viewer"
-    OPERATOR = "operator"
-    PRIVACY = "privacy"
-    ADMIN = "admin"
-
 
 UserName = Annotated[
     str,

@@ -17,6 +17,7 @@ from atlas.errors import AtlasError
 from atlas.ledger import keys, sessions
 from atlas.ledger.database import classified
 from atlas.model.access import Asker
+from atlas.roles import Role
 from atlas.web import rates, session
 from atlas.web.database import engine, single
 from atlas.web.problems import CHALLENGE, Problem
@@ -24,7 +25,7 @@ from atlas.web.problems import CHALLENGE, Problem
 log = logging.getLogger(__name__)
 
 
-def require(role: str) -> Asker:
+def require(role: Role) -> Asker:
     """Who asks, if they may do what ``role`` may; they are remembered in ``g.key``.
 
     Raises:
@@ -45,7 +46,7 @@ def require(role: str) -> Asker:
     return asker
 
 
-def admit(role: str | None, *, counted: bool = True) -> None:
+def admit(role: Role | None, *, counted: bool = True) -> None:
     """See that whoever asks may do what ``role`` may (None: everybody may), and has not asked too
     often.
 

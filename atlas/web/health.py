@@ -13,6 +13,7 @@ from flask import Response
 
 from atlas.errors import AtlasError
 from atlas.ledger.database import classified
+from atlas.roles import Role
 from atlas.settings import Settings, redis_url
 from atlas.web.answers import answer
 from atlas.web.database import engine, settings
@@ -159,7 +160,7 @@ OPERATIONS = [
     Operation(
         method="GET",
         path="/metrics",
-        role="viewer",
+        role=Role.VIEWER,
         opened_by="metrics_open",
         tag="Health",
         summary="Measures for Prometheus",

@@ -19,7 +19,7 @@ from itsdangerous import BadData, URLSafeTimedSerializer
 
 from atlas.errors import AtlasError, TransientError
 from atlas.ledger.secrets import derive
-from atlas.model.access import ROLES
+from atlas.roles import Role
 from atlas.settings import Settings, secret_key
 
 CALLBACK = "/login/oidc/callback"
@@ -46,7 +46,7 @@ class Person:
     issuer: str
     subject: str
     name: str
-    role: str
+    role: Role
 
 
 def configured(settings: Settings) -> bool:
@@ -245,12 +245,12 @@ def _client(settings: Settings) -> Any:
     )
 
 
-def _role(settings: Settings, claims: Mapping[str, Any]) -> str | None:
+def _role(settings: Settings, claims: Mapping[str, Any]) -> Role | None:
     said = claims.get(settings.oidc_role_claim)
     values = set(map(str, said)) if isinstance(said, list) else {str(said)}
     mapped = [each.rpartition("=") for each in settings.oidc_roles]
-    roles = [role for value, _, role in mapped if value in values]
-    return max(roles, key=ROLES.index, default=None)
+    roles = [Role(role) for value, _, role in mapped if value in values]
+    return max(roles, key=lambda role: role.rank, default=None)
 
 
 def _name(settings: Settings, claims: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from atlas import __version__
+from atlas.roles import Role
 from atlas.web.access_models import UserName
 from atlas.web.dataset_models import Layer, TableName
 from atlas.web.lineage_models import NodeName
@@ -80,7 +81,7 @@ def document(operations: list[Operation]) -> dict[str, Any]:
                     "type": "http",
                     "scheme": "bearer",
                     "description": "An API key. Its role must be the one that the operation "
-                    "names or a higher one: viewer, operator, privacy, admin.",
+                    f"names or a higher one: {', '.join(Role)}.",
                 },
                 "session": {
                     "type": "apiKey",

@@ -20,6 +20,7 @@ import orjson
 from flask import Flask, Response, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from atlas.roles import Role
 from atlas.web import auth
 from atlas.web.database import settings
 from atlas.web.problems import Problem
@@ -71,7 +72,7 @@ class Operation:
 
     method: str
     path: str
-    role: str | None
+    role: Role | None
     tag: str
     summary: str
     handler: Callable[..., Response]

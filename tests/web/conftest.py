@@ -29,6 +29,7 @@ from atlas.local.redis import Redis
 from atlas.model.connection import Connection
 from atlas.model.personal import Operator, Scope, Verdict
 from atlas.model.stream import ConfiguredStream, StreamKey, SyncMode
+from atlas.roles import Role
 from atlas.settings import Settings
 from atlas.stages import ORDER
 from atlas.sync import broker
@@ -165,7 +166,7 @@ class Api:
 def api(app: Flask, engine: sa.Engine) -> Api:
     """A client of the application."""
     with engine.begin() as conn:
-        made = {role: keys.create(conn, f"the {role}", role, actor="test") for role in keys.ROLES}
+        made = {role: keys.create(conn, f"the {role}", role, actor="test") for role in Role}
     return Api(
         app.test_client(),
         {role: key["key"] for role, key in made.items()},

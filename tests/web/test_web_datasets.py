@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from atlas.roles import Role
 from tests.web.conftest import JANE, USERS
 
 BASE = "/api/v1/datasets"
@@ -58,7 +59,7 @@ def test_answers_are_as_documented(api: Any, app: Any, users: str) -> None:
         Draft202012Validator(root).validate(answer.json)
 
 
-@pytest.mark.parametrize("role", ["viewer", "operator", "privacy", "admin"])
+@pytest.mark.parametrize("role", list(Role))
 def test_a_sample_of_chart_is_masked_for_everybody(api: Any, users: str, role: str) -> None:
     answer = api.get(f"{CHART}/sample", role)
     assert answer.json["items"] == [{"row": {"id": "1", "email": "***@***"}, "cut": []}]

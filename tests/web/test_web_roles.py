@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from flask import Flask
 
 from atlas.connectors import uploads
-from atlas.model.access import ROLES
+from atlas.roles import Role
 from atlas.settings import Settings
 from atlas.web import session
 from atlas.web.app import operations
@@ -33,7 +33,7 @@ def no_uploads(settings: Settings) -> Iterator[None]:
         uploads.remove(each.name, settings)
 
 
-def _declared() -> dict[tuple[str, str], str | None]:
+def _declared() -> dict[tuple[str, str], Role | None]:
     """Role by path and method."""
     found = {(each.path, each.method): each.role for each in operations()}
     for page in PAGES:
@@ -57,7 +57,7 @@ def test_every_route_declares_its_role(app: Flask) -> None:
     }
     declared = _declared()
     assert routes == set(declared)
-    assert {role for role in declared.values() if role is not None} <= set(ROLES)
+    assert {role for role in declared.values() if role is not None} <= set(Role)
     opened = {f"{method} {path}" for (path, method), role in declared.items() if role is None}
     assert opened == {
         "GET /healthz",
@@ -78,9 +78,9 @@ def _ways(role: str | None) -> list[str]:
     return ["key", "session"] if role else ["key"]
 
 
-@pytest.mark.parametrize("role", [None, *ROLES])
+@pytest.mark.parametrize("role", [None, *Role])
 def test_a_route_is_shut_to_lower_roles(
-    app: Flask, api: Any, engine: sa.Engine, role: str | None
+    app: Flask, api: Any, engine: sa.Engine, role: Role | None
 ) -> None:
     if role:
         add_user(engine, role, role)
@@ -92,7 +92,7 @@ def test_a_route_is_shut_to_lower_roles(
             what = f"{method} {path} by {way} of {role}"
             if role is None:
                 assert answer.status_code == 401, what
-            elif ROLES.index(role) < ROLES.index(needed):
+            elif role.rank < needed.rank:
                 assert answer.status_code == 403, what
                 assert answer.json["required_role"] == needed, what
             else:

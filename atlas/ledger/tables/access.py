@@ -6,8 +6,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import BYTEA, JSONB, UUID
 
 from atlas.ledger.tables.base import identity, metadata, now, time
+from atlas.roles import Role
 
-_ROLE = "role IN ('viewer', 'operator', 'privacy', 'admin')"
+_ROLE = "role IN ({})".format(", ".join(f"'{role}'" for role in Role))
 
 api_key = sa.Table(
     "api_key",

@@ -11,6 +11,7 @@ from flask import Response, g
 
 from atlas.errors import NotFound, UsageError
 from atlas.ledger import keys, users
+from atlas.roles import Role
 from atlas.web import session
 from atlas.web.access_models import (
     AccessFilter,
@@ -160,7 +161,7 @@ def _operation(method: str, path: str, handler: Any, summary: str, **more: Any) 
     return Operation(
         method=method,
         path=f"/api/v1/{path}",
-        role="admin",
+        role=Role.ADMIN,
         tag="Access",
         summary=summary,
         handler=handler,

@@ -13,6 +13,7 @@ from atlas.connectors.masking import MASK
 from atlas.errors import NotFound, UsageError
 from atlas.ledger import connections as ledger
 from atlas.ledger import paging, source_changes
+from atlas.roles import Role
 from atlas.web import etags
 from atlas.web.answers import answer
 from atlas.web.database import engine, settings, transaction
@@ -81,8 +82,8 @@ def create_connection(body: ConnectionRequest) -> Response:
             settings(),
             msgspec.to_builtins(body),
             actor=g.key.actor,
-            may_unmask=g.key.may("privacy"),
-            may_query=g.key.may("admin"),
+            may_unmask=g.key.may(Role.PRIVACY),
+            may_query=g.key.may(Role.ADMIN),
         )
         made = edit.describe(conn, settings(), body.name)
     location = f"/api/v1/connections/{body.name}"
@@ -111,8 +112,8 @@ def change_connection(
             _known(name),
             msgspec.to_builtins(body),
             actor=g.key.actor,
-            may_unmask=g.key.may("privacy"),
-            may_query=g.key.may("admin"),
+            may_unmask=g.key.may(Role.PRIVACY),
+            may_query=g.key.may(Role.ADMIN),
             reset_state=query.reset_state,
             seen=_seen(name),
         )
@@ -174,7 +175,7 @@ OPERATIONS = [
     Operation(
         method="GET",
         path="/api/v1/connections",
-        role="viewer",
+        role=Role.VIEWER,
         tag="Connections",
         summary="List connections by name",
         handler=list_connections,
@@ -188,7 +189,7 @@ OPERATIONS = [
     Operation(
         method="POST",
         path="/api/v1/connections",
-        role="operator",
+        role=Role.OPERATOR,
         tag="Connections",
         summary="Create a connection",
         about="Its connector has to be installed, so that the configuration can be checked against "
@@ -228,7 +229,7 @@ OPERATIONS = [
     Operation(
         method="GET",
         path="/api/v1/connections/<name>",
-        role="viewer",
+        role=Role.VIEWER,
         tag="Connections",
         summary="Get a connection",
         handler=get_connection,
@@ -239,7 +240,7 @@ OPERATIONS = [
     Operation(
         method="PATCH",
         path="/api/v1/connections/<name>",
-        role="operator",
+        role=Role.OPERATOR,
         tag="Connections",
         summary="Change a connection",
         about=f"What is left out stays. A configuration may be sent back as it was read: `{MASK}` "
@@ -256,7 +257,7 @@ OPERATIONS = [
     Operation(
         method="GET",
         path="/api/v1/connections/<name>/changes",
-        role="viewer",
+        role=Role.VIEWER,
         tag="Connections",
         summary="List what changed at a connection's source, newest first",
         handler=list_changes,
@@ -271,7 +272,7 @@ OPERATIONS = [
     Operation(
         method="POST",
         path="/api/v1/connections/<name>/accept",
-        role="operator",
+        role=Role.OPERATOR,
         tag="Connections",
         summary="Accept what changed at a connection's source",
         about="The next sync takes its source as it is, once, whatever `schema_changes` says.",
@@ -286,7 +287,7 @@ OPERATIONS = [
     Operation(
         method="DELETE",
         path="/api/v1/connections/<name>",
-        role="operator",
+        role=Role.OPERATOR,
         tag="Connections",
         summary="Delete a connection",
         about="With its schedule and states. Tables and runs stay unless `drop_data` is true.",

@@ -11,6 +11,7 @@ from flask import Response, g
 from atlas.connectors import catalog
 from atlas.ledger import operations
 from atlas.ledger.operations import Kind
+from atlas.roles import Role
 from atlas.settings import secret_key
 from atlas.web.answers import answer
 from atlas.web.database import engine, settings, transaction
@@ -102,7 +103,7 @@ def get_connector_spec(connector: str, query: SpecFilter) -> Response:
     spec = None if found is None else runner.kept_spec(found, settings())
     if found is not None and spec is not None:
         return answer({"name": entry.name, "version": found.version, "spec": spec})
-    if not g.key.may("operator"):
+    if not g.key.may(Role.OPERATOR):
         raise Problem(
             "not-installed",
             f"connector {entry.name} is not installed, so its spec is not known here: a key of "
@@ -224,7 +225,7 @@ OPERATIONS = [
     Operation(
         method="GET",
         path="/api/v1/connectors",
-        role="viewer",
+        role=Role.VIEWER,
         tag="Connectors",
         summary="List the connectors of the catalog",
         handler=list_connectors,
@@ -238,7 +239,7 @@ OPERATIONS = [
     Operation(
         method="GET",
         path="/api/v1/connectors/<connector>",
-        role="viewer",
+        role=Role.VIEWER,
         tag="Connectors",
         summary="Get a connector of the catalog",
         handler=get_connector,
@@ -248,7 +249,7 @@ OPERATIONS = [
     Operation(
         method="GET",
         path="/api/v1/connectors/<connector>/spec",
-        role="viewer",
+        role=Role.VIEWER,
         tag="Connectors",
         summary="Get a connector's spec",
         about="At once for a connector that is installed. For another one a key of role operator "
@@ -268,7 +269,7 @@ OPERATIONS = [
     Operation(
         method="POST",
         path="/api/v1/connectors/<connector>/check",
-        role="operator",
+        role=Role.OPERATOR,
         tag="Connectors",
         summary="Try a configuration",
         about="The operation succeeds if the source can be reached with it, and fails with the "
@@ -283,7 +284,7 @@ OPERATIONS = [
     Operation(
         method="POST",
         path="/api/v1/connectors/<connector>/discover",
-        role="operator",
+        role=Role.OPERATOR,
         tag="Connectors",
         summary="Ask a source for its streams",
         about="The operation's result has the streams with their schemas. Installs the connector "
@@ -298,7 +299,7 @@ OPERATIONS = [
     Operation(
         method="POST",
         path="/api/v1/connectors/<connector>/install",
-        role="operator",
+        role=Role.OPERATOR,
         tag="Connectors",
         summary="Install a connector",
         about="Into an environment of its own. One that is installed is left as it is.",
@@ -312,7 +313,7 @@ OPERATIONS = [
     Operation(
         method="GET",
         path="/api/v1/operations/<operation_id>",
-        role="viewer",
+        role=Role.VIEWER,
         tag="Connectors",
         summary="Get an operation",
         about="It can be read for 24 hours after its end. What was sent with the request is in "

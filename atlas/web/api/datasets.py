@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from flask import Response, g
 
+from atlas.roles import Role
 from atlas.sync import datasets
 from atlas.web import etags
 from atlas.web.answers import answer
@@ -105,7 +106,7 @@ def sample_dataset(layer: str, table: str, query: DatasetSampleFilter) -> Respon
             layer,
             limit=query.limit,
             actor=g.key.actor,
-            may_unmask=g.key.may("privacy"),
+            may_unmask=g.key.may(Role.PRIVACY),
             why=query.why,
         )
     # Not before the audit trail has it.
@@ -140,7 +141,7 @@ OPERATIONS = [
     Operation(
         method="GET",
         path="/api/v1/datasets",
-        role="viewer",
+        role=Role.VIEWER,
         tag="Datasets",
         summary="List or search datasets",
         about="A dataset stands there once for each layer that has it. Without `q` they are sorted "
@@ -171,7 +172,7 @@ OPERATIONS = [
     Operation(
         method="GET",
         path="/api/v1/datasets/<layer>/<table>",
-        role="viewer",
+        role=Role.VIEWER,
         tag="Datasets",
         summary="Get what is known and said of a dataset",
         about=_CALLED,
@@ -183,7 +184,7 @@ OPERATIONS = [
     Operation(
         method="GET",
         path="/api/v1/datasets/<layer>/<table>/sample",
-        role="viewer",
+        role=Role.VIEWER,
         tag="Datasets",
         summary="Get some rows of a dataset",
         about="What stands in chart and navigate is masked. Rows of explore are as their source "
@@ -209,7 +210,7 @@ OPERATIONS = [
     Operation(
         method="PATCH",
         path="/api/v1/datasets/<layer>/<table>",
-        role="operator",
+        role=Role.OPERATOR,
         tag="Datasets",
         summary="Say what a dataset is",
         about="It holds for the dataset in all its layers and for every later run, and wins over "

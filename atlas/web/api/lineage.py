@@ -7,6 +7,7 @@ from typing import Any
 from flask import Response
 
 from atlas.ledger import deliveries, paging
+from atlas.roles import Role
 from atlas.sync import lineage
 from atlas.web.answers import answer
 from atlas.web.database import transaction
@@ -110,7 +111,7 @@ OPERATIONS = [
     Operation(
         method="GET",
         path="/api/v1/lineage/datasets/<node>",
-        role="viewer",
+        role=Role.VIEWER,
         tag="Lineage",
         summary="Get where a dataset or a column comes from and where it goes",
         about="A dataset is called as its table in navigate (`shop_users`); `chart.shop_users`, "
@@ -138,7 +139,7 @@ OPERATIONS = [
     Operation(
         method="GET",
         path="/api/v1/lineage/runs/<run_id>",
-        role="viewer",
+        role=Role.VIEWER,
         tag="Lineage",
         summary="Get what a run moved, and its OpenLineage events",
         about="The graph is on every page; the events are paged, oldest first, and say what became "
@@ -175,7 +176,7 @@ OPERATIONS = [
     Operation(
         method="GET",
         path="/api/v1/lineage/sinks",
-        role="operator",
+        role=Role.OPERATOR,
         tag="Lineage",
         summary="List where OpenLineage events go",
         about="What each sink has yet to get, and what went wrong last. Those that the settings of "

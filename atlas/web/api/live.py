@@ -7,6 +7,7 @@ from typing import Any
 from flask import Response, request
 
 from atlas.ledger import run_log, runs
+from atlas.roles import Role
 from atlas.web.answers import answer
 from atlas.web.database import single, transaction
 from atlas.web.live import told
@@ -92,7 +93,7 @@ OPERATIONS = [
     Operation(
         method="GET",
         path="/api/v1/runs/<run_id>/log",
-        role="viewer",
+        role=Role.VIEWER,
         tag="Runs",
         summary="Read the log of a run",
         about="What its connector said and what its stages did, line by line.",
@@ -104,7 +105,7 @@ OPERATIONS = [
     Operation(
         method="GET",
         path="/api/v1/runs/<run_id>/events",
-        role="viewer",
+        role=Role.VIEWER,
         tag="Runs",
         summary="Watch a run",
         about="Server-sent events: `progress` when something of it changes, `log` for each line of "
@@ -126,7 +127,7 @@ OPERATIONS = [
     Operation(
         method="GET",
         path="/api/v1/events",
-        role="viewer",
+        role=Role.VIEWER,
         tag="Runs",
         summary="Watch the status of all runs",
         about="Server-sent events: `run` for each run that is active, and again whenever its "

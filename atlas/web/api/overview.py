@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import Response
 
+from atlas.roles import Role
 from atlas.web.answers import answer
 from atlas.web.database import engine, settings
 from atlas.web.operations import Operation, Returns
@@ -97,7 +98,7 @@ OPERATIONS = [
     Operation(
         method="GET",
         path="/api/v1/overview",
-        role="viewer",
+        role=Role.VIEWER,
         tag="Overview",
         summary="What runs, what failed, how fresh and how good the data are",
         about="Also rows by day and connection, what waits in the broker's queues and for how "

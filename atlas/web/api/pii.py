@@ -13,6 +13,7 @@ from atlas.ledger import paging
 from atlas.ledger import policies as stored
 from atlas.model.personal import Operator
 from atlas.pii.policy import BUILT_IN, NAME
+from atlas.roles import Role
 from atlas.settings import secret_key
 from atlas.sync import personal, policies
 from atlas.web import etags
@@ -202,7 +203,7 @@ OPERATIONS = [
     Operation(
         method="GET",
         path="/api/v1/pii/datasets/<dataset>",
-        role="viewer",
+        role=Role.VIEWER,
         tag="Personal data",
         summary="Get what was found to be personal in a dataset",
         about="The verdicts of its last scan with their evidence, and what people say of its "
@@ -229,7 +230,7 @@ OPERATIONS = [
     Operation(
         method="GET",
         path="/api/v1/pii/datasets/<dataset>/overrides",
-        role="viewer",
+        role=Role.VIEWER,
         tag="Personal data",
         summary="List all that was said of a dataset's columns",
         handler=list_pii_overrides,
@@ -244,7 +245,7 @@ OPERATIONS = [
     Operation(
         method="GET",
         path="/api/v1/pii/datasets/<dataset>/changes",
-        role="viewer",
+        role=Role.VIEWER,
         tag="Personal data",
         summary="List how the verdicts on a dataset changed",
         handler=list_pii_changes,
@@ -259,7 +260,7 @@ OPERATIONS = [
     Operation(
         method="POST",
         path="/api/v1/pii/overrides",
-        role="privacy",
+        role=Role.PRIVACY,
         tag="Personal data",
         summary="Say what a column is",
         about="It wins over every verdict, in every run that is made from now on, until it is "
@@ -279,7 +280,7 @@ OPERATIONS = [
     Operation(
         method="GET",
         path="/api/v1/pii/policies",
-        role="viewer",
+        role=Role.VIEWER,
         tag="Personal data",
         summary="List policies by name",
         handler=list_pii_policies,
@@ -293,7 +294,7 @@ OPERATIONS = [
     Operation(
         method="GET",
         path="/api/v1/pii/policies/<policy>",
-        role="viewer",
+        role=Role.VIEWER,
         tag="Personal data",
         summary="Get a policy",
         handler=get_pii_policy,
@@ -304,7 +305,7 @@ OPERATIONS = [
     Operation(
         method="PUT",
         path="/api/v1/pii/policies/<policy>",
-        role="privacy",
+        role=Role.PRIVACY,
         tag="Personal data",
         summary="Make or change a policy",
         about=f"The body is all that it says from then on. {_POLICY_ABOUT}",
@@ -327,7 +328,7 @@ OPERATIONS = [
     Operation(
         method="DELETE",
         path="/api/v1/pii/policies/<policy>",
-        role="privacy",
+        role=Role.PRIVACY,
         tag="Personal data",
         summary="Delete a policy",
         about="One that a connection goes by stays, and so does `default`.",
@@ -339,7 +340,7 @@ OPERATIONS = [
     Operation(
         method="POST",
         path="/api/v1/pii/decrypt",
-        role="privacy",
+        role=Role.PRIVACY,
         tag="Personal data",
         summary="Read encrypted values",
         about="What operator `encrypt` made of personal values, as they were. Who read them, "

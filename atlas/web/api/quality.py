@@ -7,6 +7,7 @@ from typing import Any
 from flask import Response
 
 from atlas.ledger import paging
+from atlas.roles import Role
 from atlas.sync import quality
 from atlas.web.answers import answer
 from atlas.web.database import PATIENCE, transaction
@@ -103,7 +104,7 @@ OPERATIONS = [
     Operation(
         method="GET",
         path="/api/v1/quality/datasets/<dataset>",
-        role="viewer",
+        role=Role.VIEWER,
         tag="Quality",
         summary="Get how good a dataset is",
         about="Its scores, and the checks that they are made of. A dataset is called as its table "
@@ -116,7 +117,7 @@ OPERATIONS = [
     Operation(
         method="GET",
         path="/api/v1/quality/datasets/<dataset>/history",
-        role="viewer",
+        role=Role.VIEWER,
         tag="Quality",
         summary="List how good a dataset was, run by run",
         about="A score below what is usual by up to twenty runs before is an anomaly: what is "
@@ -149,7 +150,7 @@ OPERATIONS = [
     Operation(
         method="GET",
         path="/api/v1/quality/datasets/<dataset>/suggestions",
-        role="viewer",
+        role=Role.VIEWER,
         tag="Quality",
         summary="List checks that the rows of a dataset suggest",
         about="They hold for the rows in chart; a large table is looked at here and there. Nothing "
@@ -184,7 +185,7 @@ OPERATIONS = [
     Operation(
         method="GET",
         path="/api/v1/quality/runs/<run_id>",
-        role="viewer",
+        role=Role.VIEWER,
         tag="Quality",
         summary="Get how good what a run read is",
         handler=get_quality_run,
@@ -201,7 +202,7 @@ OPERATIONS = [
     Operation(
         method="GET",
         path="/api/v1/quarantine/<dataset>",
-        role="viewer",
+        role=Role.VIEWER,
         tag="Quality",
         summary="List rows of a dataset that were set aside",
         about="Masked as the policy says, with the names of all checks that they failed.",

@@ -6,6 +6,7 @@ import sqlalchemy as sa
 from flask import Response, g
 
 from atlas.errors import UsageError
+from atlas.roles import Role
 from atlas.web.answers import answer
 from atlas.web.database import settings, transaction
 from atlas.web.operations import Operation, Returns
@@ -51,7 +52,7 @@ OPERATIONS = [
     Operation(
         method="POST",
         path="/api/v1/quarantine/<dataset>/reprocess",
-        role="operator",
+        role=Role.OPERATOR,
         tag="Quality",
         summary="Take rows that were set aside through the stages again",
         about="As they are, with values put right (`patches`), or past a check (`overrides`). It "
@@ -69,7 +70,7 @@ OPERATIONS = [
     Operation(
         method="POST",
         path="/api/v1/quarantine/<dataset>/discard",
-        role="operator",
+        role=Role.OPERATOR,
         tag="Quality",
         summary="Take rows that were set aside out for good",
         about="Their raw rows stay in explore, their number in the account of the run that set "

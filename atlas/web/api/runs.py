@@ -7,6 +7,7 @@ from typing import Any
 from flask import Response, g
 
 from atlas.ledger import comparison, run_documents
+from atlas.roles import Role
 from atlas.web.answers import answer
 from atlas.web.comparison_models import Comparison
 from atlas.web.database import engine, settings, transaction
@@ -158,7 +159,7 @@ OPERATIONS = [
     Operation(
         method="GET",
         path="/api/v1/runs",
-        role="viewer",
+        role=Role.VIEWER,
         tag="Runs",
         summary="List runs, newest first",
         handler=list_runs,
@@ -168,7 +169,7 @@ OPERATIONS = [
     Operation(
         method="GET",
         path="/api/v1/runs/<run_id>",
-        role="viewer",
+        role=Role.VIEWER,
         tag="Runs",
         summary="Get a run",
         about="With its streams and their stages: counts, timings and errors.",
@@ -179,7 +180,7 @@ OPERATIONS = [
     Operation(
         method="GET",
         path="/api/v1/runs/<run_id>/comparison",
-        role="viewer",
+        role=Role.VIEWER,
         tag="Runs",
         summary="Compare a run with the one before it",
         about="With the run of the same connection before it that has ended; a sync is compared "
@@ -191,7 +192,7 @@ OPERATIONS = [
     Operation(
         method="POST",
         path="/api/v1/runs/<run_id>/cancel",
-        role="operator",
+        role=Role.OPERATOR,
         tag="Runs",
         summary="Cancel a run",
         about="The run is `cancelled` when the answer comes, and its connection may be synced "
@@ -207,7 +208,7 @@ OPERATIONS = [
     Operation(
         method="POST",
         path="/api/v1/runs/<run_id>/retry",
-        role="operator",
+        role=Role.OPERATOR,
         tag="Runs",
         summary="Retry a run",
         about="For the latest run of a connection, when it has ended `failed`, `blocked` or "

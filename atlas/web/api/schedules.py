@@ -12,6 +12,7 @@ from flask import Response, g
 
 from atlas.errors import NotFound, UsageError
 from atlas.ledger import schedules as ledger
+from atlas.roles import Role
 from atlas.web import etags
 from atlas.web.answers import answer
 from atlas.web.database import settings, transaction
@@ -130,7 +131,7 @@ OPERATIONS = [
     Operation(
         method="GET",
         path="/api/v1/schedules",
-        role="viewer",
+        role=Role.VIEWER,
         tag="Schedules",
         summary="List schedules, by the names of their connections",
         handler=list_schedules,
@@ -144,7 +145,7 @@ OPERATIONS = [
     Operation(
         method="POST",
         path="/api/v1/schedules",
-        role="operator",
+        role=Role.OPERATOR,
         tag="Schedules",
         summary="Give a connection a schedule",
         handler=create_schedule,
@@ -163,7 +164,7 @@ OPERATIONS = [
     Operation(
         method="GET",
         path="/api/v1/schedules/<name>",
-        role="viewer",
+        role=Role.VIEWER,
         tag="Schedules",
         summary="Get the schedule of a connection",
         about="With the next five times, when it fired last and the run that this made.",
@@ -175,7 +176,7 @@ OPERATIONS = [
     Operation(
         method="PATCH",
         path="/api/v1/schedules/<name>",
-        role="operator",
+        role=Role.OPERATOR,
         tag="Schedules",
         summary="Change, pause or resume a schedule",
         about="The connection's block `schedule` is changed: applying its file again takes that "
@@ -190,7 +191,7 @@ OPERATIONS = [
     Operation(
         method="DELETE",
         path="/api/v1/schedules/<name>",
-        role="operator",
+        role=Role.OPERATOR,
         tag="Schedules",
         summary="Take a connection's schedule away",
         handler=delete_schedule,

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from flask import Response, g
 
+from atlas.roles import Role
 from atlas.web.answers import answer
 from atlas.web.database import transaction
 from atlas.web.operations import Operation, Returns
@@ -139,7 +140,7 @@ OPERATIONS = [
     Operation(
         method="GET",
         path=_PATH,
-        role="viewer",
+        role=Role.VIEWER,
         tag="State",
         summary="Get a connection's state",
         handler=get_state,
@@ -149,7 +150,7 @@ OPERATIONS = [
     Operation(
         method="PUT",
         path=_PATH,
-        role="operator",
+        role=Role.OPERATOR,
         tag="State",
         summary="Replace a connection's state",
         about=_ABOUT + " What is sent is all the state that there is then.",
@@ -162,7 +163,7 @@ OPERATIONS = [
     Operation(
         method="DELETE",
         path=_PATH,
-        role="operator",
+        role=Role.OPERATOR,
         tag="State",
         summary="Reset a connection's state",
         about=_ABOUT + " The next run reads every stream from its start.",
@@ -173,7 +174,7 @@ OPERATIONS = [
     Operation(
         method="GET",
         path=f"{_PATH}/history",
-        role="viewer",
+        role=Role.VIEWER,
         tag="State",
         summary="List the states that a connection had, newest first",
         handler=list_state_history,
@@ -186,7 +187,7 @@ OPERATIONS = [
     Operation(
         method="POST",
         path=f"{_PATH}/restore",
-        role="operator",
+        role=Role.OPERATOR,
         tag="State",
         summary="Put back an earlier state",
         about=_ABOUT + " An entry without a state resets what it was about.",
@@ -199,7 +200,7 @@ OPERATIONS = [
     Operation(
         method="GET",
         path=f"{_PATH}/<path:stream>",
-        role="viewer",
+        role=Role.VIEWER,
         tag="State",
         summary="Get a stream's state",
         about="A stream called `history` is only in the connection's state.",
@@ -210,7 +211,7 @@ OPERATIONS = [
     Operation(
         method="PUT",
         path=f"{_PATH}/<path:stream>",
-        role="operator",
+        role=Role.OPERATOR,
         tag="State",
         summary="Replace a stream's state",
         about=_ABOUT + " The other streams keep theirs.",
@@ -223,7 +224,7 @@ OPERATIONS = [
     Operation(
         method="DELETE",
         path=f"{_PATH}/<path:stream>",
-        role="operator",
+        role=Role.OPERATOR,
         tag="State",
         summary="Reset a stream's state",
         about=_ABOUT + " The next run reads this stream from its start, and the others on. A "

@@ -8,6 +8,7 @@ import msgspec
 from flask import Response, g
 
 from atlas.ledger import audit, paging
+from atlas.roles import Role
 from atlas.web.answers import answer
 from atlas.web.database import engine, settings, transaction
 from atlas.web.operations import Operation, Returns
@@ -120,7 +121,7 @@ def _post(path: str, handler: Any, returns: dict[int, Returns], **more: Any) -> 
     return Operation(
         method="POST",
         path=path,
-        role="privacy",
+        role=Role.PRIVACY,
         tag="Personal data",
         handler=handler,
         body=SubjectRequest,
@@ -172,7 +173,7 @@ OPERATIONS = [
     Operation(
         method="GET",
         path="/api/v1/audit",
-        role="privacy",
+        role=Role.PRIVACY,
         tag="Access",
         summary="List who did what",
         about="What changed Atlas, read what is masked elsewhere, or let somebody in; newest "

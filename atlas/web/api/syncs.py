@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from flask import Response, g
 
 from atlas.errors import NotFound
+from atlas.roles import Role
 from atlas.web.models import RemaskRequest, SyncRequest
 from atlas.web.operations import Operation
 from atlas.web.starting import HEADERS, LINKS, PROBLEMS, RETURNS, start
@@ -54,7 +55,7 @@ OPERATIONS = [
     Operation(
         method="POST",
         path="/api/v1/connections/<name>/syncs",
-        role="operator",
+        role=Role.OPERATOR,
         tag="Syncs",
         summary="Start a sync of a connection",
         about="Answers as soon as the run is written down; a worker takes it up. "
@@ -70,7 +71,7 @@ OPERATIONS = [
     Operation(
         method="POST",
         path="/api/v1/connections/<name>/remasks",
-        role="privacy",
+        role=Role.PRIVACY,
         tag="Syncs",
         summary="Mask a connection's data anew",
         about="Makes chart, its quarantine and navigate anew from explore, by the policy and the "

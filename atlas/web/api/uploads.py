@@ -14,6 +14,7 @@ from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 from atlas.connectors import uploads
 from atlas.ledger import audit
+from atlas.roles import Role
 from atlas.web.answers import answer
 from atlas.web.database import settings, transaction
 from atlas.web.operations import Link, Operation, Returns
@@ -140,7 +141,7 @@ OPERATIONS = [
     Operation(
         method="GET",
         path="/api/v1/uploads",
-        role="viewer",
+        role=Role.VIEWER,
         tag="Connectors",
         summary="List the files that were sent",
         handler=list_uploads,
@@ -152,7 +153,7 @@ OPERATIONS = [
     Operation(
         method="PUT",
         path="/api/v1/uploads/<upload>",
-        role="operator",
+        role=Role.OPERATOR,
         tag="Connectors",
         summary="Send a file for source-files to read",
         about="Its `path` is what a connection's configuration says. It takes the place of an "
@@ -173,7 +174,7 @@ OPERATIONS = [
     Operation(
         method="DELETE",
         path="/api/v1/uploads/<upload>",
-        role="operator",
+        role=Role.OPERATOR,
         tag="Connectors",
         summary="Remove a file that was sent",
         handler=delete_upload,

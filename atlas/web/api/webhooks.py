@@ -10,6 +10,7 @@ from flask import Response, g
 from atlas.errors import UsageError
 from atlas.ledger import paging
 from atlas.ledger import webhooks as ledger
+from atlas.roles import Role
 from atlas.web.answers import answer
 from atlas.web.database import settings, transaction
 from atlas.web.models import NoOptions
@@ -149,7 +150,7 @@ OPERATIONS = [
     Operation(
         method="GET",
         path="/api/v1/webhooks",
-        role="admin",
+        role=Role.ADMIN,
         tag="Webhooks",
         summary="List webhooks by name",
         handler=list_webhooks,
@@ -161,7 +162,7 @@ OPERATIONS = [
     Operation(
         method="POST",
         path="/api/v1/webhooks",
-        role="admin",
+        role=Role.ADMIN,
         tag="Webhooks",
         summary="Create a webhook",
         about="It is told of what happens from now on. Messages are signed as the Standard "
@@ -183,7 +184,7 @@ OPERATIONS = [
     Operation(
         method="GET",
         path="/api/v1/webhooks/<webhook>",
-        role="admin",
+        role=Role.ADMIN,
         tag="Webhooks",
         summary="Get a webhook",
         handler=get_webhook,
@@ -193,7 +194,7 @@ OPERATIONS = [
     Operation(
         method="PATCH",
         path="/api/v1/webhooks/<webhook>",
-        role="admin",
+        role=Role.ADMIN,
         tag="Webhooks",
         summary="Change a webhook",
         about="One that is disabled gets nothing, and what waited for it is given up. Another URL, "
@@ -207,7 +208,7 @@ OPERATIONS = [
     Operation(
         method="DELETE",
         path="/api/v1/webhooks/<webhook>",
-        role="admin",
+        role=Role.ADMIN,
         tag="Webhooks",
         summary="Delete a webhook",
         about="With all that waits for it.",
@@ -218,7 +219,7 @@ OPERATIONS = [
     Operation(
         method="POST",
         path="/api/v1/webhooks/<webhook>/test",
-        role="admin",
+        role=Role.ADMIN,
         tag="Webhooks",
         summary="Send a webhook a message that means nothing",
         about="By the way that all messages take; its deliveries tell what became of it.",
@@ -250,7 +251,7 @@ OPERATIONS = [
     Operation(
         method="GET",
         path="/api/v1/webhooks/<webhook>/deliveries",
-        role="admin",
+        role=Role.ADMIN,
         tag="Webhooks",
         summary="List what a webhook was told, newest first",
         about="With each attempt. Settled messages are kept for thirty days.",

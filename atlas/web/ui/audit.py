@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 from flask import Response, request
 
 from atlas.ledger import audit, paging
+from atlas.roles import Role
 from atlas.web.database import transaction
 from atlas.web.ui.pages import Page, render
 
@@ -34,4 +35,4 @@ def show_audit() -> Response:
     )
 
 
-PAGES = [Page("/audit", "privacy", show_audit)]
+PAGES = [Page("/audit", Role.PRIVACY, show_audit)]

@@ -10,6 +10,7 @@ from flask import Response, g, request
 
 from atlas.errors import NotFound, UsageError
 from atlas.ledger import catalog, dataset_notes
+from atlas.roles import Role
 from atlas.sync import datasets, looks
 from atlas.web.database import PATIENCE, transaction
 from atlas.web.ui.heads import Head, head
@@ -207,7 +208,7 @@ def _sample(layer: str, table: str, why: str | None) -> Response:
             layer,
             limit=max(3, min(_MOST_ROWS, _CELLS // max(1, min(width, _MOST_SHOWN)))),
             actor=g.key.actor,
-            may_unmask=g.key.may("privacy"),
+            may_unmask=g.key.may(Role.PRIVACY),
             why=why,
         )
     # Not before the audit trail has it.
@@ -234,13 +235,13 @@ def _width(conn: sa.Connection, found: Head, layer: str) -> int:
 
 
 PAGES = [
-    Page("/catalog", "viewer", listed),
-    Page("/catalog/<layer>/<table>", "viewer", shown),
-    Page("/catalog/<layer>/<table>/edit", "operator", edit),
-    Page("/catalog/<layer>/<table>/edit", "operator", describe, ("POST",)),
-    Page("/catalog/<layer>/<table>/sample", "viewer", sample),
-    Page("/catalog/<layer>/<table>/sample", "privacy", sample_raw, ("POST",)),
-    Page("/catalog/chart/<dataset>/profile", "viewer", profile),
-    Page("/catalog/navigate/<dataset>/history", "viewer", history),
-    Page("/catalog/navigate/<dataset>/history", "viewer", history_of, ("POST",)),
+    Page("/catalog", Role.VIEWER, listed),
+    Page("/catalog/<layer>/<table>", Role.VIEWER, shown),
+    Page("/catalog/<layer>/<table>/edit", Role.OPERATOR, edit),
+    Page("/catalog/<layer>/<table>/edit", Role.OPERATOR, describe, ("POST",)),
+    Page("/catalog/<layer>/<table>/sample", Role.VIEWER, sample),
+    Page("/catalog/<layer>/<table>/sample", Role.PRIVACY, sample_raw, ("POST",)),
+    Page("/catalog/chart/<dataset>/profile", Role.VIEWER, profile),
+    Page("/catalog/navigate/<dataset>/history", Role.VIEWER, history),
+    Page("/catalog/navigate/<dataset>/history", Role.VIEWER, history_of, ("POST",)),
 ]

@@ -9,6 +9,7 @@ from flask import Response, g, request
 from atlas.errors import ActiveRun, AtlasError, NotFound
 from atlas.ledger import connections as ledger
 from atlas.ledger import overview, run_documents, source_changes
+from atlas.roles import Role
 from atlas.web.database import engine, settings, transaction
 from atlas.web.ui.pages import Page, go, render
 
@@ -153,10 +154,10 @@ def _streams(
 
 
 PAGES = [
-    Page("/connections", "viewer", connections),
-    Page("/connections/<name>", "viewer", connection),
-    Page("/connections/<name>/sync", "operator", sync, ("POST",)),
-    Page("/connections/<name>/accept", "operator", accept, ("POST",)),
-    Page("/connections/<name>/delete", "operator", ask_deletion),
-    Page("/connections/<name>/delete", "operator", delete, ("POST",)),
+    Page("/connections", Role.VIEWER, connections),
+    Page("/connections/<name>", Role.VIEWER, connection),
+    Page("/connections/<name>/sync", Role.OPERATOR, sync, ("POST",)),
+    Page("/connections/<name>/accept", Role.OPERATOR, accept, ("POST",)),
+    Page("/connections/<name>/delete", Role.OPERATOR, ask_deletion),
+    Page("/connections/<name>/delete", Role.OPERATOR, delete, ("POST",)),
 ]

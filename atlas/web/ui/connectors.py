@@ -10,6 +10,7 @@ from atlas.connectors import catalog
 from atlas.errors import NotFound
 from atlas.ledger import operations
 from atlas.ledger.operations import Kind
+from atlas.roles import Role
 from atlas.settings import Settings
 from atlas.web.api.connectors import ask, described, entry_of
 from atlas.web.database import settings, transaction
@@ -150,7 +151,7 @@ def _properties(spec: dict[str, Any] | None) -> list[dict[str, Any]] | None:
 
 
 PAGES = [
-    Page("/connectors", "viewer", connectors),
-    Page("/connectors/<name>", "viewer", connector),
-    Page("/connectors/<name>/install", "operator", install, ("POST",)),
+    Page("/connectors", Role.VIEWER, connectors),
+    Page("/connectors/<name>", Role.VIEWER, connector),
+    Page("/connectors/<name>/install", Role.OPERATOR, install, ("POST",)),
 ]

@@ -9,6 +9,7 @@ from flask import Response, g, request
 
 from atlas.errors import Conflict, NotFound, TransientError, UsageError
 from atlas.ledger import audit, logins, passwords, sessions, users
+from atlas.roles import Role
 from atlas.settings import secret_key
 from atlas.web import oidc, session
 from atlas.web.database import engine, settings, transaction
@@ -256,8 +257,8 @@ PAGES = [
     Page(oidc.CALLBACK, None, end_oidc),
     Page("/setup", None, show_setup),
     Page("/setup", None, set_up, ("POST",)),
-    Page("/account", "viewer", show_account),
-    Page("/account/password", "viewer", change_password, ("POST",)),
-    Page("/account/sessions/<uuid:session_id>/end", "viewer", end_session, ("POST",)),
-    Page("/account/logout-everywhere", "viewer", log_out_everywhere, ("POST",)),
+    Page("/account", Role.VIEWER, show_account),
+    Page("/account/password", Role.VIEWER, change_password, ("POST",)),
+    Page("/account/sessions/<uuid:session_id>/end", Role.VIEWER, end_session, ("POST",)),
+    Page("/account/logout-everywhere", Role.VIEWER, log_out_everywhere, ("POST",)),
 ]

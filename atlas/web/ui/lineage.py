@@ -9,6 +9,7 @@ from flask import Response, g, request
 
 from atlas.errors import NotFound, UsageError
 from atlas.ledger import deliveries, paging
+from atlas.roles import Role
 from atlas.sync import datasets, lineage
 from atlas.web.database import transaction
 from atlas.web.ui import graph
@@ -95,7 +96,7 @@ def of_run(run_id: str) -> Response:
     with transaction() as conn:
         told = lineage.of_run(conn, run_id)
         events = lineage.events(conn, run_id, limit=_EVENTS + 1, after=after)
-    if not g.key.may("operator"):
+    if not g.key.may(Role.OPERATOR):
         for delivery in (each for event in events for each in event["deliveries"]):
             del delivery["error"]  # it names a host, which is the operator's business
     return render(
@@ -150,8 +151,8 @@ def _table(told: dict[str, Any] | None) -> dict[str, Any]:
 
 
 PAGES = [
-    Page("/lineage", "viewer", listed),
-    Page("/lineage/sinks", "operator", sinks),
-    Page("/lineage/runs/<run_id>", "viewer", of_run),
-    Page("/lineage/<node>", "viewer", of_node),
+    Page("/lineage", Role.VIEWER, listed),
+    Page("/lineage/sinks", Role.OPERATOR, sinks),
+    Page("/lineage/runs/<run_id>", Role.VIEWER, of_run),
+    Page("/lineage/<node>", Role.VIEWER, of_node),
 ]

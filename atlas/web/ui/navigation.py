@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from atlas.roles import Role
+
 
 class Asker(Protocol):
     """Who asks: a key, or a user with a session."""
 
-    def may(self, role: str) -> bool:
+    def may(self, role: Role) -> bool:
         """Whether their role includes ``role``."""
 
 
@@ -20,43 +22,43 @@ class Item:
 
     title: str
     path: str
-    role: str
+    role: Role
     icon: str
 
 
 NAVIGATION: tuple[tuple[str, tuple[Item, ...]], ...] = (
-    ("", (Item("Overview", "/", "viewer", "overview"),)),
+    ("", (Item("Overview", "/", Role.VIEWER, "overview"),)),
     (
         "Sources",
         (
-            Item("Connectors", "/connectors", "viewer", "plug"),
-            Item("Connections", "/connections", "viewer", "link"),
+            Item("Connectors", "/connectors", Role.VIEWER, "plug"),
+            Item("Connections", "/connections", Role.VIEWER, "link"),
         ),
     ),
     (
         "Syncs",
         (
-            Item("Runs", "/runs", "viewer", "runs"),
-            Item("Schedules", "/schedules", "viewer", "clock"),
+            Item("Runs", "/runs", Role.VIEWER, "runs"),
+            Item("Schedules", "/schedules", Role.VIEWER, "clock"),
         ),
     ),
     (
         "Data",
         (
-            Item("Catalog", "/catalog", "viewer", "table"),
-            Item("Quality", "/quality", "viewer", "check"),
-            Item("Lineage", "/lineage", "viewer", "graph"),
+            Item("Catalog", "/catalog", Role.VIEWER, "table"),
+            Item("Quality", "/quality", Role.VIEWER, "check"),
+            Item("Lineage", "/lineage", Role.VIEWER, "graph"),
         ),
     ),
     (
         "Governance",
         (
-            Item("Personal data", "/personal-data", "viewer", "shield"),
-            Item("Quarantine", "/quarantine", "viewer", "box"),
-            Item("Audit", "/audit", "privacy", "list"),
+            Item("Personal data", "/personal-data", Role.VIEWER, "shield"),
+            Item("Quarantine", "/quarantine", Role.VIEWER, "box"),
+            Item("Audit", "/audit", Role.PRIVACY, "list"),
         ),
     ),
-    ("", (Item("Settings", "/settings", "viewer", "settings"),)),
+    ("", (Item("Settings", "/settings", Role.VIEWER, "settings"),)),
 )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from flask import Response
 
 from atlas.ledger.database import classified
+from atlas.roles import Role
 from atlas.web.database import engine, settings
 from atlas.web.ui.pages import Page, render
 
@@ -54,4 +55,4 @@ def _served(workers: list[dict[str, Any]]) -> set[str]:
     return {queue for each in workers for queue in each["queues"]}
 
 
-PAGES = [Page("/", "viewer", overview)]
+PAGES = [Page("/", Role.VIEWER, overview)]

@@ -16,6 +16,7 @@ from flask import Flask, Response, current_app, g, render_template, request
 from markupsafe import Markup
 
 from atlas import __version__
+from atlas.roles import Role
 from atlas.web import auth, problems
 from atlas.web.problems import Problem
 from atlas.web.ui import charts, flash, icons, shown
@@ -46,7 +47,7 @@ class Page:
     """
 
     path: str
-    role: str | None
+    role: Role | None
     handler: Callable[..., Response]
     methods: tuple[str, ...] = ("GET",)
 
@@ -202,4 +203,4 @@ def _respond(error: Exception) -> Response:
     return page
 
 
-PAGES = [Page("/theme", "viewer", set_theme, ("POST",))]
+PAGES = [Page("/theme", Role.VIEWER, set_theme, ("POST",))]

@@ -10,6 +10,7 @@ from atlas.errors import UsageError
 from atlas.ledger import catalog, paging
 from atlas.model.personal import Operator, Says
 from atlas.pii.policy import entity_types
+from atlas.roles import Role
 from atlas.sync import personal
 from atlas.web.database import transaction
 from atlas.web.ui.heads import head
@@ -122,8 +123,8 @@ def _of_dataset(dataset: str, wrong: str | None = None) -> Response:
 
 
 PAGES = [
-    Page("/personal-data", "viewer", listed),
-    Page("/personal-data/<dataset>", "viewer", of_dataset),
-    Page("/personal-data/<dataset>", "privacy", say, ("POST",)),
-    Page("/personal-data/<dataset>/changes", "viewer", changes),
+    Page("/personal-data", Role.VIEWER, listed),
+    Page("/personal-data/<dataset>", Role.VIEWER, of_dataset),
+    Page("/personal-data/<dataset>", Role.PRIVACY, say, ("POST",)),
+    Page("/personal-data/<dataset>/changes", Role.VIEWER, changes),
 ]

@@ -13,6 +13,7 @@ from flask import Response, g, request
 
 from atlas.errors import NotFound, UsageError
 from atlas.ledger import connections, erasures
+from atlas.roles import Role
 from atlas.web.database import engine, settings, transaction
 from atlas.web.ui.pages import Page, go, render
 
@@ -96,7 +97,7 @@ def _form(wrong: str | None = None, found: dict[str, Any] | None = None) -> Resp
 
 
 PAGES = [
-    Page("/personal-data/person", "privacy", form),
-    Page("/personal-data/person", "privacy", ask, ("POST",)),
-    Page("/personal-data/erasures/<int:number>", "privacy", erased),
+    Page("/personal-data/person", Role.PRIVACY, form),
+    Page("/personal-data/person", Role.PRIVACY, ask, ("POST",)),
+    Page("/personal-data/erasures/<int:number>", Role.PRIVACY, erased),
 ]

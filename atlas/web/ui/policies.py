@@ -12,6 +12,7 @@ from atlas.ledger import connections
 from atlas.ledger import policies as stored
 from atlas.model.personal import Operator
 from atlas.pii.policy import entity_types
+from atlas.roles import Role
 from atlas.sync import policies, policy_preview
 from atlas.web.database import transaction
 from atlas.web.ui.pages import Page, go, render
@@ -175,9 +176,9 @@ def _editor(
 
 
 PAGES = [
-    Page(_LIST, "viewer", listed),
-    Page(_LIST + "/new", "privacy", new),
-    Page(_LIST + "/new", "privacy", create, ("POST",)),
-    Page(_LIST + "/<policy>", "viewer", shown),
-    Page(_LIST + "/<policy>", "privacy", change, ("POST",)),
+    Page(_LIST, Role.VIEWER, listed),
+    Page(_LIST + "/new", Role.PRIVACY, new),
+    Page(_LIST + "/new", Role.PRIVACY, create, ("POST",)),
+    Page(_LIST + "/<policy>", Role.VIEWER, shown),
+    Page(_LIST + "/<policy>", Role.PRIVACY, change, ("POST",)),
 ]

@@ -8,6 +8,7 @@ from flask import Response, request
 
 from atlas.errors import NotFound
 from atlas.model.checks import Dimension
+from atlas.roles import Role
 from atlas.sync import quality
 from atlas.web.database import PATIENCE, transaction
 from atlas.web.ui import lines
@@ -131,8 +132,8 @@ def _expected(definition: str) -> str:
 
 
 PAGES = [
-    Page("/quality", "viewer", listed),
-    Page("/quality/runs/<run_id>", "viewer", of_run),
-    Page("/quality/<dataset>", "viewer", of_dataset),
-    Page("/quality/<dataset>/suggestions", "viewer", suggested),
+    Page("/quality", Role.VIEWER, listed),
+    Page("/quality/runs/<run_id>", Role.VIEWER, of_run),
+    Page("/quality/<dataset>", Role.VIEWER, of_dataset),
+    Page("/quality/<dataset>/suggestions", Role.VIEWER, suggested),
 ]

@@ -12,6 +12,7 @@ from flask import Response, g, request
 from atlas.errors import NotFound, UsageError
 from atlas.ledger import catalog, datasets, paging
 from atlas.model.stream import ColumnType
+from atlas.roles import Role
 from atlas.sync import quality
 from atlas.web.database import engine, settings, transaction
 from atlas.web.ui.heads import head
@@ -252,9 +253,9 @@ def _checked(text: str, kinds: type | tuple[type, ...], wrong: str) -> str:
 
 
 PAGES = [
-    Page("/quarantine", "viewer", listed),
-    Page("/quarantine/<dataset>", "viewer", rows),
-    Page("/quarantine/<dataset>", "operator", act, ("POST",)),
-    Page("/quarantine/<dataset>/<int:number>", "operator", row),
-    Page("/quarantine/<dataset>/<int:number>", "operator", mend, ("POST",)),
+    Page("/quarantine", Role.VIEWER, listed),
+    Page("/quarantine/<dataset>", Role.VIEWER, rows),
+    Page("/quarantine/<dataset>", Role.OPERATOR, act, ("POST",)),
+    Page("/quarantine/<dataset>/<int:number>", Role.OPERATOR, row),
+    Page("/quarantine/<dataset>/<int:number>", Role.OPERATOR, mend, ("POST",)),
 ]

@@ -9,6 +9,7 @@ from flask import Response, g, request
 from atlas.errors import ActiveRun, Conflict, RunEnded
 from atlas.ledger import comparison, connections, datasets, run_documents, run_log
 from atlas.model.stage import Status
+from atlas.roles import Role
 from atlas.web.database import engine, settings, transaction
 from atlas.web.ui import timeline
 from atlas.web.ui.pages import Page, go, render
@@ -181,9 +182,9 @@ def _of(stage: dict[str, Any]) -> dict[str, Any]:
 
 
 PAGES = [
-    Page("/runs", "viewer", runs),
-    Page("/runs/<run_id>", "viewer", run),
-    Page("/runs/<run_id>/log", "viewer", log),
-    Page("/runs/<run_id>/cancel", "operator", cancel, ("POST",)),
-    Page("/runs/<run_id>/retry", "operator", retry, ("POST",)),
+    Page("/runs", Role.VIEWER, runs),
+    Page("/runs/<run_id>", Role.VIEWER, run),
+    Page("/runs/<run_id>/log", Role.VIEWER, log),
+    Page("/runs/<run_id>/cancel", Role.OPERATOR, cancel, ("POST",)),
+    Page("/runs/<run_id>/retry", Role.OPERATOR, retry, ("POST",)),
 ]

@@ -11,6 +11,7 @@ from atlas.errors import UsageError
 from atlas.ledger import connections as ledger
 from atlas.ledger import overview
 from atlas.model.schedule import Schedule
+from atlas.roles import Role
 from atlas.web.database import settings, transaction
 from atlas.web.ui import schedule_form
 from atlas.web.ui.connections import known
@@ -101,9 +102,9 @@ def _form(
 
 
 PAGES = [
-    Page("/schedules", "viewer", schedules),
-    Page("/schedules/<name>", "operator", schedule),
-    Page("/schedules/<name>", "operator", change, ("POST",)),
-    Page("/schedules/<name>/pause", "operator", pause, ("POST",)),
-    Page("/schedules/<name>/resume", "operator", resume, ("POST",)),
+    Page("/schedules", Role.VIEWER, schedules),
+    Page("/schedules/<name>", Role.OPERATOR, schedule),
+    Page("/schedules/<name>", Role.OPERATOR, change, ("POST",)),
+    Page("/schedules/<name>/pause", Role.OPERATOR, pause, ("POST",)),
+    Page("/schedules/<name>/resume", Role.OPERATOR, resume, ("POST",)),
 ]

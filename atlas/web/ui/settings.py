@@ -12,19 +12,20 @@ from flask import Response, g, request
 
 from atlas.errors import Conflict, UsageError
 from atlas.ledger import keys, users
-from atlas.model.access import ROLES
+from atlas.roles import Role
 from atlas.web import session
 from atlas.web.database import transaction
 from atlas.web.ui.pages import Page, go, render
 
 _USERS, _KEYS = "/settings/users", "/settings/keys"
 _DAYS = re.compile(r"[1-9][0-9]{0,4}")
+_ROLES = [(role.value, f"{role}: {role.about}") for role in Role]
 _KEY_NAME = re.compile(r"[^\x00-\x1f\x7f]{1,100}")
 
 
 def show_settings() -> Response:
     """Where settings begin: an admin's with the users, everybody else's with their own."""
-    return _users() if g.key.may("admin") else render("settings.html")
+    return _users() if g.key.may(Role.ADMIN) else render("settings.html")
 
 
 def show_users() -> Response:
@@ -131,25 +132,25 @@ def _users(status: int = 200, **more: Any) -> Response:
     with transaction() as conn:
         items = users.all_users(conn)
     context = {"given": {}, "error": None, "link": None, "of": None, **more}
-    return render("settings_users.html", status, users=items, roles=ROLES, **context)
+    return render("settings_users.html", status, users=items, roles=_ROLES, **context)
 
 
 def _keys(status: int = 200, **more: Any) -> Response:
     with transaction() as conn:
         items = sorted(keys.all_keys(conn), key=lambda each: str(each["name"]))
     context = {"given": {}, "error": None, "made": None, **more}
-    return render("settings_keys.html", status, keys=items, roles=ROLES, **context)
+    return render("settings_keys.html", status, keys=items, roles=_ROLES, **context)
 
 
 PAGES = [
-    Page("/settings", "viewer", show_settings),
-    Page(_USERS, "admin", show_users),
-    Page(_USERS, "admin", create_user, ("POST",)),
-    Page(f"{_USERS}/<name>/role", "admin", set_role, ("POST",)),
-    Page(f"{_USERS}/<name>/disable", "admin", disable, ("POST",)),
-    Page(f"{_USERS}/<name>/enable", "admin", enable, ("POST",)),
-    Page(f"{_USERS}/<name>/link", "admin", make_link, ("POST",)),
-    Page(_KEYS, "admin", show_keys),
-    Page(_KEYS, "admin", create_key, ("POST",)),
-    Page(f"{_KEYS}/<uuid:key_id>/revoke", "admin", revoke_key, ("POST",)),
+    Page("/settings", Role.VIEWER, show_settings),
+    Page(_USERS, Role.ADMIN, show_users),
+    Page(_USERS, Role.ADMIN, create_user, ("POST",)),
+    Page(f"{_USERS}/<name>/role", Role.ADMIN, set_role, ("POST",)),
+    Page(f"{_USERS}/<name>/disable", Role.ADMIN, disable, ("POST",)),
+    Page(f"{_USERS}/<name>/enable", Role.ADMIN, enable, ("POST",)),
+    Page(f"{_USERS}/<name>/link", Role.ADMIN, make_link, ("POST",)),
+    Page(_KEYS, Role.ADMIN, show_keys),
+    Page(_KEYS, Role.ADMIN, create_key, ("POST",)),
+    Page(f"{_KEYS}/<uuid:key_id>/revoke", Role.ADMIN, revoke_key, ("POST",)),
 ]

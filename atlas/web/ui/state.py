@@ -9,6 +9,7 @@ import msgspec
 from flask import Response, g, request
 
 from atlas.errors import ActiveRun, Conflict, UsageError
+from atlas.roles import Role
 from atlas.web.database import transaction
 from atlas.web.ui.connections import known
 from atlas.web.ui.pages import Page, go, render
@@ -89,8 +90,8 @@ def _pretty(raw: Any) -> str | None:
 
 
 PAGES = [
-    Page("/connections/<name>/state", "viewer", state),
-    Page("/connections/<name>/state/export", "viewer", export),
-    Page("/connections/<name>/state/reset", "operator", reset, ("POST",)),
-    Page("/connections/<name>/state/restore", "operator", restore, ("POST",)),
+    Page("/connections/<name>/state", Role.VIEWER, state),
+    Page("/connections/<name>/state/export", Role.VIEWER, export),
+    Page("/connections/<name>/state/reset", Role.OPERATOR, reset, ("POST",)),
+    Page("/connections/<name>/state/restore", Role.OPERATOR, restore, ("POST",)),
 ]

@@ -17,6 +17,7 @@ from atlas.errors import AtlasError, NotFound, UsageError
 from atlas.ledger import drafts, operations
 from atlas.ledger.drafts import Draft
 from atlas.ledger.operations import Kind
+from atlas.roles import Role
 from atlas.settings import secret_key
 from atlas.web.api.connectors import ask, entry_of
 from atlas.web.database import engine, settings, transaction
@@ -289,8 +290,8 @@ def finish(draft_id: str) -> Response:
                 settings(),
                 draft,
                 actor=g.key.actor,
-                may_unmask=g.key.may("privacy"),
-                may_query=g.key.may("admin"),
+                may_unmask=g.key.may(Role.PRIVACY),
+                may_query=g.key.may(Role.ADMIN),
                 reset_state="reset_state" in request.form,
             )
             if "sync" in request.form:
@@ -488,19 +489,19 @@ def _share(text: str) -> float | str:
 
 
 PAGES = [
-    Page("/connections/new", "operator", choose),
-    Page("/connections/new", "operator", begin, ("POST",)),
-    Page("/connections/<name>/edit", "operator", edit, ("POST",)),
-    Page("/drafts/<draft_id>/source", "operator", source),
-    Page("/drafts/<draft_id>/source", "operator", post_source, ("POST",)),
-    Page("/drafts/<draft_id>/spec", "operator", learn, ("POST",)),
-    Page("/drafts/<draft_id>/check", "operator", check),
-    Page("/drafts/<draft_id>/check", "operator", check_again, ("POST",)),
-    Page("/drafts/<draft_id>/streams", "operator", streams),
-    Page("/drafts/<draft_id>/streams", "operator", post_streams, ("POST",)),
-    Page("/drafts/<draft_id>/rules", "operator", rules),
-    Page("/drafts/<draft_id>/rules", "operator", post_rules, ("POST",)),
-    Page("/drafts/<draft_id>/review", "operator", review),
-    Page("/drafts/<draft_id>/review", "operator", finish, ("POST",)),
-    Page("/drafts/<draft_id>/discard", "operator", discard, ("POST",)),
+    Page("/connections/new", Role.OPERATOR, choose),
+    Page("/connections/new", Role.OPERATOR, begin, ("POST",)),
+    Page("/connections/<name>/edit", Role.OPERATOR, edit, ("POST",)),
+    Page("/drafts/<draft_id>/source", Role.OPERATOR, source),
+    Page("/drafts/<draft_id>/source", Role.OPERATOR, post_source, ("POST",)),
+    Page("/drafts/<draft_id>/spec", Role.OPERATOR, learn, ("POST",)),
+    Page("/drafts/<draft_id>/check", Role.OPERATOR, check),
+    Page("/drafts/<draft_id>/check", Role.OPERATOR, check_again, ("POST",)),
+    Page("/drafts/<draft_id>/streams", Role.OPERATOR, streams),
+    Page("/drafts/<draft_id>/streams", Role.OPERATOR, post_streams, ("POST",)),
+    Page("/drafts/<draft_id>/rules", Role.OPERATOR, rules),
+    Page("/drafts/<draft_id>/rules", Role.OPERATOR, post_rules, ("POST",)),
+    Page("/drafts/<draft_id>/review", Role.OPERATOR, review),
+    Page("/drafts/<draft_id>/review", Role.OPERATOR, finish, ("POST",)),
+    Page("/drafts/<draft_id>/discard", Role.OPERATOR, discard, ("POST",)),
 ]
