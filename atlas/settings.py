@@ -281,6 +281,19 @@ class Settings:
         None,
         "Days after which rows in quarantine are discarded; unset: never.",
     )
+    explore_days: int | None = _setting(
+        _positive_int,
+        None,
+        "Days after which rows of explore that came to chart are deleted; unset: never.",
+    )
+    run_log_days: int | None = _setting(
+        _positive_int, 90, "Days after the end of a run that its log is kept."
+    )
+    lineage_days: int | None = _setting(
+        _positive_int,
+        365,
+        "Days after the end of a run that its delivered lineage events are kept.",
+    )
     recovery_interval: float = _setting(
         _positive_float, 5.0, "Seconds between two looks for work that lost its worker or message."
     )
@@ -458,10 +471,20 @@ def parse(environ: Mapping[str, str]) -> Settings:
                 f"setting {PREFIX}OIDC_ISSUER: also set {PREFIX}{name.upper()}, without which "
                 "nobody could log in"
             )
+    _see_retention(settings)
     for name in ("secret_key", "secret_key_new"):
         if len(getattr(settings, name) or 32 * "x") < 32:
             raise UsageError(f"setting {PREFIX}{name.upper()}: must be at least 32 characters long")
     return settings
+
+
+def _see_retention(settings: Settings) -> None:
+    kept, aside = settings.explore_days, settings.quarantine_days
+    if kept is not None and (aside is None or aside > kept):
+        raise UsageError(
+            f"setting {PREFIX}EXPLORE_DAYS: also set {PREFIX}QUARANTINE_DAYS, to {kept} at most: a "
+            "row in quarantine cannot be put right once its raw row is gone"
+        )
 
 
 @cache

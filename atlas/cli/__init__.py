@@ -17,6 +17,7 @@ from atlas.cli.demo import demo
 from atlas.cli.doctor import doctor
 from atlas.cli.keys import keys
 from atlas.cli.lineage import lineage
+from atlas.cli.maintenance import maintenance
 from atlas.cli.pii import pii
 from atlas.cli.quality import quality
 from atlas.cli.quarantine import discard, fix, override, reprocess
@@ -51,6 +52,7 @@ _COMMANDS = (
     worker_health,
     migrate,
     doctor,
+    maintenance,
     apply,
     connections,
     connectors,

@@ -12,6 +12,9 @@ from atlas.ledger.tables import run, run_stream, segment, stage_run
 from atlas.model.stage import Stage, Status
 from atlas.model.stream import Segment, StreamKey
 
+_NO_STREAM_YET = 2**63 - 1
+"""In the place of the id of a stream of a run: after all that there are."""
+
 
 @dataclass(frozen=True, slots=True)
 class Carried:
@@ -58,6 +61,13 @@ def left_behind(
         for stream in _since_promoted(conn, connection, key, run_stream_id)
         if (found := runs.ranges(conn, stream.id))
     }
+
+
+def first_left(conn: sa.Connection, connection: str, key: StreamKey) -> int | None:
+    """Id of the first raw row of the stream that has not come to chart and may yet; None: all of
+    them have."""
+    left = left_behind(conn, connection, key, _NO_STREAM_YET)
+    return min((part.first_id for parts in left.values() for part in parts), default=None)
 
 
 def _since_promoted(

@@ -8,6 +8,12 @@ from __future__ import annotations
 import secrets
 import time
 import uuid
+from datetime import datetime
+
+
+def earliest(at: datetime) -> uuid.UUID:
+    """What is smaller than all that are made at ``at`` or later."""
+    return uuid.UUID(int=int(at.timestamp() * 1000) << 80)
 
 
 def uuid7() -> uuid.UUID:

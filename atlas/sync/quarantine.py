@@ -10,14 +10,13 @@ from __future__ import annotations
 import contextlib
 import difflib
 import json
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import sqlalchemy as sa
 
-from atlas.errors import ActiveRun, AtlasError, NotFound, UsageError
+from atlas.errors import ActiveRun, NotFound, UsageError
 from atlas.layers import database, marks, names, quarantine, reprocess
 from atlas.layers.names import Tables
 from atlas.layers.reprocess import Chosen
@@ -31,8 +30,6 @@ from atlas.sync import dispatch
 
 MOST = 1000
 """Most rows that are named in one request."""
-
-log = logging.getLogger(__name__)
 
 _LONGEST = 1000
 _TOLD = 10_000  # ids in one entry of the audit log
@@ -180,11 +177,7 @@ def discard(
     """
     why = _reason(why)
     connection, _, tables = _find(conn, name)
-    with contextlib.suppress(NotFound):  # a connection that was deleted has no runs any more
-        connections.lock(conn, connection)
-    active = runs.active_of_name(conn, connection)
-    if active is not None and not runs.get(conn, active).syncs:
-        raise ActiveRun(connection, active, before="rows of its quarantine are discarded")
+    see_idle(conn, connection, before="rows of its quarantine are discarded")
     gone = quarantine.discard(cursor(conn), tables, chosen, most=most)
     left = sorted(set(chosen.ids) - {number for number, _ in gone})
     if left:
@@ -205,33 +198,35 @@ def discard(
     return len(gone)
 
 
-def expire(engine: sa.Engine, settings: Settings) -> None:
-    """Discard what has been in quarantine for longer than ``ATLAS_QUARANTINE_DAYS``, if that is
-    set. What cannot be discarded now, because a run is at work on it, is another time."""
-    days = settings.quarantine_days
-    if days is None:
-        return
-    with classified(engine.url.render_as_string()), engine.begin() as conn:
-        found = datasets.all_names(conn)
-    for name in found:
-        try:
-            while _expire(engine, name, days) == _TOLD:
-                pass
-        except ActiveRun as error:
-            log.info("quarantine of %s: nothing expires before run %s ends", name, error.run_id)
-        except AtlasError as error:  # one that cannot be seen to keeps no other from being
-            log.error("quarantine of %s: %s", name, error)
+def see_idle(conn: sa.Connection, connection: str, *, before: str) -> None:
+    """See that no run is at work on old rows of a connection, and that none begins until the
+    transaction ends; a sync has only rows of its own.
+
+    Args:
+        before: what is to be done, for the error.
+
+    Raises:
+        ActiveRun: one is.
+    """
+    with contextlib.suppress(NotFound):  # a connection that was deleted has no runs any more
+        connections.lock(conn, connection)
+    active = runs.active_of_name(conn, connection)
+    if active is not None and not runs.get(conn, active).syncs:
+        raise ActiveRun(connection, active, before=before)
 
 
-def _expire(engine: sa.Engine, name: str, days: int) -> int:
-    """Discard some rows that are old enough, in a short transaction; returns how many."""
-    with classified(engine.url.render_as_string()), engine.begin() as conn:
-        conn.execute(sa.text("SET LOCAL lock_timeout = '1s'"))
-        connection, key = datasets.find(conn, name)
-        if not quarantine.count(cursor(conn), connection, key, Chosen(days=days)):
-            return 0
-        why = f"expired: set aside more than {days} days ago"
-        return discard(conn, name, Chosen(days=days), actor="atlas", why=why, most=_TOLD)
+def expire(conn: sa.Connection, name: str, days: int, *, most: int) -> int:
+    """Discard of what has been in the quarantine of a dataset for more than ``days`` days the
+    ``most`` oldest rows; returns how many.
+
+    Raises:
+        ActiveRun: a run is at work on the quarantine.
+    """
+    connection, key = datasets.find(conn, name)
+    if not quarantine.count(cursor(conn), connection, key, Chosen(days=days)):
+        return 0
+    why = f"expired: set aside more than {days} days ago"
+    return discard(conn, name, Chosen(days=days), actor="atlas", why=why, most=most)
 
 
 def _find(conn: sa.Connection, name: str) -> tuple[str, StreamKey, Tables]:

@@ -26,7 +26,7 @@ from atlas.ledger.ticks import interval
 from atlas.settings import Settings
 from atlas.sync.delivery import deliver_events
 from atlas.sync.dispatch import deliver
-from atlas.sync.quarantine import expire
+from atlas.sync.maintenance import maintain
 from atlas.sync.recovery import recover
 from atlas.sync.request import fire
 from atlas.sync.subjects import resume
@@ -41,7 +41,7 @@ _WORK: dict[str, Callable[[sa.Engine, Settings], object]] = {
     "deliver": deliver_events,
     "notify": deliver_webhooks,
     "erase": resume,
-    "expire": expire,
+    "expire": maintain,
     "measure": lambda engine, settings: measures.sum_up(engine),
 }
 
