@@ -27,9 +27,9 @@ class Asker:
         """What the audit log calls it."""
         return f"{'api' if self.kind == 'key' else 'user'}: {self.name}"
 
-    def may(self, role: Role) -> bool:
-        """Whether its role includes ``role``."""
-        return self.role.rank >= role.rank
+    def may(self, role: Role | str) -> bool:
+        """Whether its role includes ``role``; templates name it."""
+        return self.role.rank >= Role(role).rank
 
 
 def named(role: str) -> Role:
