@@ -36,6 +36,7 @@ FILLED = {
     "/quarantine/<dataset>": "/quarantine/shop_users",
     "/lineage/<node>": "/lineage/shop_users",
     "/lineage/runs/<run_id>": "/lineageRUN",
+    "/settings/webhooks/<name>": "/settings/webhooks/pager",
     "/personal-data/<dataset>": "/personal-data/shop_users",
     "/personal-data/<dataset>/changes": "/personal-data/shop_users/changes",
     "/personal-data/policies/<policy>": "/personal-data/policies/default",

@@ -98,6 +98,32 @@ def test_a_sync_is_started_once(api: Api, shop: str) -> None:
     assert "It is being synced already" in _get(api, first)
 
 
+def test_a_part_is_synced_from_its_start(api: Api, begun: str, engine: sa.Engine) -> None:
+    with engine.begin() as conn:
+        conn.execute(run.update().values(status="succeeded", finished_at=sa.func.now()))
+    page = _get(api, "/connections/shop", "operator")
+    assert 'name="stream" type="checkbox" value="orders"' in page
+    _post(api, "/connections/shop/sync", stream="orders", full_refresh="on")
+    with engine.begin() as conn:
+        newest = conn.execute(sa.select(run).order_by(run.c.seq.desc())).first()
+    assert newest is not None
+    assert (newest.selected, newest.full_refresh) == (["orders"], True)
+
+
+def test_data_are_masked_anew(api: Api, begun: str, engine: sa.Engine) -> None:
+    path = "/connections/shop/remask"
+    assert _post(api, path).status_code == 403
+    _post(api, path, "privacy")
+    assert "Not masked anew: connection shop: none of its" in _get(api, "/connections/shop")
+    with engine.begin() as conn:
+        conn.execute(stage_run.update().values(status="succeeded"))
+    assert _post(api, path, "privacy").headers["Location"] == f"/runs/{begun}"
+    with engine.begin() as conn:
+        conn.execute(run.update().values(status="succeeded", finished_at=sa.func.now()))
+    made = _post(api, path, "privacy").headers["Location"]
+    assert "by remask" in _get(api, made)
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -10,11 +10,12 @@ import pytest
 import sqlalchemy as sa
 
 from atlas.layers import explore, names
-from atlas.ledger import audit
+from atlas.ledger import audit, secrets
 from atlas.ledger import policies as stored_policies
 from atlas.ledger.database import cursor
+from atlas.pii.sealing import Sealing
 
-from .conftest import Api
+from .conftest import SECRET, Api
 from .test_web_pii import USERS
 from .test_web_pii import users as scanned
 from .test_web_subjects import JANE
@@ -64,6 +65,26 @@ def users(scanned: str, engine: sa.Engine) -> str:
             {"evil": EVIL},
         )
     return scanned
+
+
+def test_encrypted_values_are_read_and_that_is_written_down(
+    api: Api, users: str, engine: sa.Engine
+) -> None:
+    with engine.begin() as conn:
+        identity = secrets.keys(conn, SECRET.encode()).identity
+    sealed = Sealing(secrets.derive(identity, "encrypt")).seal(EVIL)
+    form = {"column": "email", "values": f"{sealed}\r\n", "why": "a court asks"}
+    assert _post(api, f"{PATH}/decrypt", "operator", **form).status_code == 403
+    assert "Read encrypted values" not in _page(api, PATH, "operator")
+    refused = _post(api, f"{PATH}/decrypt", **{**form, "why": ""})
+    assert refused.status_code == 422
+    assert sealed in _whole(refused)
+    answer = _post(api, f"{PATH}/decrypt", **form)
+    assert "&lt;script&gt;alert(1)" in _whole(answer)
+    assert answer.headers["Cache-Control"] == "no-store"
+    with engine.begin() as conn:
+        (entry,) = audit.entries(conn, limit=9, action="pii.decrypt")
+    assert (entry["subject"], entry["detail"]["why"]) == ("shop_users.email", "a court asks")
 
 
 def test_the_map_has_what_the_last_scan_found(api: Api, users: str, engine: sa.Engine) -> None:

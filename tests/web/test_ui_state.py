@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import Any
 
@@ -75,6 +76,25 @@ def test_one_stream_is_reset_and_put_back(api: Api, known: str, engine: sa.Engin
         )
     assert _post(api, "/connections/shop/state/restore", id=str(entry)).status_code == 303
     assert len(json.loads(api.get("/connections/shop/state/export").text)) == 2
+
+
+def test_a_state_is_imported_whole_and_in_part(api: Api, known: str) -> None:
+    path = "/connections/shop/state"
+    assert "Import a state" not in _get(api, path, "viewer")
+    whole = json.dumps(STATE[:1])
+    assert _post(api, f"{path}/import", "viewer", state=whole).status_code == 403
+    assert _post(api, f"{path}/import", state=whole).status_code == 303
+    now = json.loads(api.get(f"{path}/export").text)
+    assert [each["stream"]["stream_descriptor"]["name"] for each in now] == ["users"]
+    file = (io.BytesIO(b'{"at": 98765432109876543210}'), "state.json")
+    assert _post(api, f"{path}/import", stream="users", file=file).status_code == 303
+    page = _get(api, path)
+    assert "98765432109876543210" in page
+    assert "Stream users goes on from the state that you gave." in page
+    wrong = _post(api, f"{path}/import", state="{nonsense")
+    assert wrong.status_code == 422
+    assert "{nonsense" in wrong.text
+    assert "98765432109876543210" in _get(api, path)
 
 
 def test_no_entry_is_no_crash(api: Api, known: str) -> None:

@@ -207,6 +207,46 @@ def test_wrong_streams_and_rules_are_said(api: Api, engine: sa.Engine) -> None:
     assert 'value="soon"' in answer.text
 
 
+def test_rules_of_columns_kinds_and_single_streams(api: Api, engine: sa.Engine) -> None:
+    path = _begin(api)
+    _post(api, f"{path}/source", **SOURCE)
+    more = {
+        "columns": "note: redact\r\naddress.zip: generalise",
+        "entity:EMAIL_ADDRESS": "tokenize",
+        "weight:timeliness": "0",
+        "by_stream": '{"orders": {"on_failure": "warn"}}',
+    }
+    assert _post(api, f"{path}/rules", **RULES, **more).status_code == 303
+    text = api.get(f"{path}/review", "operator", headers=HTML).text
+    assert "email address tokenize" in text
+    assert "<code>note</code> redact" in text
+    document = _draft(api, engine, path).document
+    assert document["pii"] == {
+        "policy": "default",
+        "entities": {"EMAIL_ADDRESS": "tokenize"},
+        "columns": {"note": "redact", "address.zip": "generalise"},
+    }
+    assert document["quality"]["weights"] == {"timeliness": 0}
+    assert document["quality"]["streams"] == {"orders": {"on_failure": "warn"}}
+    # The form shows all of it, so that saying it again changes nothing, and leaving it out does.
+    page = api.get(f"{path}/rules", "operator", headers=HTML).text
+    assert "note: redact\naddress.zip: generalise</textarea>" in page
+    assert "<option selected>tokenize</option>" in page
+    assert _post(api, f"{path}/rules", **RULES).status_code == 303
+    document = _draft(api, engine, path).document
+    assert document["pii"] == {"policy": "default"}
+    assert "weights" not in document["quality"]
+    for wrong, words in (
+        ({"columns": "note"}, "column: operator"),
+        ({"columns": "note: hide"}, "hide"),
+        ({"by_stream": "{"}, "not JSON"),
+        ({"weight:timeliness": "much"}, "timeliness"),
+    ):
+        answer = _post(api, f"{path}/rules", **RULES, **wrong)
+        assert answer.status_code == 422, wrong
+        assert words in answer.text, wrong
+
+
 def test_all_streams_as_they_are_is_no_selection(api: Api, engine: sa.Engine) -> None:
     path = _begin(api)
     _post(api, f"{path}/source", **SOURCE)

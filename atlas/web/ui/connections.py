@@ -6,7 +6,7 @@ import re
 
 from flask import Response, g, request
 
-from atlas.errors import ActiveRun, AtlasError, NotFound
+from atlas.errors import ActiveRun, AtlasError, NotFound, UsageError
 from atlas.ledger import connections as ledger
 from atlas.ledger import overview, run_documents, source_changes
 from atlas.roles import Role
@@ -74,8 +74,27 @@ def sync(name: str) -> Response:
             )
     except ActiveRun as active:
         return go(f"/runs/{active.run_id}", "It is being synced already: this is that run.", "warn")
+    except UsageError as error:
+        return go(f"/connections/{name}", f"Not started: {error}.", "warn")
     dispatch.start(engine(), [run_id])
     return go(f"/runs/{run_id}", f"A sync of {name} was started.")
+
+
+def remask(name: str) -> Response:
+    """Make the masked layers anew by what holds now, and show the run that does."""
+    from atlas.sync import dispatch
+    from atlas.sync.request import record_remask
+
+    streams = request.form.getlist("stream") or None
+    try:
+        with transaction() as conn:
+            run_id = record_remask(conn, known(name), actor=g.key.actor, streams=streams)
+    except ActiveRun as active:
+        return go(f"/runs/{active.run_id}", "A run is active: mask anew when it has ended.", "warn")
+    except UsageError as error:
+        return go(f"/connections/{name}", f"Not masked anew: {error}.", "warn")
+    dispatch.start(engine(), [run_id])
+    return go(f"/runs/{run_id}", f"The data of {name} are masked anew.")
 
 
 def accept(name: str) -> Response:
@@ -157,6 +176,7 @@ PAGES = [
     Page("/connections", Role.VIEWER, connections),
     Page("/connections/<name>", Role.VIEWER, connection),
     Page("/connections/<name>/sync", Role.OPERATOR, sync, ("POST",)),
+    Page("/connections/<name>/remask", Role.PRIVACY, remask, ("POST",)),
     Page("/connections/<name>/accept", Role.OPERATOR, accept, ("POST",)),
     Page("/connections/<name>/delete", Role.OPERATOR, ask_deletion),
     Page("/connections/<name>/delete", Role.OPERATOR, delete, ("POST",)),

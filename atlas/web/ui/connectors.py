@@ -72,6 +72,7 @@ def connector(name: str) -> Response:
         connector=described(entry),
         words=WAYS[entry.install],
         operation=operation,
+        versions=_versions(entry),
         asks=_properties(spec_of(entry.name, settings())),
     )
 
@@ -81,7 +82,8 @@ def install(name: str) -> Response:
     entry = entry_of(name)
     if entry.install != "package":
         raise Problem("conflict", f"there is nothing to install of {entry.name}")
-    operation = ask(Kind.INSTALL, entry)
+    version = request.form.get("version", "").strip()[:100] or None  # what is none, the worker says
+    operation = ask(Kind.INSTALL, entry, version=version)
     return go(f"/connectors/{entry.name}?operation={operation}")
 
 
@@ -109,6 +111,12 @@ def spec_of(name: str, of: Settings) -> dict[str, Any] | None:
 
     found = present(name, of)
     return None if found is None else runner.kept_spec(found, of)
+
+
+def _versions(entry: catalog.Entry) -> list[str]:
+    from atlas.connectors.install import versions
+
+    return versions(entry.name, settings()) if entry.install == "package" else []
 
 
 def _of_way(entry: catalog.Entry, way: str, there: dict[str, str]) -> bool:

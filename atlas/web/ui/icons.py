@@ -43,6 +43,7 @@ _PATHS = {
     "download": "M10 3v9M6 9l4 4 4-4M4 16h12",
     "trash": "M4 6h12M8 6V4h4v2M6 6l.7 10.5h6.6L14 6",
     "edit": "M4 16v-3L13 4l3 3-9 9zM11.5 5.5l3 3",
+    "file": "M5 3h7l3 3v11H5zM12 3v3h3M8 10h4M8 13h4",
     "copy": "M7 7h9v9H7zM4 13V4h9",
     "filter": "M3 5h14l-5.5 6.5V16L8.5 14.5v-3z",
     "lock": "M5 9h10v8H5zM7 9V6.5a3 3 0 0 1 6 0V9",

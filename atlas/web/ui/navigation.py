@@ -33,6 +33,7 @@ NAVIGATION: tuple[tuple[str, tuple[Item, ...]], ...] = (
         (
             Item("Connectors", "/connectors", Role.VIEWER, "plug"),
             Item("Connections", "/connections", Role.VIEWER, "link"),
+            Item("Files", "/files", Role.VIEWER, "file"),
         ),
     ),
     (

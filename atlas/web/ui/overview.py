@@ -39,6 +39,7 @@ def overview() -> Response:
         missing=sorted({"extract", "scan", "load", "control"} - _served(alive)),
         waiting=sum(each["depth"] for each in found["queues"]["items"] or ()),
         poor=_CALM_SCORE,
+        flower=settings().flower_port,
     )
 
 

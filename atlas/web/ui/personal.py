@@ -11,8 +11,9 @@ from atlas.ledger import catalog, paging
 from atlas.model.personal import Operator, Says
 from atlas.pii.policy import entity_types
 from atlas.roles import Role
+from atlas.settings import secret_key
 from atlas.sync import personal
-from atlas.web.database import transaction
+from atlas.web.database import settings, transaction
 from atlas.web.ui.heads import head
 from atlas.web.ui.pages import Page, go, render
 
@@ -69,6 +70,28 @@ def say(dataset: str) -> Response:
     return go(f"/personal-data/{dataset}", message)
 
 
+def decrypt(dataset: str) -> Response:
+    """Show encrypted values as they were, once it is written down who wanted to know and why."""
+    from atlas.sync.reveal import reveal
+
+    form = request.form
+    values = [line.strip() for line in form.get("values", "").splitlines() if line.strip()]
+    try:
+        with transaction() as conn:
+            found = reveal(
+                conn,
+                secret_key(settings()),
+                dataset,
+                form.get("column", ""),
+                values,
+                actor=g.key.actor,
+                why=form.get("why", ""),
+            )
+    except UsageError as error:
+        return _of_dataset(dataset, str(error), deed="decrypt")
+    return _of_dataset(dataset, opened=list(zip(values, found, strict=True)))
+
+
 def changes(dataset: str) -> Response:
     """How the verdicts changed from scan to scan, and all that was ever said."""
     said = request.args.get("of") == "said"
@@ -95,7 +118,13 @@ def _says(text: str) -> Says:
         raise UsageError("say what the column is, is not, or what becomes of it") from error
 
 
-def _of_dataset(dataset: str, wrong: str | None = None) -> Response:
+def _of_dataset(
+    dataset: str,
+    wrong: str | None = None,
+    *,
+    deed: str = "say",
+    opened: list[tuple[str, str]] | None = None,
+) -> Response:
     with transaction() as conn:
         found = head(conn, dataset)
         told = personal.show(conn, dataset)
@@ -103,8 +132,8 @@ def _of_dataset(dataset: str, wrong: str | None = None) -> Response:
         changed = personal.changes(conn, dataset, limit=10)
     findings = told["findings"]
     places = list(dict.fromkeys([*columns, *(each["column"] for each in findings)]))
-    form: Any = request.form
-    if wrong is None:
+    form: Any = request.form if deed == "say" and wrong is not None else None
+    if form is None:
         form = {"column": request.args.get("column", ""), "says": request.args.get("says", "is")}
     return render(
         "dataset_personal.html",
@@ -118,7 +147,11 @@ def _of_dataset(dataset: str, wrong: str | None = None) -> Response:
         entities=sorted(entity_types().items()),
         operators=[operator.value for operator in Operator],
         wrong=wrong,
+        deed=deed,
         form=form,
+        sealed=request.form if deed == "decrypt" else {},
+        opened=opened,
+        encrypts=any(each["operator"] == Operator.ENCRYPT for each in findings),
     )
 
 
@@ -126,5 +159,6 @@ PAGES = [
     Page("/personal-data", Role.VIEWER, listed),
     Page("/personal-data/<dataset>", Role.VIEWER, of_dataset),
     Page("/personal-data/<dataset>", Role.PRIVACY, say, ("POST",)),
+    Page("/personal-data/<dataset>/decrypt", Role.PRIVACY, decrypt, ("POST",)),
     Page("/personal-data/<dataset>/changes", Role.VIEWER, changes),
 ]

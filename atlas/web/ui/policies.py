@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -127,8 +128,17 @@ def _document() -> dict[str, Any]:
         UsageError: a line of the columns is none.
     """
     typed = _typed()
+    return {"entities": typed["entities"], "columns": by_column(typed["lines"])}
+
+
+def by_column(text: str) -> dict[str, str]:
+    """Operators by column, from lines of ``column: operator``.
+
+    Raises:
+        UsageError: a line is none.
+    """
     columns = {}
-    for line in typed["lines"].splitlines():
+    for line in text.splitlines():
         if not line.strip():
             continue
         name, colon, operator = line.rpartition(":")
@@ -139,7 +149,12 @@ def _document() -> dict[str, Any]:
         if name.strip() in columns:
             raise UsageError(f"columns: {name.strip()[:80]} is named twice")
         columns[name.strip()] = operator.strip()
-    return {"entities": typed["entities"], "columns": columns}
+    return columns
+
+
+def as_lines(columns: Mapping[str, str]) -> str:
+    """What :func:`by_column` reads."""
+    return "\n".join(f"{name}: {operator}" for name, operator in columns.items())
 
 
 def _editor(
@@ -152,7 +167,7 @@ def _editor(
 ) -> Response:
     lines = document.get("lines")
     if lines is None:
-        lines = "\n".join(f"{name}: {operator}" for name, operator in document["columns"].items())
+        lines = as_lines(document["columns"])
     with transaction() as conn:
         known = [each["name"] for each in connections.names(conn, limit=_CONNECTIONS)]
     return render(

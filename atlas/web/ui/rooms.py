@@ -8,12 +8,14 @@ from atlas.web.ui import (
     connectors,
     data,
     entry,
+    files,
     overview,
     pages,
     runs,
     schedules,
     settings,
     state,
+    webhooks,
     wizard,
 )
 
@@ -23,11 +25,13 @@ PAGES: list[pages.Page] = [
     *overview.PAGES,
     *data.PAGES,
     *connectors.PAGES,
+    *files.PAGES,
     *wizard.PAGES,
     *connections.PAGES,
     *runs.PAGES,
     *audit.PAGES,
     *settings.PAGES,
+    *webhooks.PAGES,
     *schedules.PAGES,
     *state.PAGES,
 ]

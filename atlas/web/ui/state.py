@@ -19,23 +19,7 @@ _PER_PAGE = 30
 
 def state(name: str) -> Response:
     """What it is now, stream by stream, and what it was."""
-    from atlas.sync import state as use
-
-    cursor = request.args.get("cursor") or None
-    stream = request.args.get("stream") or None
-    with transaction() as conn:
-        now = use.show(conn, known(name))
-        past = use.history(conn, name, stream=stream, limit=_PER_PAGE, cursor=cursor)
-    return render(
-        "state.html",
-        name=name,
-        type=now["type"],
-        streams=[{**each, "text": _pretty(each["state"])} for each in now["streams"]],
-        history=[{**each, "text": _pretty(each["state"])} for each in past["items"]],
-        next_cursor=past["next_cursor"],
-        first=cursor is None,
-        stream=stream,
-    )
+    return _state(name)
 
 
 def export(name: str) -> Response:
@@ -81,6 +65,45 @@ def restore(name: str) -> Response:
     )
 
 
+def take(name: str) -> Response:
+    """Have what was typed, or a file, be the state: all of it, or that of one stream."""
+    from atlas.sync import state as use
+
+    stream = request.form.get("stream", "").strip() or None
+    file = request.files.get("file")
+    text = file.read() if file else request.form.get("state", "").encode()
+    try:
+        with transaction() as conn:
+            use.import_(conn, known(name), text, stream, actor=g.key.actor)
+    except (ActiveRun, Conflict, UsageError) as error:
+        return _state(name, str(error))
+    what = f"Stream {stream} goes" if stream else "The connection goes"
+    return go(f"/connections/{name}/state", f"{what} on from the state that you gave.")
+
+
+def _state(name: str, wrong: str | None = None) -> Response:
+    from atlas.sync import state as use
+
+    cursor = request.args.get("cursor") or None
+    stream = request.args.get("stream") or None
+    with transaction() as conn:
+        now = use.show(conn, known(name))
+        past = use.history(conn, name, stream=stream, limit=_PER_PAGE, cursor=cursor)
+    return render(
+        "state.html",
+        200 if wrong is None else 422,
+        name=name,
+        type=now["type"],
+        streams=[{**each, "text": _pretty(each["state"])} for each in now["streams"]],
+        history=[{**each, "text": _pretty(each["state"])} for each in past["items"]],
+        next_cursor=past["next_cursor"],
+        first=cursor is None,
+        stream=stream,
+        wrong=wrong,
+        typed=request.form,
+    )
+
+
 def _pretty(raw: Any) -> str | None:
     """A state to be read: its lines broken, its numbers as they are."""
     if raw is None:
@@ -94,4 +117,5 @@ PAGES = [
     Page("/connections/<name>/state/export", Role.VIEWER, export),
     Page("/connections/<name>/state/reset", Role.OPERATOR, reset, ("POST",)),
     Page("/connections/<name>/state/restore", Role.OPERATOR, restore, ("POST",)),
+    Page("/connections/<name>/state/import", Role.OPERATOR, take, ("POST",)),
 ]

@@ -17,11 +17,12 @@ from atlas.errors import AtlasError, NotFound, UsageError
 from atlas.ledger import drafts, operations
 from atlas.ledger.drafts import Draft
 from atlas.ledger.operations import Kind
+from atlas.model.personal import Operator
 from atlas.roles import Role
 from atlas.settings import secret_key
 from atlas.web.api.connectors import ask, entry_of
 from atlas.web.database import engine, settings, transaction
-from atlas.web.ui import schedule_form, spec_form, stream_form
+from atlas.web.ui import rules_form, spec_form, stream_form
 from atlas.web.ui.connectors import WAYS, installed
 from atlas.web.ui.pages import Page, go, render
 
@@ -208,47 +209,30 @@ def rules(draft_id: str) -> Response:
     """Policy for personal data, quality, schedule, changes at the source."""
     with transaction() as conn:
         draft = _draft(conn, draft_id)
-        names = _policies(conn)
-    return _page("wizard_rules.html", draft, "rules", values=_rules(draft), policies=names)
+        choices = _choices(conn)
+    return _page(
+        "wizard_rules.html", draft, "rules", values=rules_form.shown(draft.document), **choices
+    )
 
 
 def post_rules(draft_id: str) -> Response:
     """Keep them, if they are what a connection can have."""
     from atlas.sync import connections_file, drafting
 
+    values = rules_form.typed(request.form)
     with transaction() as conn:
         draft = _draft(conn, draft_id, lock=True)
-        words, values = _asked_rules(request.form, draft.document.get("schedule"))
-        merged = {
-            # What the form does not show stays as it is.
-            "pii": {**(draft.document.get("pii") or {}), **words["pii"]},
-            "quality": {
-                **{
-                    name: value
-                    for name, value in (draft.document.get("quality") or {}).items()
-                    if name in ("weights", "streams")
-                },
-                **words["quality"],
-            },
-            "schedule": words["schedule"],
-            "schema_changes": words["schema_changes"],
-        }
         try:
+            said = rules_form.asked(values, draft.document)
+            streams = draft.document.get("streams")
             connections_file.from_document(
-                {
-                    "name": "draft",
-                    "connector": "draft",
-                    "streams": draft.document.get("streams"),
-                    **merged,
-                }
+                {"name": "draft", "connector": "draft", "streams": streams, **said}
             )
         except UsageError as error:
-            names = _policies(conn)
-            wrong = str(error).removeprefix("connection draft: ")
-            return _page(
-                "wizard_rules.html", draft, "rules", 422, values=values, policies=names, error=wrong
-            )
-        drafting.say(conn, settings(), draft, **merged)
+            choices = _choices(conn)
+            choices["error"] = str(error).removeprefix("connection draft: ")
+            return _page("wizard_rules.html", draft, "rules", 422, values=values, **choices)
+        drafting.say(conn, settings(), draft, **said)
     return go(f"/drafts/{draft_id}/review")
 
 
@@ -432,60 +416,18 @@ def _offered(
     return (result["streams"] if result else []), asked
 
 
-def _policies(conn: sa.Connection) -> list[str]:
+def _choices(conn: sa.Connection) -> dict[str, Any]:
+    """What the rules' form offers."""
+    from atlas.pii.policy import entity_types
     from atlas.sync import policies
 
-    return [each["name"] for each in policies.listed(conn)]
-
-
-def _rules(draft: Draft) -> dict[str, Any]:
-    """What the rules' form shows."""
-    document = draft.document
-    quality = document.get("quality") or {}
-    share = quality.get("max_quarantined")
     return {
-        **schedule_form.shown(document.get("schedule")),
-        "policy": (document.get("pii") or {}).get("policy", "default"),
-        "on_failure": quality.get("on_failure", "quarantine"),
-        "checks": quality.get("checks") or "",
-        "max_quarantined": "" if share is None else f"{share * 100:g}",
-        "freshness": quality.get("freshness", ""),
-        "schema_changes": document.get("schema_changes", "evolve"),
+        "policies": [each["name"] for each in policies.listed(conn)],
+        "kinds": sorted(entity_types().items()),
+        "operators": [each.value for each in Operator],
+        "dimensions": rules_form.DIMENSIONS,
+        "error": None,
     }
-
-
-def _asked_rules(form: Any, before: dict[str, Any] | None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the rules' form says, as a connection has it and as the form shows it; ``before``: the
-    schedule until now."""
-    values = {
-        name: form.get(name, "").strip()
-        for name in (
-            *schedule_form.FIELDS,
-            *("policy", "on_failure", "max_quarantined", "freshness", "schema_changes"),
-        )
-    }
-    values["checks"] = form.get("checks", "").replace("\r\n", "\n").strip("\n")
-    quality: dict[str, Any] = {"on_failure": values["on_failure"] or "quarantine"}
-    if values["checks"].strip():
-        quality["checks"] = values["checks"] + "\n"
-    if values["max_quarantined"]:
-        quality["max_quarantined"] = _share(values["max_quarantined"])
-    if values["freshness"]:
-        quality["freshness"] = values["freshness"]
-    words = {
-        "schedule": schedule_form.asked(values, before),
-        "quality": quality,
-        "pii": {"policy": values["policy"] or "default"},
-        "schema_changes": values["schema_changes"] or "evolve",
-    }
-    return words, values
-
-
-def _share(text: str) -> float | str:
-    try:
-        return float(text.removesuffix("%").strip()) / 100
-    except ValueError:
-        return text
 
 
 PAGES = [
