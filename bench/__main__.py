@@ -26,6 +26,7 @@ from bench import (
     memory,
     navigate,
     overhead,
+    pages,
     postgres,
     quality,
     reading,
@@ -50,6 +51,7 @@ MEASUREMENTS: dict[str, Callable[[Options], Result]] = {
     "overhead": overhead.measure,
     "accept": accept.measure,
     "web": web.measure,
+    "pages": pages.measure,
     "scan": scan.measure,
     "scans": scans.measure,
     "quality": quality.measure,
@@ -67,7 +69,7 @@ def main() -> int:
     parser.add_argument(
         "--rows",
         type=_count,
-        help="rows (connections; requests of accept; runs of web), to try it on a smaller scale",
+        help="rows (connections; requests of accept; runs of web, pages), to try a smaller scale",
     )
     parser.add_argument(
         "--runs",

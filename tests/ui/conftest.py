@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,11 @@ NAME = "ada"
 PASSWORD = "correct horse battery"
 SHOP = "shop"
 """The connection that the wizard makes."""
+CLUB = "club"
+"""The connection of a source of ours."""
+JANE = "jane.roe@example.org"
+_EVIL = "<script>alert(1)</script>"
+_SOURCE = Path(__file__).resolve().parents[1] / "connectors" / "scripted.py"
 WIDTHS = {"desktop": (1280, 800), "phone": (390, 844)}
 THEMES = ("light", "dark")
 
@@ -221,3 +227,39 @@ def shop_run(browser: Browser, stack: Stack, session: Path, screenshots: Path) -
         expect(page.locator(".log")).to_contain_text("the run has ended")
         seen.checked()
         return page.url.removeprefix(stack.url)
+
+
+@pytest.fixture(scope="session")
+def club(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The dataset of a source of ours, one of whose rows has a status that it may not have."""
+    folder = tmp_path_factory.mktemp("club")
+    properties = {
+        "id": {"type": "integer"},
+        "email": {"type": "string"},
+        "status": {"type": "string", "enum": ["active", "closed"]},
+        "fee": {"type": "number"},
+        _EVIL: {"type": "string"},
+    }
+    people = [JANE, *(f"someone{n}@example.org" for n in range(2, 30))]
+    records = [
+        {
+            "id": n,
+            "email": mail,
+            "status": "active" if n != 7 else "actve",
+            "fee": 1.5,
+            _EVIL: _EVIL,
+        }
+        for n, mail in enumerate(people, 1)
+    ]
+    stream = {
+        "schema": {"type": "object", "properties": properties},
+        "primary_key": [["id"]],
+        "records": records,
+    }
+    source = folder / "source.py"
+    source.write_text(f"#!{sys.executable}\n" + _SOURCE.read_text().partition("\n")[2])
+    source.chmod(0o755)
+    config = {"streams": {"members": stream}}
+    stack.atlas.apply({"name": CLUB, "executable": str(source), "config": config})
+    stack.atlas.sync(CLUB)
+    return f"{CLUB}_members"

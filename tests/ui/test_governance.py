@@ -4,50 +4,12 @@ row, a verdict that is overridden, a person who is forgotten."""
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 
-import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from .conftest import Stack, Watched
-
-CONNECTION = "club"
-DATASET = f"{CONNECTION}_members"
-EVIL = "<script>alert(1)</script>"
-SOURCE = Path(__file__).resolve().parents[1] / "connectors" / "scripted.py"
-JANE = "jane.roe@example.org"
-
-
-@pytest.fixture(scope="module")
-def club(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The dataset of a source of ours, one of whose rows has a status that it may not have."""
-    folder = tmp_path_factory.mktemp("club")
-    properties = {
-        "id": {"type": "integer"},
-        "email": {"type": "string"},
-        "status": {"type": "string", "enum": ["active", "closed"]},
-        "fee": {"type": "number"},
-        EVIL: {"type": "string"},
-    }
-    people = [JANE, *(f"someone{n}@example.org" for n in range(2, 30))]
-    records = [
-        {"id": n, "email": mail, "status": "active" if n != 7 else "actve", "fee": 1.5, EVIL: EVIL}
-        for n, mail in enumerate(people, 1)
-    ]
-    stream = {
-        "schema": {"type": "object", "properties": properties},
-        "primary_key": [["id"]],
-        "records": records,
-    }
-    source = folder / "source.py"
-    source.write_text(f"#!{sys.executable}\n" + SOURCE.read_text().partition("\n")[2])
-    source.chmod(0o755)
-    config = {"streams": {"members": stream}}
-    stack.atlas.apply({"name": CONNECTION, "executable": str(source), "config": config})
-    stack.atlas.sync(CONNECTION)
-    return DATASET
+from .conftest import CLUB, JANE, Stack, Watched
 
 
 def _clean(page: Page) -> None:
@@ -117,7 +79,7 @@ def test_a_verdict_is_overridden_and_a_policy_previewed(user: Watched, club: str
     _clean(page)
     user.go("/personal-data/policies/new")
     page.locator("input[name=name]").fill("tokens")
-    page.get_by_label("Preview on").select_option(CONNECTION)
+    page.get_by_label("Preview on").select_option(CLUB)
     page.get_by_label("Columns").fill("status: redact")
     page.get_by_role("button", name="Preview").click()
     expect(page.get_by_role("heading", name="What it would do")).to_be_visible()
