@@ -140,6 +140,10 @@ class Rate:
     requests: int
     seconds: int
 
+    def __str__(self) -> str:
+        """As a setting says it."""
+        return f"{self.requests}/{next(name for name, of in _SPANS.items() if of == self.seconds)}"
+
 
 _SPANS = {"second": 1, "minute": 60, "hour": 3600}
 

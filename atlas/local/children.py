@@ -98,6 +98,8 @@ def environment(settings: Settings, servers: Mapping[str, str]) -> dict[str, str
         value = getattr(settings, spec.name)
         if value != spec.default:
             text = ",".join(value) if isinstance(value, tuple) else str(value)
+            if value is None:  # of a limit that is switched off
+                text = "off"
             ours[PREFIX + spec.name.upper()] = text
     ours |= {PREFIX + name.upper(): value for name, value in servers.items()}
     # Celery must know before it is imported that SIGTERM asks its workers for a soft shutdown.

@@ -93,6 +93,12 @@ def test_children_see_the_settings(settings: Settings, monkeypatch: pytest.Monke
     assert parse(seen) == settings
 
 
+@pytest.mark.parametrize("rate", ["7/second", "600/minute", "9/hour", "off"])
+def test_a_limit_of_requests_reaches_the_children(rate: str) -> None:
+    given = parse({"ATLAS_RATE_LIMIT": rate, "ATLAS_RATE_LIMIT_ADDRESS": rate})
+    assert parse(environment(given, {})) == given
+
+
 def test_the_contracts_processes(settings: Settings) -> None:
     chosen = with_ports(settings)
     assert chosen.port
