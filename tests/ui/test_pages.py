@@ -23,8 +23,8 @@ FILLED = {
     "/connections/<name>/state": "/connections/club/state",
     "/schedules/<name>": "/schedules/club",
     # Every row is made alike: a few of them show what there is to see.
-    "/connectors": "/connectors?q=source-p",
-    "/connections/new": "/connections/new?q=source-p",
+    "/connectors": "/connectors?q=postgres",
+    "/connections/new": "/connections/new?q=postgres",
     "/connectors/<name>": "/connectors/source-files",
     "/drafts/<draft_id>/source": "DRAFT/source",
     "/drafts/<draft_id>/check": "DRAFT/check",
@@ -56,6 +56,9 @@ ELSEWHERE = re.compile(
 )
 """Pages that test_flow.py and test_governance.py go through, for they come of what was done before;
 and a file, which is no page."""
+
+
+_PAINTED = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 
 def _paths() -> list[str]:
@@ -142,6 +145,7 @@ def test_page(
         assert sum(sizes.values()) < MOST_BYTES, sizes
     for theme in THEMES:
         page.emulate_media(color_scheme=theme)
+        page.evaluate(_PAINTED)
         page.screenshot(path=screenshots / f"{name}-{width}-{theme}.png", full_page=True)
         wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
         assert wide <= 0, f"{filled} is {wide} pixels wider than the window"
