@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import uuid
 from collections.abc import Callable, Iterator
@@ -33,7 +34,7 @@ from atlas.roles import Role
 from atlas.settings import Settings
 from atlas.stages import ORDER
 from atlas.sync import broker
-from atlas.web import create_app
+from atlas.web import create_app, health, rates
 
 SECRET = "s" * 40
 JANE = "jane@example.org"
@@ -81,9 +82,32 @@ def settings(
         patch.setenv("ATLAS_SECRET_KEY", SECRET)
         _forget()
         yield settings_module.settings()
+        for client in _clients:
+            client.close()
+        _clients.clear()
+        rates._storage.cache_clear()
+        health._client.cache_clear()
         broker.app().close()
         kombu.pools.reset()
     _forget()
+
+
+# A process that serves keeps its connections to Redis until it ends; here somebody closes them.
+_clients: list[redis_client.Redis] = []
+
+
+def _kept(make: Callable[..., Any], client: Callable[[Any], redis_client.Redis]) -> Any:
+    @functools.cache
+    def kept(*args: Any) -> Any:
+        made = make(*args)
+        _clients.append(client(made))
+        return made
+
+    return kept
+
+
+rates._storage = _kept(rates._storage.__wrapped__, lambda made: made.storage)
+health._client = _kept(health._client.__wrapped__, lambda made: made)
 
 
 def _forget() -> None:

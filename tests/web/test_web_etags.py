@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -119,11 +120,16 @@ def test_of_two_who_read_the_same_one_changes_it(
         conn.execute(sa.text("SELECT 1 FROM pipeline.connection WHERE name = 'shop' FOR UPDATE"))
         for thread in threads:
             thread.start()
-        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        waiting = (
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        deadline = time.monotonic() + 60
         with engine.connect() as other:
             looking = other.execution_options(isolation_level="AUTOCOMMIT")
             while looking.scalar(sa.text(waiting)) < 2:
-                pass
+                assert time.monotonic() < deadline, "they do not wait for the row"
+                time.sleep(0.01)
     for thread in threads:
         thread.join()
     assert sorted(answers) == [200, 412]

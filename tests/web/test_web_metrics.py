@@ -6,7 +6,7 @@ import dataclasses
 import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,17 @@ import redis
 import sqlalchemy as sa
 import yaml
 from flask import Flask
+from flask.testing import FlaskClient
 from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from atlas.ledger import claims, ends, measures, runs
+from atlas.ledger.ticks import NAMES
 from atlas.model.stage import Stage, Status
 from atlas.model.stream import ConfiguredStream, StreamKey, SyncMode
 from atlas.settings import Settings
 from atlas.stages import ORDER
+from atlas.sync.queues import QUEUES
 from atlas.web import create_app
 
 USERS = ConfiguredStream(StreamKey("users"), {}, SyncMode.FULL_REFRESH)
@@ -58,12 +61,13 @@ def _values(family: Metric, suffix: str = "") -> dict[tuple[str, ...], float]:
 def _one_of_all(engine: sa.Engine) -> str:
     """A run that has seen everything that is counted; its id."""
     with engine.begin() as conn:
-        for name, labels in {
-            measures.RUNS: {"trigger": "cli", "status": "succeeded"},
-            measures.ROWS: {"outcome": "promoted"},
-            measures.STAGE_SECONDS: {"stage": "chart", "outcome": "lost"},
-            measures.OPERATION_SECONDS: {"kind": "check", "outcome": "succeeded"},
-        }.items():
+        for name, labels in (
+            (measures.RUNS, {"trigger": "cli", "status": "succeeded"}),
+            (measures.ROWS, {"outcome": "promoted"}),
+            (measures.STAGE_SECONDS, {"stage": "chart", "outcome": "lost"}),
+            (measures.STAGE_SECONDS, {"stage": "chart", "outcome": "succeeded"}),
+            (measures.OPERATION_SECONDS, {"kind": "check", "outcome": "succeeded"}),
+        ):
             measures.put(conn, name, 2.0, **labels)
         run_id = runs.create(
             conn, connection="shop", trigger="cli", selected=None, full_refresh=False
@@ -80,29 +84,58 @@ def _one_of_all(engine: sa.Engine) -> str:
             )
         )
         conn.execute(
-            sa.text("INSERT INTO pipeline.worker (name, queues) VALUES ('w@h', '{load,control}')")
+            sa.text("INSERT INTO pipeline.worker (name, queues) VALUES ('w@h', :queues)"),
+            {"queues": list(QUEUES)},
         )
         conn.execute(
             sa.text(
-                "INSERT INTO pipeline.tick (name, at) VALUES ('relay', clock_timestamp())"
+                "INSERT INTO pipeline.tick (name, at) SELECT unnest(:names), clock_timestamp()"
                 " ON CONFLICT (name) DO UPDATE SET at = excluded.at"
-            )
+            ),
+            {"names": list(NAMES)},
         )
     return run_id
 
 
 @pytest.fixture
-def told(api: Any, shop: str, engine: sa.Engine) -> dict[str, Metric]:
-    """All families, each with a sample; of stages at work one is held."""
+def told(
+    api: Any,
+    shop: str,
+    engine: sa.Engine,
+    settings: Settings,
+    add_connection: Callable[[str], str],
+) -> dict[str, Metric]:
+    """All families, each with a sample; of stages at work one is held; of connections one's last
+    run failed and another's was blocked; and the API has answered with an error."""
     _one_of_all(engine)
     with engine.begin() as conn:
+        for status in (Status.FAILED, Status.BLOCKED):
+            other = add_connection(f"shop_{status}")
+            ended = runs.create(
+                conn, connection=other, trigger="cli", selected=None, full_refresh=False
+            )
+            conn.execute(
+                sa.text(
+                    "UPDATE pipeline.run SET status = :status, finished_at = clock_timestamp()"
+                    " WHERE id = :id"
+                ),
+                {"status": status, "id": ended},
+            )
         run_id = runs.create(
             conn, connection=shop, trigger="cli", selected=None, full_refresh=False
         )
     claim = claims.claim(engine, Stage.EXPLORE, run_id=run_id, holder="t", lease=60)
     assert isinstance(claim, claims.Claim)
     api.get("/healthz")
+    assert _without_postgresql(settings).get("/metrics").status_code == 503
     return _scrape(api)
+
+
+def _without_postgresql(settings: Settings) -> FlaskClient:
+    away = dataclasses.replace(
+        settings, metrics_open=True, database_url="postgresql://nobody@127.0.0.1:9/nowhere"
+    )
+    return create_app(away).test_client()
 
 
 def test_all_is_told_and_documented(told: dict[str, Metric], checkout: Path) -> None:
@@ -226,10 +259,7 @@ def test_who_may(app: Flask, settings: Settings) -> None:
 
 
 def test_without_postgresql_there_is_no_half_of_it(settings: Settings) -> None:
-    away = dataclasses.replace(
-        settings, metrics_open=True, database_url="postgresql://nobody@127.0.0.1:9/nowhere"
-    )
-    answer = create_app(away).test_client().get("/metrics")
+    answer = _without_postgresql(settings).get("/metrics")
     assert (answer.status_code, answer.content_type) == (503, "application/problem+json")
 
 
@@ -255,6 +285,13 @@ def _selectors(node: Any) -> Iterator[Any]:
         yield from _selectors(inner)
 
 
+def _words(matcher: Any) -> list[str]:
+    """The values that a matcher names, each as a pattern: those of ``a|b`` are two."""
+    if matcher.op in (promql_parser.MatchOp.Re, promql_parser.MatchOp.NotRe):
+        return str(matcher.value).split("|")
+    return [re.escape(matcher.value)]
+
+
 def test_every_alert_and_panel_asks_for_what_is_told(
     told: dict[str, Metric], checkout: Path
 ) -> None:
@@ -275,6 +312,9 @@ def test_every_alert_and_panel_asks_for_what_is_told(
             asked.add(selector.name)
             for matcher in selector.matchers.matchers:
                 assert matcher.name in samples[selector.name], (where, matcher.name)
+                values = samples[selector.name][matcher.name]
+                for word in _words(matcher):
+                    assert any(re.fullmatch(word, value) for value in values), (where, word)
     assert {"atlas_redis_up", "atlas_stage_seconds_bucket", "atlas_workers"} <= asked
 
 
