@@ -90,7 +90,8 @@ worker_max_tasks_per_child = 500
 # Our own logging format, without the message's arguments.
 worker_hijack_root_logger = True
 worker_log_format = "%(asctime)s %(levelname)s %(processName)s %(message)s"
-worker_task_log_format = "%(asctime)s %(levelname)s %(processName)s %(task_name)s %(message)s"
+# Which task it is stands behind each line (atlas.logs).
+worker_task_log_format = worker_log_format
 # What Flower shows.
 worker_send_task_events = True
 # A second message for each; the ledger tells what waits.

@@ -253,6 +253,9 @@ class Settings:
         _one_of("DEBUG", "INFO", "WARNING", "ERROR"), "INFO", "Least severe level that is logged."
     )
 
+    log_format: str = _setting(
+        _one_of("text", "json"), "text", "What log lines are: for people, or a JSON object each."
+    )
     extract_concurrency: int = _setting(
         _positive_int, 4, "Processes of a worker on queue extract (they wait for connectors)."
     )

@@ -19,11 +19,14 @@ from typing import Any
 
 from celery.signals import (
     after_setup_logger,
+    after_setup_task_logger,
     celeryd_init,
+    task_prerun,
     worker_process_init,
     worker_shutting_down,
 )
 
+from atlas import logs
 from atlas.errors import AtlasError, LostKeys, WrongSecretKey
 from atlas.ledger.database import classified, engine, name_process, shared
 from atlas.ledger.secrets import keys
@@ -164,6 +167,21 @@ def start_child(**_: Any) -> None:
         from atlas.sync import ticks
 
         ticks.start_keepers(shared(settings()), settings())
+
+
+@after_setup_logger.connect
+@after_setup_task_logger.connect
+def write_lines(logger: logging.Logger, format: str, **_: Any) -> None:  # noqa: A002
+    """In the parent and in beat: lines are what the settings say, with this worker's name."""
+    always = {"worker": _node} if _node else {}
+    for handler in logger.handlers:
+        handler.setFormatter(logs.formatter(settings().log_format, format, **always))
+
+
+@task_prerun.connect
+def say_which_task(task: Any, task_id: str, **_: Any) -> None:
+    """In a child: what is logged from now on is about this task."""
+    logs.note(task=task.name, task_id=task_id)
 
 
 @after_setup_logger.connect

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from atlas import logs
 from atlas.layers import names
 from atlas.ledger import connections, overrides, runs
 from atlas.ledger.database import cursor
@@ -52,6 +53,7 @@ def load(work: Held) -> Context:
     assert work.run_stream_id is not None  # noqa: S101 - every stage but explore has a stream
     with work.engine.begin() as conn:
         stream = runs.stream(conn, work.run_stream_id)
+        logs.note(run=stream.run_id, stream=str(stream.key))
         run = runs.get(conn, stream.run_id)
         secret = secret_key(work.settings)
         stored = connections.of_run(conn, secret, run.connection_id)

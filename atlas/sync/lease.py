@@ -6,6 +6,7 @@ A thread of the working process does it, so that it dies, and freezes, with the 
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import logging
 import threading
 import time
@@ -88,7 +89,8 @@ def kept(
                 work.lose()
                 return
 
-    thread = threading.Thread(target=watch, name="lease", daemon=True)
+    told = contextvars.copy_context()  # its lines are about the same
+    thread = threading.Thread(target=told.run, args=(watch,), name="lease", daemon=True)
     thread.start()
     try:
         yield

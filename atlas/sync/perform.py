@@ -21,6 +21,7 @@ import psycopg2
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
+from atlas import logs
 from atlas.errors import AtlasError, LostClaim, TerminalError, TransientError
 from atlas.ledger import claims, ends, outbox, parts, runs, state
 from atlas.ledger.claims import Claim, Found
@@ -83,6 +84,8 @@ def perform(
             )
             if isinstance(claim, Found):
                 return claim
+            ids = {"run": claim.run_id, "stage": claim.stage.value, "attempt": claim.attempt}
+            stack.enter_context(logs.about(**ids))
             return _work(engine, settings, claim, stopping, slot)
     except LostClaim as error:
         log.warning("%s: what was not committed is left to the new holder", error)
@@ -121,7 +124,8 @@ def perform_part(
     while part is not None:
         masks = part.status is PartStatus.TO_MASK
         try:
-            _work_part(engine, settings, part, stopping)
+            with logs.about(stage=Stage.PII.value, part=part.position):
+                _work_part(engine, settings, part, stopping)
         except LostClaim as error:
             log.warning("%s: it is left to the new holder", error)
         except (SQLAlchemyError, psycopg2.Error) as error:

@@ -62,8 +62,10 @@ logconfig_dict: dict[str, Any] = {
     "filters": {"request": {"()": "atlas.web.answers.RequestId"}},
     "formatters": {
         "line": {
-            "format": "%(asctime)s %(levelname)s %(process)d %(name)s request=%(request_id)s "
-            "%(message)s"
+            "()": "atlas.logs.formatter",
+            "kind": _current.log_format,
+            "text": "%(asctime)s %(levelname)s %(process)d %(name)s request=%(request_id)s "
+            "%(message)s",
         }
     },
     "handlers": {

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
+import logging
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+from atlas import logs
+from atlas.settings import Settings
+from workers import lifecycle
 
 _PARENT = """
 import gc, json, sys
@@ -76,3 +83,19 @@ def test_the_parent_has_what_its_children_use(
     ticks = ("tick", "deliver", "notify")
     assert {f"atlas.{tick}" for tick in ticks} < set(silent)
     assert not {"atlas.explore", "atlas.pii", "atlas.quality"} & set(silent)
+
+
+def test_lines_of_a_worker_say_which_worker_and_task_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lifecycle, "settings", lambda: Settings(log_format="json"))
+    monkeypatch.setattr(lifecycle, "_node", "scan@here")
+    logger = logging.Logger("worker")
+    written = io.StringIO()
+    logger.addHandler(logging.StreamHandler(written))
+    lifecycle.write_lines(logger=logger, format="%(message)s")
+    with logs.about():
+        lifecycle.say_which_task(task=SimpleNamespace(name="atlas.pii"), task_id="t1")
+        logger.info("begun")
+    told = json.loads(written.getvalue())
+    assert (told["worker"], told["task"], told["task_id"]) == ("scan@here", "atlas.pii", "t1")
