@@ -6,6 +6,8 @@ twice or late costs nothing, for the stage's claim decides who works.
 
 from __future__ import annotations
 
+from kombu import Exchange, Queue
+
 from atlas import settings as _settings
 
 _current = _settings.settings()
@@ -66,6 +68,10 @@ worker_direct = True
 # A queue a kind of work: `extract` waits on others, `scan` burns CPU, `load` waits on SQL, and
 # `control` must always be free.
 task_default_queue = "control"
+# As Celery would make them by itself when they are first used; Flower shows those named here.
+task_queues = tuple(
+    Queue(name, Exchange(name), routing_key=name) for name in ("extract", "scan", "load", "control")
+)
 task_routes = {
     "atlas.explore": {"queue": "extract"},
     "atlas.operation": {"queue": "extract"},

@@ -107,3 +107,24 @@ def test_it_reads_without_javascript(
         page.get_by_role("button", name="Menu").click()
         page.get_by_role("link", name="Connections", exact=True).click()
         expect(page).to_have_url(re.compile("/connections$"))
+
+
+def test_flower_shows_workers_queues_and_tasks_by_their_names(
+    browser: Browser, stack: Stack, shop_run: str
+) -> None:
+    """It listens on this machine only; what it shows are names and ids."""
+    flower = stack.atlas.status["flower_url"]
+    assert flower.startswith("http://127.0.0.1:")
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        page.goto(flower + "/workers")
+        for name in ("extract", "scan", "load", "control"):
+            expect(page.locator("#workers-table")).to_contain_text(f"{name}@")
+        page.goto(flower + "/tasks")
+        for stage in ("explore", "pii", "quality", "chart", "navigate", "lineage"):
+            expect(page.locator("#tasks-table tbody")).to_contain_text(f"atlas.{stage}")
+        expect(page.locator("#tasks-table tbody")).not_to_contain_text("atlas.tick")
+        page.goto(flower + "/broker")
+        for queue in ("extract", "scan", "load", "control"):
+            expect(page.locator("main, body").first).to_contain_text(queue)
