@@ -24,7 +24,7 @@ _WARM = 64
 
 
 def measure(options: Options) -> Result:
-    """Measure, with the issue's limit; ``--rows`` are requests in a round here."""
+    """Measure, with its limit; ``--rows`` are requests in a round here."""
     with stack.running() as atlas, peers.bare_web(atlas) as endpoint:
         every = names(options)
         atlas.apply(*(plain.connection(atlas, name) for name in every))

@@ -25,7 +25,7 @@ LIMIT_UNDER_CACHE = 2.0
 
 
 def measure(options: Options) -> Result:
-    """Measure, with the issue's two limits."""
+    """Measure, with its two limits."""
     rows = options.rows or USERS
     of = rounds(rows, options.runs or 3, options.say)
     alone, explore, cache = median(of.alone), median(of.explore), median(of.cache)

@@ -22,7 +22,7 @@ LIMIT_BEHIND = 0.2
 
 
 def measure(options: Options) -> Result:
-    """Measure, with the issue's limit."""
+    """Measure, with its limit."""
     rows = options.rows or USERS
     of = rounds(rows, options.runs or 3, options.say)
     alone, cache, governed = median(of.alone), median(of.cache), median(of.governed)

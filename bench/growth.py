@@ -34,7 +34,7 @@ _SHORTEST = 0.001
 
 
 def measure(options: Options) -> Result:
-    """Measure, with the issue's limit for each stage."""
+    """Measure, with its limit for each stage."""
     rows, runs = options.rows or ROWS, options.runs or 1
     sizes = [max(rows // 100, 1), max(rows // 10, 1), rows]
     taken: dict[int, list[dict[str, float]]] = {size: [] for size in (_FEW, *sizes)}

@@ -91,7 +91,7 @@ class _Watch:
 
 
 def measure(options: Options) -> Result:
-    """Measure, with the issue's limit."""
+    """Measure, with its limit."""
     rows, rounds = options.rows or ROWS, options.runs or 5
     taken: list[dict[str, float]] = []
     with house.running() as home:

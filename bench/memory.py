@@ -35,7 +35,7 @@ _ONE_EACH = {f"ATLAS_{queue}_CONCURRENCY": "1" for queue in ("EXTRACT", "SCAN", 
 
 
 def measure(options: Options) -> Result:
-    """Measure, with the issue's limit for each process."""
+    """Measure, with its limit for each process."""
     if sys.platform != "linux":
         raise BenchError("memory is read from /proc, which only Linux has")
     rows = options.rows or ROWS

@@ -143,7 +143,7 @@ class _Taken:
 
 
 def measure(options: Options) -> Result:
-    """Measure, with the issue's limits."""
+    """Measure, with its limits."""
     result = Result("navigate")
     missing: dict[str, str] = {}
     for rows in [options.rows] if options.rows else SIZES:

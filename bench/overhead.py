@@ -24,7 +24,7 @@ _EMPTY = "empty"
 
 
 def measure(options: Options) -> Result:
-    """Measure, with the issue's limit."""
+    """Measure, with its limit."""
     rounds = options.runs or 30
     measured: list[runs.Run] = []
     chains: list[float] = []

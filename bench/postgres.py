@@ -53,7 +53,7 @@ ANALYZE {name};
 
 
 def measure(options: Options) -> Result:
-    """Measure, with the issue's limits."""
+    """Measure, with its limits."""
     rows, runs = options.rows or ROWS, options.runs or 3
     seconds: dict[str, list[float]] = {"pipe": [], "atlas": []}
     peers: dict[str, list[float]] = {"sling": [], "sling-columns": [], "dlt": []}

@@ -108,7 +108,7 @@ class _Soda(SodaHost):
 
 
 def measure(options: Options) -> Result:
-    """Measure, with the issue's limit."""
+    """Measure, with its limit."""
     rows, runs = options.rows or ROWS, options.runs or 3
     seconds: dict[str, list[float]] = {"atlas": [], "hand": []}
     with (

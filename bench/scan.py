@@ -26,7 +26,7 @@ _WARM_UP = 100
 
 
 def measure(options: Options) -> Result:
-    """Measure, with the issue's limit."""
+    """Measure, with its limit."""
     rows, rounds = options.rows or ROWS, options.runs or 2
     times: dict[int, list[float]] = {1: [], 2: []}
     with (

@@ -25,7 +25,7 @@ _MIB = 2**20
 
 
 def measure(options: Options) -> Result:
-    """Measure, with the issue's limits."""
+    """Measure, with its limits."""
     rows = options.rows or ROWS
     options.say(f"{SCANS} scans of {rows:,} rows")
     done = subprocess.run(

@@ -24,7 +24,7 @@ LIMIT_SECONDS = 0.6
 
 
 def measure(options: Options) -> Result:
-    """Measure, with the issue's limit."""
+    """Measure, with its limit."""
     python = sys.executable
     atlas = Path(python).with_name("atlas")
     if not atlas.exists():

@@ -1,9 +1,9 @@
 """What the pages and their programs ask most, with a ledger in which much has happened.
 
 Measured over real HTTP, one request after the other, with an API key: the overview with 10,000
-runs and 1,000 datasets; lists of runs with 100 runs and with 100,000, the newest of them alike; and
-then, with those in the ledger, how many syncs are accepted (:mod:`bench.accept`). Nobody works
-meanwhile: the workers stand still.
+runs and 1,000 datasets; lists, in each order, with 100 runs and with 100,000, the newest and the
+oldest of them alike; and then, with those in the ledger, how many syncs are accepted
+(:mod:`bench.accept`). Nobody works meanwhile: the workers stand still.
 """
 
 from __future__ import annotations
@@ -29,12 +29,19 @@ _LISTS = {
     "runs of a connection": "/api/v1/runs?limit=1&connection=seeded7",
     "failed runs": "/api/v1/runs?limit=5&status=failed",
     "cancelled runs (none)": "/api/v1/runs?status=cancelled",
+    "runs, oldest first": "/api/v1/runs?limit=20&sort=created_at",
+    "runs of a connection, oldest first": "/api/v1/runs?limit=1&connection=seeded7&sort=created_at",
+    "failed runs, oldest first": "/api/v1/runs?limit=5&status=failed&sort=created_at",
+    "connections": "/api/v1/connections?limit=20",
+    "connections, from the last": "/api/v1/connections?limit=20&sort=-name",
+    "schedules": "/api/v1/schedules?limit=20",
+    "schedules, from the last": "/api/v1/schedules?limit=20&sort=-connection",
 }
 _ASKED = 40
 
 
 def measure(options: Options) -> Result:
-    """Measure, with the issue's limits; ``--rows`` are the runs in the ledger at last here."""
+    """Measure, with its limits; ``--rows`` are the runs in the ledger at last here."""
     many = options.rows or RUNS
     asked = replace(options, rows=None)
     with stack.running() as atlas, peers.bare_web(atlas) as endpoint:

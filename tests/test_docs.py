@@ -19,6 +19,7 @@ from atlas.settings import PREFIX, Settings
 from atlas.stages import ORDER
 from atlas.sync.connections_file import parse
 from atlas.web.app import operations
+from atlas.web.openapi import document
 from atlas.web.problems import KINDS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -215,6 +216,47 @@ def test_every_route_and_problem_is_documented() -> None:
     text = (DOCS / "http-api.md").read_text()
     for kind in KINDS.values():
         assert f"| `{kind.slug}` | {kind.status} |" in text
+
+
+def test_every_query_parameter_is_in_the_tables_of_lists_and_of_the_others() -> None:
+    """Orders, sorts and filters of each list, and what other routes take, as OpenAPI has them."""
+    text = (DOCS / "http-api.md").read_text().partition("\n## Lists\n")[2].partition("\n## ")[0]
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]]
+        for line in re.findall(r"^\|.*", text, re.M)
+    ]
+    told = {row[0].strip("`"): row[1:] for row in rows if row[0].startswith("`")}
+    paths = document(operations())["paths"]
+    found = {}
+    for each in operations():
+        described = paths[re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", each.path)][each.method.lower()]
+        names = {p["name"]: p for p in described.get("parameters", ()) if p["in"] == "query"}
+        if "cursor" in names:
+            assert each.order, f"{each.id}: say the order of the list in its declaration"
+            assert f"The order: {each.order}." in described["description"]
+            sorts = names.pop("sort", {}).get("schema", {}).get("enum", ())
+            found[f"{each.method} {each.path}"] = [
+                each.order,
+                set(sorts),
+                names.keys() - {"limit", "cursor"},
+            ]
+        elif names:
+            found[f"{each.method} {each.path}"] = [set(names)]
+    assert {
+        route: [cells[0], *map(_words, cells[1:])] if len(cells) == 3 else [_words(cells[0])]
+        for route, cells in told.items()
+    } == found
+
+
+def test_what_may_be_sent_again_is_in_its_table() -> None:
+    text = (DOCS / "http-api.md").read_text().partition("| sent again with the key |")[2]
+    told = re.findall(r"^\| `(.+?)` \|", text.partition("\n\n")[0], re.M)
+    honour = {f"{e.method} {e.path}" for e in operations() if "Idempotency-Key" in e.headers}
+    assert sorted(told) == sorted(honour)
+
+
+def _words(cell: str) -> set[str]:
+    return set(re.findall(r"`(\S+)`", cell))
 
 
 def test_every_entity_type_and_operator_is_documented() -> None:

@@ -42,10 +42,9 @@ SELECT s.id, s.connection, nullif(s.namespace, '') AS namespace, s.stream, s.tab
 # words that English leaves out, the first half alone is asked.
 _QUERY = "(websearch_to_tsquery('simple', :words) || websearch_to_tsquery('english', :words))"
 
-_LISTED = sa.text(
-    f"""
+_MATCHING = f"""
 SELECT * FROM (
-  SELECT t.*, CASE WHEN :words IS NULL THEN 0
+  SELECT t.*, CASE WHEN :words IS NULL OR NOT :ranked THEN 0
                    ELSE ts_rank(found.search, {_QUERY})::double precision END AS rank
     FROM ({_TABLES}) t
     LEFT JOIN pipeline.dataset_index found ON found.stream_table_id = t.id
@@ -54,11 +53,23 @@ SELECT * FROM (
      AND (CAST(:tag AS text) IS NULL OR :tag = ANY (t.tags))
      AND (CAST(:owner AS text) IS NULL OR t.owner = :owner)) listed
  WHERE CAST(:name AS text) IS NULL
+"""  # noqa: S608 - no value is in it
+_UP = sa.text(
+    _MATCHING
+    + """
     OR (-rank, name COLLATE "C", layer COLLATE "C") > (-CAST(:rank AS double precision), :name,
                                                        :after_layer)
  ORDER BY -rank, name COLLATE "C", layer COLLATE "C"
  LIMIT :limit
-"""  # noqa: S608 - no value is in it
+"""
+).bindparams(sa.bindparam("words", type_=sa.Text))
+_DOWN = sa.text(
+    _MATCHING
+    + """
+    OR (name COLLATE "C", layer COLLATE "C") < (:name, :after_layer)
+ ORDER BY name COLLATE "C" DESC, layer COLLATE "C" DESC
+ LIMIT :limit
+"""
 ).bindparams(sa.bindparam("words", type_=sa.Text))
 
 _OF_ONE = sa.text(f"{_TABLES} WHERE s.id = :id")
@@ -173,17 +184,20 @@ def listed(
     layer: str | None = None,
     tag: str | None = None,
     owner: str | None = None,
+    sort: str | None = None,
 ) -> list[tuple[Table, Place]]:
-    """Tables by name or, with ``words``, the best match first.
+    """Tables by name or, with ``words`` and without ``sort``, the best match first.
 
     Args:
         after: only those behind this one.
         words: as in a web search: all of them, ``"a phrase"``, ``-not``, ``this or that``.
+        sort: ``name``, or ``-name``, the other way.
     """
     rows = conn.execute(
-        _LISTED,
+        _DOWN if sort == "-name" else _UP,
         {
             "words": words,
+            "ranked": sort is None,
             "layer": layer,
             "tag": tag,
             "owner": owner,

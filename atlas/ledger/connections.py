@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from atlas.errors import Conflict, NotFound, UsageError
-from atlas.ledger import audit, lineage, sent_configs, state
+from atlas.ledger import audit, lineage, paging, sent_configs, state
 from atlas.ledger.schedules import due
 from atlas.ledger.secrets import encrypt, fingerprint, hold, reader
 from atlas.ledger.state_basis import chosen_anew, reset_command
@@ -258,16 +258,16 @@ def source(conn: sa.Connection, connection_id: int | None) -> tuple[str | None, 
 
 
 def names(
-    conn: sa.Connection, *, after: str = "", limit: int | None = None
+    conn: sa.Connection,
+    *,
+    after: str | None = None,
+    limit: int | None = None,
+    down: bool = False,
 ) -> list[dict[str, Any]]:
-    """All connections, by name, without their configurations; or ``limit`` that come after a
-    name."""
-    rows = conn.execute(
-        sa.select(table)
-        .where(table.c.name.collate("C") > after)
-        .order_by(table.c.name.collate("C"))
-        .limit(limit)
-    )
+    """All connections, by name (``down``: the other way), without their configurations; or
+    ``limit`` that come after a name."""
+    query = paging.behind(sa.select(table), table.c.name.collate("C"), after, down=down)
+    rows = conn.execute(query.limit(limit))
     return [
         {
             "name": row.name,

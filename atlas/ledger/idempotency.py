@@ -66,9 +66,21 @@ def reserve(conn: sa.Connection, request: Reservation, body_hash: bytes) -> Answ
     ).scalar()
     if reserved is not None:
         return None
-    row = conn.execute(
-        sa.select(table.c.body_hash, table.c.status, table.c.response).where(_is(request))
-    ).one()
+    return _answer(conn.execute(sa.select(table).where(_is(request))).one(), body_hash)
+
+
+def find(conn: sa.Connection, request: Reservation, body_hash: bytes) -> Answer | None:
+    """What this request was answered before, if it was.
+
+    Raises:
+        KeyReused: the earlier request had another body.
+    """
+    held = table.c.created_at > sa.func.clock_timestamp() - LIFETIME
+    row = conn.execute(sa.select(table).where(_is(request), held)).one_or_none()
+    return None if row is None else _answer(row, body_hash)
+
+
+def _answer(row: sa.Row[Any], body_hash: bytes) -> Answer:
     if bytes(row.body_hash) != body_hash:
         raise KeyReused(
             "Idempotency-Key: it was used for a request with another body; "

@@ -110,16 +110,17 @@ def page(
     cursor: str | None,
     connection: str | None = None,
     status: str | None = None,
+    newest_first: bool = True,
 ) -> dict[str, Any]:
-    """A page of runs, newest first: ``{"items": […], "next_cursor": str | None}``.
+    """A page of runs: ``{"items": […], "next_cursor": str | None}``.
 
     Raises:
         UsageError: the cursor is not one of ours.
     """
-    query = sa.select(run).order_by(run.c.seq.desc()).limit(limit + 1)
-    after = paging.before(cursor)
-    if after is not None:
-        query = query.where(run.c.seq < after)
+    # Runs get their numbers in the order in which they are made.
+    query = paging.behind(
+        sa.select(run), run.c.seq, paging.before(cursor), down=newest_first
+    ).limit(limit + 1)
     if connection is not None:
         query = query.where(run.c.connection == connection)
     if status is not None:

@@ -144,28 +144,30 @@ def page(
     cursor: str | None = None,
     level: str | None = None,
     q: str | None = None,
+    beyond: int | None = None,
     newest_first: bool = False,
 ) -> dict[str, Any]:
     """A page of a run's log: ``{"items": […], "next_cursor": str | None}``.
 
     Args:
-        cursor: number of the last line that was seen.
+        cursor: number of the line that the page before ended with.
         level: only lines of this level and those more severe.
         q: only lines in which this text stands, whatever its case.
+        beyond: only lines after this number.
 
     Raises:
         NotFound: there is no such run. UsageError: the cursor is none.
     """
     after = paging.before(cursor)
     query = _lines().where(run_log.c.run_id == row_of(conn, run_id).id).limit(limit + 1)
-    if after is not None:
-        query = query.where(run_log.c.line < after if newest_first else run_log.c.line > after)
+    query = paging.behind(query, run_log.c.line, after, down=newest_first)
+    if beyond is not None:
+        query = query.where(run_log.c.line > beyond)
     if level is not None:
         query = query.where(run_log.c.level.in_(LEVELS[LEVELS.index(level) :]))
     if q:
         query = query.where(sa.func.strpos(sa.func.lower(run_log.c.message), sa.func.lower(q)) > 0)
-    line = run_log.c.line
-    rows = conn.execute(query.order_by(line.desc() if newest_first else line)).all()
+    rows = conn.execute(query).all()
     return {
         "items": [_document(row) for row in rows[:limit]],
         "next_cursor": str(rows[limit - 1].line) if len(rows) > limit else None,

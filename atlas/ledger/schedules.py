@@ -15,6 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from atlas.errors import NotFound
+from atlas.ledger import paging
 from atlas.ledger.run_documents import rfc3339
 from atlas.ledger.tables import connection, run
 from atlas.model.schedule import CatchUp, Overlap, Schedule
@@ -174,11 +175,12 @@ def page(
     after: str | None = None,
     name: str | None = None,
     paused: bool | None = None,
+    down: bool = False,
 ) -> list[dict[str, Any]]:
-    """Connections with their schedules, by name.
+    """Connections with their schedules, by name; ``down``: the other way.
 
     Args:
-        after: only those whose name comes after this one.
+        after: only what comes after this name.
         name: only the schedule of this connection.
         paused: only those that are paused, or that are not.
     """
@@ -196,11 +198,9 @@ def page(
         )
         .outerjoin(run, run.c.id == connection.c.fired_run)
         .where(sa.func.jsonb_typeof(block) == "object")
-        .order_by(connection.c.name)
         .limit(limit)
     )
-    if after is not None:
-        query = query.where(connection.c.name > after)
+    query = paging.behind(query, connection.c.name.collate("C"), after, down=down)
     if name is not None:
         query = query.where(connection.c.name == name)
     if paused is not None:

@@ -72,7 +72,7 @@ def any_user(conn: sa.Connection) -> bool:
 
 def all_users(conn: sa.Connection) -> list[dict[str, Any]]:
     """Every account by name: who may do what, never a password."""
-    rows = conn.execute(_shown().order_by(table.c.name))
+    rows = conn.execute(_shown().order_by(table.c.name.collate("C")))
     return [_document(row) for row in rows]
 
 

@@ -76,12 +76,15 @@ def listed(
     words: str | None = None,
     tag: str | None = None,
     owner: str | None = None,
+    sort: str | None = None,
 ) -> dict[str, Any]:
-    """A page of tables that hold datasets: by name or, with ``words``, the best match first.
+    """A page of tables that hold datasets: by name or, with ``words`` and without ``sort``, the
+    best match first.
 
     Args:
         after: ``next_cursor`` of the page before.
         words: as in a web search: all of them, ``"a phrase"``, ``-not``, ``this or that``.
+        sort: ``name``, or ``-name``, the other way.
 
     Returns: ``{"items": [{"dataset", "layer", "name", …}], "next_cursor": str | None}``.
 
@@ -102,6 +105,7 @@ def listed(
         layer=layer,
         tag=None if tag is None else _text(tag, "tag", _OWNER),
         owner=None if owner is None else _text(owner, "owner", _OWNER),
+        sort=sort,
     )
     page = found[:limit]
     known = catalog.facts(conn, sorted({table.id for table, _ in page}))

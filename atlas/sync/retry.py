@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
@@ -15,11 +17,23 @@ from atlas.stages import ORDER
 from atlas.sync import dispatch
 
 
-def retry(engine: sa.Engine, settings: Settings, run_id: str, *, actor: str) -> None:
-    """Queue again what of a run did not succeed: each stream from its first such stage on.
+def retry(
+    engine: sa.Engine,
+    settings: Settings,
+    run_id: str,
+    *,
+    actor: str,
+    begun: Callable[[sa.Connection, str], None] | None = None,
+) -> str:
+    """Queue again what of a run did not succeed: each stream from its first such stage on; returns
+    the run's id as the ledger spells it.
 
     The source is asked only for streams that it has not read to their end. What pii found is found
-    anew only where the staging table is gone. ``actor`` is who does it, for the audit log.
+    anew only where the staging table is gone.
+
+    Args:
+        actor: who does it, for the audit log.
+        begun: called with the id in the same transaction, before anything is looked at.
 
     Raises:
         NotFound: there is no such run.
@@ -30,6 +44,8 @@ def retry(engine: sa.Engine, settings: Settings, run_id: str, *, actor: str) -> 
     with classified(engine.url.render_as_string()):
         with engine.begin() as conn:
             run = runs.get(conn, run_id)
+            if begun is not None:
+                begun(conn, run.id)
             try:
                 with conn.begin_nested():
                     messages = _record(conn, run.id)
@@ -41,6 +57,7 @@ def retry(engine: sa.Engine, settings: Settings, run_id: str, *, actor: str) -> 
                     raise
                 raise ActiveRun(run.connection, active) from error
         dispatch.try_deliver(engine, messages)
+    return run.id
 
 
 def _record(conn: sa.Connection, run_id: str) -> list[int]:

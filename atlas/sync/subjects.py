@@ -12,7 +12,7 @@ import contextlib
 import hmac
 import logging
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -279,9 +279,19 @@ def _gather(
     return {"subjects": list(names_), "streams": streams, "total": _summed(counts)}
 
 
-def erase(engine: sa.Engine, settings: Settings, asked: Request, *, actor: str) -> dict[str, Any]:
-    """Erase a person's rows in every layer; returns the erasure with its streams, of which one that
-    could not be done yet has no ``rows``.
+def erase(
+    engine: sa.Engine,
+    settings: Settings,
+    asked: Request,
+    *,
+    actor: str,
+    begun: Callable[[sa.Connection, int], None] | None = None,
+) -> dict[str, Any]:
+    """Erase a person's rows in every layer; returns the erasure (:func:`erasure`).
+
+    Args:
+        begun: called with its number in the transaction that makes it so: from then on it goes on
+            to its end, whatever happens to this process.
 
     Raises:
         NotFound: there is no such connection.
@@ -303,6 +313,8 @@ def erase(engine: sa.Engine, settings: Settings, asked: Request, *, actor: str) 
             request=asked.document(),
             within=within,
         )
+        if begun is not None:
+            begun(conn, number)
         audit.put(
             conn,
             actor,
@@ -312,7 +324,12 @@ def erase(engine: sa.Engine, settings: Settings, asked: Request, *, actor: str) 
         )
     _go_on(engine, settings, number, asked, actor)
     with _transaction(engine, settings) as conn:
-        told = erasures.document(conn, number)
+        return erasure(conn, number)
+
+
+def erasure(conn: sa.Connection, number: int) -> dict[str, Any]:
+    """An erasure with its streams, of which one that could not be done yet has no ``rows``."""
+    told = erasures.document(conn, number)
     return {**told, "total": _summed(told["streams"])}
 
 

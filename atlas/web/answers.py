@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
 import orjson
 from flask import Flask, Response, g, has_request_context, request
+
+from atlas.web import cursors
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +38,10 @@ def answer(
     headers: Mapping[str, str] | None = None,
     *,
     media_type: str = "application/json",
+    encode: Callable[[Any], bytes] = orjson.dumps,
 ) -> Response:
-    """``document`` as a JSON response."""
-    response = Response(orjson.dumps(document), status, content_type=media_type)
+    """``document`` as a JSON response; ``encode``: msgspec's where parts of it are raw."""
+    response = Response(encode(cursors.marked(document)), status, content_type=media_type)
     response.headers.update(headers or {})
     return response
 

@@ -58,7 +58,7 @@ class DatasetSummary(msgspec.Struct):
 
 
 class DatasetPage(msgspec.Struct):
-    """A page: by name or, where words are searched for, the best match first."""
+    """A page of datasets."""
 
     items: list[DatasetSummary]
     next_cursor: NextCursor
@@ -77,6 +77,13 @@ class DatasetFilter(msgspec.Struct, forbid_unknown_fields=True):
     ] = None
     tag: Annotated[str | None, Meta(description="Only those with this tag.")] = None
     owner: Annotated[str | None, Meta(description="Only those of this owner.")] = None
+    sort: Annotated[
+        Literal["name", "-name"] | None,
+        Meta(
+            description="By name, then by layer, or, with a minus, the other way; left out: by "
+            "name, or, with `q`, the best match first."
+        ),
+    ] = None
     limit: Annotated[int, Meta(ge=1, le=200, description="Most entries on a page.")] = 50
     cursor: Cursor = None
 

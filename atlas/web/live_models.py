@@ -31,13 +31,16 @@ class LogFilter(msgspec.Struct, forbid_unknown_fields=True):
         Annotated[str, Meta(min_length=1, max_length=200)] | None,
         Meta(description="Only lines in which this text stands, in upper or lower case."),
     ] = None
-    order: Annotated[
-        Literal["asc", "desc"], Meta(description="asc: the oldest first; desc: the newest.")
-    ] = "asc"
-    limit: Annotated[int, Meta(ge=1, le=1000, description="Most lines on a page.")] = 200
-    cursor: Annotated[
-        Cursor, Meta(description="`next_cursor` of the page before, or the last line seen.")
+    after: Annotated[
+        Annotated[int, Meta(ge=0, le=10**18 - 1)] | None,
+        Meta(description="Only lines after this number."),
     ] = None
+    sort: Annotated[
+        Literal["line", "-line"],
+        Meta(description="The oldest first, or, with a minus, the newest."),
+    ] = "line"
+    limit: Annotated[int, Meta(ge=1, le=1000, description="Most lines on a page.")] = 200
+    cursor: Cursor = None
 
 
 class LogLine(msgspec.Struct):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -52,7 +52,11 @@ UploadName = Annotated[
     ),
 ]
 Cursor = Annotated[
-    str | None, Meta(description="`next_cursor` of the page before; left out: the first.")
+    str | None,
+    Meta(
+        description="`next_cursor` of the page before, with the same sort and filters; left out: "
+        "the first page."
+    ),
 ]
 NextCursor = Annotated[str | None, Meta(description="Where the next page begins; null: the end.")]
 Document = dict[str, Any]
@@ -97,6 +101,10 @@ class RunFilter(msgspec.Struct, forbid_unknown_fields=True):
         ConnectionName | None, Meta(description="Only runs of this connection.")
     ] = None
     status: Annotated[Status | None, Meta(description="Only runs in this state.")] = None
+    sort: Annotated[
+        Literal["created_at", "-created_at"],
+        Meta(description="The oldest first, or, with a minus, the newest."),
+    ] = "-created_at"
     limit: Annotated[int, Meta(ge=1, le=200, description="Most runs on a page.")] = 50
     cursor: Cursor = None
 
@@ -214,7 +222,7 @@ class RunChange(msgspec.Struct):
 
 
 class RunPage(msgspec.Struct):
-    """A page of runs, newest first."""
+    """A page of runs."""
 
     items: list[Run]
     next_cursor: NextCursor

@@ -106,8 +106,11 @@ def _operation(operation: Operation) -> dict[str, Any]:
         else [{"key": [operation.role]}, {"session": [operation.role]}],
         "responses": _responses(operation),
     }
-    if operation.about:
-        result["description"] = operation.about
+    about = [operation.about] if operation.about else []
+    if operation.order:
+        about.append(f"The order: {operation.order}.")
+    if about:
+        result["description"] = " ".join(about)
     parameters = [*_path(operation), *_query(operation), *_headers(operation)]
     if parameters:
         result["parameters"] = parameters

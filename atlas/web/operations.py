@@ -21,7 +21,7 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from atlas.roles import Role
-from atlas.web import auth
+from atlas.web import auth, cursors
 from atlas.web.database import settings
 from atlas.web.problems import Problem
 
@@ -68,6 +68,7 @@ class Operation:
         problems: slugs of the problems that only this kind of operation has.
         headers: request headers that it honours, with their meaning.
         links: what may be done next, after an answer of success.
+        order: of a list, how it is sorted if nothing else is asked for.
     """
 
     method: str
@@ -87,6 +88,7 @@ class Operation:
     headers: dict[str, str] = field(default_factory=dict)
     opened_by: str | None = None
     links: tuple[Link, ...] = ()
+    order: str = ""
 
     @property
     def id(self) -> str:
@@ -138,6 +140,7 @@ def _query(model: type[msgspec.Struct] | None) -> msgspec.Struct | None:
             raise Problem("invalid-parameter", f"{name}: null is no value; leave it out instead")
         if isinstance(value, bool) and text not in {"true", "false"}:
             raise Problem("invalid-parameter", f"{name}: must be true or false")
+    cursors.take(found)
     return found
 
 
@@ -247,6 +250,8 @@ def _explain(message: str, model: type[msgspec.Struct]) -> str:
 
 def _words(hint: Any) -> Iterator[str]:
     """The words that the enumerations in a type take."""
+    if isinstance(hint, str):  # of a Literal
+        yield hint
     if isinstance(hint, type) and issubclass(hint, enum.Enum):
         yield from (str(member.value) for member in hint)
     for option in typing.get_args(hint):

@@ -92,7 +92,7 @@ class ScheduleDocument(msgspec.Struct):
 
 
 class SchedulePage(msgspec.Struct):
-    """A page of schedules, by the names of their connections."""
+    """A page of schedules."""
 
     items: list[ScheduleDocument]
     next_cursor: NextCursor
@@ -104,6 +104,10 @@ class ScheduleFilter(msgspec.Struct, forbid_unknown_fields=True):
     paused: Annotated[
         bool | None, Meta(description="Only those that are paused, or that are not.")
     ] = None
+    sort: Annotated[
+        Literal["connection", "-connection"],
+        Meta(description="By the names of their connections, or, with a minus, the other way."),
+    ] = "connection"
     limit: Annotated[int, Meta(ge=1, le=200, description="Most schedules on a page.")] = 50
     cursor: Cursor = None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -273,16 +273,26 @@ class ChangesAccepted(msgspec.Struct):
 
 
 class ConnectionPage(msgspec.Struct):
-    """A page of connections, by name."""
+    """A page of connections."""
 
     items: list[ConnectionSummary]
     next_cursor: NextCursor
 
 
 class ConnectionFilter(msgspec.Struct, forbid_unknown_fields=True):
-    """How many connections at once."""
+    """In which order, and how many connections at once."""
 
+    sort: Annotated[
+        Literal["name", "-name"], Meta(description="By name, or, with a minus, the other way.")
+    ] = "name"
     limit: Annotated[int, Meta(ge=1, le=200, description="Most connections on a page.")] = 50
+    cursor: Cursor = None
+
+
+class SourceChangeFilter(msgspec.Struct, forbid_unknown_fields=True):
+    """How many changes at once."""
+
+    limit: Annotated[int, Meta(ge=1, le=200, description="Most changes on a page.")] = 50
     cursor: Cursor = None
 
 

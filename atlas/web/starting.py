@@ -1,4 +1,4 @@
-"""Answering a request that starts a run: run and answer in one transaction, then a worker is woken.
+"""Answering a request that starts work: what it did and its answer commit together.
 
 With a header ``Idempotency-Key`` the same request may be sent again and starts nothing new.
 """
@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -52,6 +53,53 @@ HEADERS = {
 }
 
 
+REPLAYED = {"Idempotency-Replayed": "true"}
+
+
+class Replayed(Exception):
+    """The request was answered before: ``answer`` is what it was told."""
+
+    def __init__(self, answer: idempotency.Answer) -> None:
+        super().__init__("it was answered before")
+        self.answer = answer
+
+
+class Once:
+    """This request, which may be sent again if it has an ``Idempotency-Key``; else nothing is kept.
+
+    Raises:
+        Problem: 400, the key is none.
+    """
+
+    def __init__(self, body: msgspec.Struct) -> None:
+        self.reservation = _reservation()
+        self._print = _fingerprint(body) if self.reservation is not None else b""
+
+    def look(self, conn: sa.Connection) -> None:
+        """See whether it was answered before.
+
+        Raises:
+            Replayed: it was. KeyReused: the earlier request had another body.
+        """
+        if self.reservation is not None:
+            _replay(idempotency.find(conn, self.reservation, self._print))
+
+    def reserve(self, conn: sa.Connection) -> None:
+        """Take the key until :meth:`keep`, in the transaction of both; errors as of ``look``."""
+        if self.reservation is not None:
+            _replay(idempotency.reserve(conn, self.reservation, self._print))
+
+    def keep(self, conn: sa.Connection, document: dict[str, Any]) -> None:
+        """Write down what whoever sends it again is told."""
+        if self.reservation is not None:
+            idempotency.keep(conn, self.reservation, idempotency.Answer(202, document))
+
+
+def _replay(earlier: idempotency.Answer | None) -> None:
+    if earlier is not None:
+        raise Replayed(earlier)
+
+
 def start(
     body: msgspec.Struct, recorded: Callable[[sa.Connection], str], *, alone: bool = False
 ) -> Response:
@@ -63,19 +111,17 @@ def start(
     # Brings Celery, which the factory must not wait for; gunicorn's hook has imported it by now.
     from atlas.sync import dispatch
 
-    reservation = _reservation()
-    # Without a key to keep it is one statement, which needs no transaction around it.
-    with single() if reservation is None and alone else transaction() as conn:
-        if reservation is not None:
-            earlier = idempotency.reserve(conn, reservation, _fingerprint(body))
-            if earlier is not None:
-                return _accepted(earlier, {"Idempotency-Replayed": "true"})
-        run_id = recorded(conn)
-        accepted = idempotency.Answer(202, {"run_id": run_id, "status": "queued"})
-        if reservation is not None:
-            idempotency.keep(conn, reservation, accepted)
+    once = Once(body)
+    try:
+        # Without a key to keep it is one statement, which needs no transaction around it.
+        with single() if once.reservation is None and alone else transaction() as conn:
+            once.reserve(conn)
+            run_id = recorded(conn)
+            once.keep(conn, _queued(run_id))
+    except Replayed as earlier:
+        return accepted(earlier.answer.document["run_id"], REPLAYED)
     dispatch.start(engine(), [run_id])
-    return _accepted(accepted, {})
+    return accepted(run_id)
 
 
 def _reservation() -> idempotency.Reservation | None:
@@ -96,6 +142,11 @@ def _fingerprint(body: msgspec.Struct) -> bytes:
     return hmac.digest(secret_key(settings()), msgspec.json.encode(body), "sha256")
 
 
-def _accepted(kept: idempotency.Answer, headers: dict[str, str]) -> Response:
-    location = f"/api/v1/runs/{kept.document['run_id']}"
-    return answer(kept.document, kept.status, {"Location": location, **headers})
+def _queued(run_id: str) -> dict[str, Any]:
+    return {"run_id": run_id, "status": "queued"}
+
+
+def accepted(run_id: str, headers: Mapping[str, str] | None = None) -> Response:
+    """The answer that a run waits for a worker."""
+    location = {"Location": f"/api/v1/runs/{run_id}"}
+    return answer(_queued(run_id), 202, {**location, **(headers or {})})

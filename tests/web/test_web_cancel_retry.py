@@ -190,6 +190,31 @@ def test_retries_at_once_are_one(
     assert queue.llen("scan") == 1
 
 
+def test_a_retry_that_is_sent_twice_is_one(
+    api: Any, shop: str, engine: sa.Engine, queue: redis.Redis
+) -> None:
+    def retry(key: str) -> Any:
+        return api.post(_path(run_id, "retry"), headers={"Idempotency-Key": key})
+
+    run_id = api.post(SYNCS).json["run_id"]
+    assert retry("k").status_code == 409  # and keeps nothing
+    api.post(_path(run_id, "cancel"))
+    first = retry("k")
+    assert (first.status_code, first.json["run_id"]) == (202, run_id)
+    assert "Idempotency-Replayed" not in first.headers
+    sent = queue.llen("extract")
+    for _ in range(2):  # while it is active, and when it has ended once more
+        again = retry("k")
+        assert (again.status_code, again.json) == (202, first.json)
+        assert again.headers["Idempotency-Replayed"] == "true"
+        assert again.headers["Location"] == first.headers["Location"]
+        api.post(_path(run_id, "cancel"))
+    assert api.get(f"/api/v1/runs/{run_id}").json["status"] == "cancelled"
+    assert queue.llen("extract") == sent
+    assert "Idempotency-Replayed" not in retry("another").headers
+    assert api.get(f"/api/v1/runs/{run_id}").json["status"] == "queued"
+
+
 def test_a_retry_and_a_sync_at_once_are_one_active_run(
     api: Any, shop: str, engine: sa.Engine
 ) -> None:

@@ -64,11 +64,11 @@ def _rows(engine: sa.Engine) -> list[Any]:
 def test_the_catalog_in_pages(api: Any, as_documented: Any) -> None:
     names, cursor = [], ""
     while True:
-        page = as_documented(api.get(f"{BASE}?limit=3&cursor={cursor}"), BASE)
+        page = as_documented(api.get(f"{BASE}?limit=60{cursor}"), BASE)
         names += [item["name"] for item in page["items"]]
-        cursor = page["next_cursor"]
-        if cursor is None:
+        if page["next_cursor"] is None:
             break
+        cursor = f"&cursor={page['next_cursor']}"
     assert names == list(catalog.entries())
 
 

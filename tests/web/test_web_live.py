@@ -140,9 +140,11 @@ def test_from_where_on_lines_are_told(api: Any, engine: sa.Engine, running: Clai
 def test_the_log_over_http(api: Any, engine: sa.Engine, running: Claim) -> None:
     say(engine, running, "Read users", "Read orders")
     path = f"/api/v1/runs/{running.run_id}/log"
-    page = api.get(path + "?q=ORDERS&level=info&order=desc&limit=1").json
+    page = api.get(path + "?q=ORDERS&level=info&sort=-line&limit=1").json
     assert [item["message"] for item in page["items"]] == ["Read orders"]
     assert page["next_cursor"] is None
+    (last,) = api.get(f"{path}?after={page['items'][0]['line'] - 1}").json["items"]
+    assert last["message"] == "Read orders"
     assert api.get(path + "?level=loud").status_code == 400
     assert api.get(path, None).status_code == 401
 

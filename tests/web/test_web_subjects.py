@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from atlas.layers import explore, names
-from atlas.ledger import runs
+from atlas.ledger import audit, idempotency, runs
 from atlas.ledger.database import cursor
 from atlas.model.stream import ConfiguredStream, StreamKey, SyncMode
 from atlas.stages import ORDER
@@ -64,16 +64,53 @@ def test_a_person_is_found_given_out_and_erased(api: Any, users: str, engine: sa
         ).one()
     assert tuple(left) == (1, 1)
     page = api.get("/api/v1/audit?limit=3", "privacy").json
+    assert page["next_cursor"] is not None
     assert [each["action"] for each in page["items"]] == [
         *("pii.find", "pii.erase.end", "pii.erase.stream")
     ]
     assert {each["actor"] for each in page["items"]} == {"api: the privacy"}
     subject = found["subjects"][0]
-    more = api.get(
-        f"/api/v1/audit?action=pii.erase&subject={subject}&cursor={page['next_cursor']}", "privacy"
-    ).json
+    of_it = f"/api/v1/audit?action=pii.erase&subject={subject}&limit=2"
+    first = api.get(of_it, "privacy").json
+    assert [each["action"] for each in first["items"]] == ["pii.erase.end", "pii.erase.stream"]
+    more = api.get(f"{of_it}&cursor={first['next_cursor']}", "privacy").json
     assert [each["action"] for each in more["items"]] == ["pii.erase", "pii.erase.search"]
     assert JANE not in str(api.get("/api/v1/audit", "admin").json)
+
+
+def test_an_erasure_that_is_sent_twice_is_one(api: Any, users: str, engine: sa.Engine) -> None:
+    def erase(whom: dict[str, Any], key: str = "k") -> Any:
+        return api.post(ROUTES[2], "privacy", json=whom, headers={"Idempotency-Key": key})
+
+    def audited() -> int:
+        with engine.connect() as conn:
+            return len(audit.entries(conn, limit=100))
+
+    first = erase(WHOM)
+    assert (first.status_code, first.json["total"]["explore"]) == (200, 1)
+    assert "Idempotency-Replayed" not in first.headers
+    before = audited()
+    again = erase(WHOM)
+    assert (again.status_code, again.json) == (200, first.json)
+    assert again.headers["Idempotency-Replayed"] == "true"
+    other = erase({"identifiers": ["joe@example.org"]})
+    assert (other.status_code, other.json["type"]) == (422, "/api/docs#idempotency-key-reused")
+    assert JANE not in other.text
+    assert audited() == before
+    assert erase(WHOM, "another").json["total"]["explore"] == 0
+
+
+def test_an_erasure_begun_elsewhere_meanwhile_is_not_begun_twice(
+    api: Any, users: str, engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    headers = {"Idempotency-Key": "k"}
+    first = api.post(ROUTES[2], "privacy", json=WHOM, headers=headers)
+    # As if the first had not committed yet when the second looked.
+    monkeypatch.setattr(idempotency, "find", lambda *_: None)
+    again = api.post(ROUTES[2], "privacy", json=WHOM, headers=headers)
+    assert (again.status_code, again.json) == (200, first.json)
+    with engine.connect() as conn:
+        assert conn.execute(sa.text("SELECT count(*) FROM pipeline.erasure")).scalar() == 1
 
 
 def test_nothing_is_erased_while_a_run_is_active(api: Any, users: str, engine: sa.Engine) -> None:

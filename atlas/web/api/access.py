@@ -9,8 +9,8 @@ from typing import Any
 import sqlalchemy as sa
 from flask import Response, g
 
-from atlas.errors import NotFound, UsageError
-from atlas.ledger import keys, users
+from atlas.errors import NotFound
+from atlas.ledger import keys, paging, users
 from atlas.roles import Role
 from atlas.web import session
 from atlas.web.access_models import (
@@ -146,11 +146,8 @@ def _known(user: str) -> str:
 def _page(items: list[dict[str, Any]], query: AccessFilter) -> dict[str, Any]:
     # There are as many as people and programs: they are read whole.
     after = query.cursor
-    if after is not None and "\x00" in after:
-        raise UsageError("cursor: it must be the next_cursor of the page before")
     left = [each for each in items if after is None or each["name"] > after]
-    kept = left[: query.limit]
-    return {"items": kept, "next_cursor": kept[-1]["name"] if len(left) > len(kept) else None}
+    return paging.page(left, query.limit, "name")
 
 
 def _name(item: dict[str, Any]) -> str:
@@ -175,6 +172,7 @@ OPERATIONS = [
         "keys",
         list_keys,
         "List the keys",
+        order="by name",
         about="Also expired and revoked ones, without their text.",
         query=AccessFilter,
         returns={200: Returns(KeyPage, "A page.", example={"items": [_KEY], "next_cursor": None})},
@@ -210,6 +208,7 @@ OPERATIONS = [
         "users",
         list_users,
         "List the users",
+        order="by name",
         query=AccessFilter,
         returns={
             200: Returns(UserPage, "A page.", example={"items": [_USER], "next_cursor": None})

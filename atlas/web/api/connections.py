@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from flask import Response, g
 
 from atlas.connectors.masking import MASK
-from atlas.errors import NotFound, UsageError
+from atlas.errors import NotFound
 from atlas.ledger import connections as ledger
 from atlas.ledger import paging, source_changes
 from atlas.roles import Role
@@ -29,6 +29,7 @@ from atlas.web.source_models import (
     ConnectionRemoval,
     ConnectionRemoved,
     ConnectionRequest,
+    SourceChangeFilter,
     SourceChangePage,
 )
 
@@ -66,10 +67,10 @@ _BODY = ("malformed-request", "too-large", "unsupported-media-type", "invalid-re
 def list_connections(query: ConnectionFilter) -> Response:
     """A page of connections."""
     with transaction() as conn:
-        items = ledger.names(conn, after=_after(query.cursor), limit=query.limit + 1)
-    more = len(items) > query.limit
-    items = items[: query.limit]
-    return answer({"items": items, "next_cursor": items[-1]["name"] if more else None})
+        items = ledger.names(
+            conn, after=query.cursor, limit=query.limit + 1, down=query.sort == "-name"
+        )
+    return answer(paging.page(items, query.limit, "name"))
 
 
 def create_connection(body: ConnectionRequest) -> Response:
@@ -135,7 +136,7 @@ def delete_connection(name: str, query: ConnectionRemoval) -> Response:
     return answer({"name": name, "dropped_tables": dropped})
 
 
-def list_changes(name: str, query: ConnectionFilter) -> Response:
+def list_changes(name: str, query: SourceChangeFilter) -> Response:
     """What changed at a connection's source."""
     after = paging.before(query.cursor)
     with transaction() as conn:
@@ -165,19 +166,14 @@ def _known(name: str) -> str:
     return name
 
 
-def _after(cursor: str | None) -> str:
-    if cursor is not None and not _NAME.fullmatch(cursor):
-        raise UsageError("cursor: it must be the next_cursor of the page before")
-    return cursor or ""
-
-
 OPERATIONS = [
     Operation(
         method="GET",
         path="/api/v1/connections",
         role=Role.VIEWER,
         tag="Connections",
-        summary="List connections by name",
+        summary="List connections",
+        order="by name",
         handler=list_connections,
         query=ConnectionFilter,
         returns={
@@ -259,9 +255,10 @@ OPERATIONS = [
         path="/api/v1/connections/<name>/changes",
         role=Role.VIEWER,
         tag="Connections",
-        summary="List what changed at a connection's source, newest first",
+        summary="List what changed at a connection's source",
+        order="newest first",
         handler=list_changes,
-        query=ConnectionFilter,
+        query=SourceChangeFilter,
         returns={
             200: Returns(
                 SourceChangePage, "A page.", example={"items": [_CHANGE], "next_cursor": None}

@@ -9,7 +9,7 @@ import msgspec
 from flask import Response, g
 
 from atlas.connectors import catalog
-from atlas.ledger import operations
+from atlas.ledger import operations, paging
 from atlas.ledger.operations import Kind
 from atlas.roles import Role
 from atlas.settings import secret_key
@@ -78,14 +78,7 @@ def list_connectors(query: ConnectorFilter) -> Response:
             items.append(item)
         if len(items) > query.limit:
             break
-    more = len(items) > query.limit
-    items = items[: query.limit]
-    return answer(
-        {
-            "items": msgspec.to_builtins(items),
-            "next_cursor": items[-1].name if more else None,
-        }
-    )
+    return answer(paging.page(msgspec.to_builtins(items), query.limit, "name"))
 
 
 def get_connector(connector: str) -> Response:
@@ -228,6 +221,7 @@ OPERATIONS = [
         role=Role.VIEWER,
         tag="Connectors",
         summary="List the connectors of the catalog",
+        order="by name",
         handler=list_connectors,
         query=ConnectorFilter,
         returns={

@@ -86,6 +86,7 @@ def list_datasets(query: DatasetFilter) -> Response:
             words=query.q,
             tag=query.tag,
             owner=query.owner,
+            sort=query.sort,
         )
     return answer(page)
 
@@ -144,8 +145,8 @@ OPERATIONS = [
         role=Role.VIEWER,
         tag="Datasets",
         summary="List or search datasets",
-        about="A dataset stands there once for each layer that has it. Without `q` they are sorted "
-        "by name.",
+        about="A dataset stands there once for each layer that has it.",
+        order="by name, then by layer; with `q` and without `sort` the best match first",
         handler=list_datasets,
         query=DatasetFilter,
         returns={

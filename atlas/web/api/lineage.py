@@ -145,6 +145,7 @@ OPERATIONS = [
         about="The graph is on every page; the events are paged, oldest first, and say what became "
         "of their delivery.",
         handler=get_lineage_run,
+        order="oldest first",
         query=LineageRunFilter,
         returns={
             200: Returns(

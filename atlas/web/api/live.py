@@ -49,7 +49,8 @@ def list_run_log(run_id: str, query: LogFilter) -> Response:
             cursor=query.cursor,
             level=query.level.value if query.level else None,
             q=query.q,
-            newest_first=query.order == "desc",
+            beyond=query.after,
+            newest_first=query.sort == "-line",
         )
     return answer(page)
 
@@ -98,6 +99,7 @@ OPERATIONS = [
         summary="Read the log of a run",
         about="What its connector said and what its stages did, line by line.",
         handler=list_run_log,
+        order="oldest first",
         query=LogFilter,
         returns={200: Returns(LogPage, "A page.", example={"items": [_LINE], "next_cursor": None})},
         problems=("not-found",),

@@ -8,11 +8,10 @@ from typing import Any
 import sqlalchemy as sa
 from flask import Response, g
 
-from atlas.errors import UsageError
 from atlas.ledger import paging
 from atlas.ledger import policies as stored
 from atlas.model.personal import Operator
-from atlas.pii.policy import BUILT_IN, NAME
+from atlas.pii.policy import BUILT_IN
 from atlas.roles import Role
 from atlas.settings import secret_key
 from atlas.sync import personal, policies
@@ -119,10 +118,8 @@ def override_pii(body: PiiOverrideRequest) -> Response:
 def list_pii_policies(query: PiiFilter) -> Response:
     """A page of policies."""
     with transaction() as conn:
-        items = policies.listed(conn, limit=query.limit + 1, after=_after(query.cursor))
-    more = len(items) > query.limit
-    items = items[: query.limit]
-    return answer({"items": items, "next_cursor": items[-1]["name"] if more else None})
+        items = policies.listed(conn, limit=query.limit + 1, after=query.cursor)
+    return answer(paging.page(items, query.limit, "name"))
 
 
 def get_pii_policy(policy: str) -> Response:
@@ -186,12 +183,6 @@ def decrypt_pii(body: PiiDecryptRequest) -> Response:
     return answer({"values": found})
 
 
-def _after(cursor: str | None) -> str | None:
-    if cursor is not None and not NAME.fullmatch(cursor):
-        raise UsageError("cursor: it must be the next_cursor of the page before")
-    return cursor
-
-
 def _page(of: Callable[..., list[dict[str, Any]]], dataset: str, query: PiiFilter) -> Response:
     after = paging.before(query.cursor)
     with transaction() as conn:
@@ -234,6 +225,7 @@ OPERATIONS = [
         tag="Personal data",
         summary="List all that was said of a dataset's columns",
         handler=list_pii_overrides,
+        order="newest first",
         query=PiiFilter,
         returns={
             200: Returns(
@@ -249,6 +241,7 @@ OPERATIONS = [
         tag="Personal data",
         summary="List how the verdicts on a dataset changed",
         handler=list_pii_changes,
+        order="newest first",
         query=PiiFilter,
         returns={
             200: Returns(
@@ -282,7 +275,8 @@ OPERATIONS = [
         path="/api/v1/pii/policies",
         role=Role.VIEWER,
         tag="Personal data",
-        summary="List policies by name",
+        summary="List policies",
+        order="by name",
         handler=list_pii_policies,
         query=PiiFilter,
         returns={

@@ -123,6 +123,7 @@ OPERATIONS = [
         about="A score below what is usual by up to twenty runs before is an anomaly: what is "
         "usual is told from five runs on.",
         handler=list_quality_history,
+        order="newest first",
         query=QualityHistoryFilter,
         returns={
             200: Returns(
@@ -189,6 +190,7 @@ OPERATIONS = [
         tag="Quality",
         summary="Get how good what a run read is",
         handler=get_quality_run,
+        order="as the run has its streams",
         query=QualityRunFilter,
         returns={
             200: Returns(
@@ -207,6 +209,7 @@ OPERATIONS = [
         summary="List rows of a dataset that were set aside",
         about="Masked as the policy says, with the names of all checks that they failed.",
         handler=list_quarantine,
+        order="newest first",
         query=QuarantineFilter,
         returns={
             200: Returns(

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import sqlalchemy as sa
 from flask import Response, g
 
 from atlas.ledger import comparison, run_documents
 from atlas.roles import Role
+from atlas.web import starting
 from atlas.web.answers import answer
 from atlas.web.comparison_models import Comparison
 from atlas.web.database import engine, settings, transaction
-from atlas.web.models import NoOptions, Run, RunAccepted, RunFilter, RunPage
+from atlas.web.models import NoOptions, Run, RunFilter, RunPage
 from atlas.web.operations import Link, Operation, Returns
 
 _TIMES = {"started_at": "2025-03-01T09:00:01.5Z", "finished_at": "2025-03-01T09:00:04Z"}
@@ -120,6 +122,7 @@ def list_runs(query: RunFilter) -> Response:
             cursor=query.cursor,
             connection=query.connection,
             status=query.status.value if query.status else None,
+            newest_first=query.sort == "-created_at",
         )
     return answer(page)
 
@@ -149,10 +152,18 @@ def retry_run(run_id: str, body: NoOptions) -> Response:
     """Have a run go on at the first stage that did not succeed."""
     from atlas.sync.retry import retry
 
-    retry(engine(), settings(), run_id, actor=g.key.actor)
-    with transaction() as conn:
-        found = run_documents.document(conn, run_id)["run_id"]
-    return answer({"run_id": found, "status": "queued"}, 202, {"Location": f"/api/v1/runs/{found}"})
+    once = starting.Once(body)
+
+    def begun(conn: sa.Connection, found: str) -> None:
+        # Before the run is looked at: by now it is active, or has failed once more.
+        once.reserve(conn)
+        once.keep(conn, {"run_id": found})
+
+    try:
+        found = retry(engine(), settings(), run_id, actor=g.key.actor, begun=begun)
+    except starting.Replayed as earlier:
+        return starting.accepted(earlier.answer.document["run_id"], starting.REPLAYED)
+    return starting.accepted(found)
 
 
 OPERATIONS = [
@@ -161,10 +172,15 @@ OPERATIONS = [
         path="/api/v1/runs",
         role=Role.VIEWER,
         tag="Runs",
-        summary="List runs, newest first",
+        summary="List runs",
+        order="newest first",
         handler=list_runs,
         query=RunFilter,
-        returns={200: Returns(RunPage, "A page.", example={"items": [_RUN], "next_cursor": "41"})},
+        returns={
+            200: Returns(
+                RunPage, "A page.", example={"items": [_RUN], "next_cursor": "41.1b7c02d93e5f"}
+            )
+        },
     ),
     Operation(
         method="GET",
@@ -218,14 +234,8 @@ OPERATIONS = [
         links=(Link("run_id", "/run_id", ("get_run", "cancel_run")),),
         body=NoOptions,
         body_example={},
-        returns={
-            202: Returns(
-                RunAccepted,
-                "The run waits for a worker.",
-                headers={"Location": "The run."},
-                example={"run_id": _RUN["run_id"], "status": "queued"},
-            )
-        },
-        problems=(*_ANY_BODY, "not-found", "active-run", "conflict"),
+        returns=starting.RETURNS,
+        problems=(*starting.PROBLEMS, "conflict"),
+        headers=starting.HEADERS,
     ),
 ]

@@ -10,7 +10,8 @@ import msgspec
 import sqlalchemy as sa
 from flask import Response, g
 
-from atlas.errors import NotFound, UsageError
+from atlas.errors import NotFound
+from atlas.ledger import paging
 from atlas.ledger import schedules as ledger
 from atlas.roles import Role
 from atlas.web import etags
@@ -49,13 +50,15 @@ _SCHEDULE: dict[str, Any] = {
 
 def list_schedules(query: ScheduleFilter) -> Response:
     """A page of schedules."""
-    if query.cursor is not None and not _NAME.fullmatch(query.cursor):
-        raise UsageError("cursor: not one that a list returned; leave it out to begin anew")
     with transaction() as conn:
-        items = ledger.page(conn, limit=query.limit + 1, after=query.cursor, paused=query.paused)
-    more = len(items) > query.limit
-    items = items[: query.limit]
-    return answer({"items": items, "next_cursor": items[-1]["connection"] if more else None})
+        items = ledger.page(
+            conn,
+            limit=query.limit + 1,
+            after=query.cursor,
+            paused=query.paused,
+            down=query.sort == "-connection",
+        )
+    return answer(paging.page(items, query.limit, "connection"))
 
 
 def create_schedule(body: ScheduleRequest) -> Response:
@@ -133,7 +136,8 @@ OPERATIONS = [
         path="/api/v1/schedules",
         role=Role.VIEWER,
         tag="Schedules",
-        summary="List schedules, by the names of their connections",
+        summary="List schedules",
+        order="by the names of their connections",
         handler=list_schedules,
         query=ScheduleFilter,
         returns={

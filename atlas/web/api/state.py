@@ -127,9 +127,7 @@ def restore_state(name: str, body: RestoreRequest) -> Response:
 
 
 def _answer(document: dict[str, Any]) -> Response:
-    response = answer(None)
-    response.set_data(msgspec.json.encode(document))
-    return response
+    return answer(document, encode=msgspec.json.encode)
 
 
 def _whole(about: str) -> dict[int, Returns]:
@@ -176,11 +174,16 @@ OPERATIONS = [
         path=f"{_PATH}/history",
         role=Role.VIEWER,
         tag="State",
-        summary="List the states that a connection had, newest first",
+        summary="List the states that a connection had",
+        order="newest first",
         handler=list_state_history,
         query=HistoryFilter,
         returns={
-            200: Returns(StateHistory, "A page.", example={"items": [_ENTRY], "next_cursor": "17"})
+            200: Returns(
+                StateHistory,
+                "A page.",
+                example={"items": [_ENTRY], "next_cursor": "17.a4031fd6b28e"},
+            )
         },
         problems=("not-found",),
     ),

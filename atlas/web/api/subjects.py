@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import sqlalchemy as sa
 from flask import Response, g
 
 from atlas.ledger import audit, paging
 from atlas.roles import Role
+from atlas.web import starting
 from atlas.web.answers import answer
 from atlas.web.database import engine, settings, transaction
 from atlas.web.operations import Operation, Returns
@@ -56,6 +58,7 @@ _ERASURE = {
     "total": _ROWS,
 }
 _BODY = {"identifiers": ["jane@example.org", "+45 12 34 56 78"], "connection": "shop"}
+_REPLAYED = {"Idempotency-Replayed": starting.RETURNS[202].headers["Idempotency-Replayed"]}
 _PROBLEMS = (
     "malformed-request",
     "too-large",
@@ -77,18 +80,30 @@ def export_person(body: SubjectRequest) -> Response:
     from atlas.sync import subjects
 
     found = subjects.export(engine(), settings(), _request(body), actor=g.key.actor)
-    response = answer(None)
     # Not through numbers of this language's: what was read comes out to the last digit.
-    response.set_data(msgspec.json.encode(found))
-    return response
+    return answer(found, encode=msgspec.json.encode)
 
 
 def erase_person(body: SubjectRequest) -> Response:
     """Erase a person's rows."""
     from atlas.sync import subjects
 
-    done = subjects.erase(engine(), settings(), _request(body), actor=g.key.actor)
-    return answer(done, 202 if done["finished_at"] is None else 200)
+    once = starting.Once(body)
+
+    def begun(conn: sa.Connection, number: int) -> None:
+        once.reserve(conn)
+        once.keep(conn, {"erasure": number})
+
+    headers = None
+    try:
+        with transaction() as conn:
+            once.look(conn)
+        done = subjects.erase(engine(), settings(), _request(body), actor=g.key.actor, begun=begun)
+    except starting.Replayed as earlier:
+        headers = starting.REPLAYED
+        with transaction() as conn:
+            done = subjects.erasure(conn, earlier.answer.document["erasure"])
+    return answer(done, 202 if done["finished_at"] is None else 200, headers)
 
 
 def list_audit(query: AuditFilter) -> Response:
@@ -152,10 +167,11 @@ OPERATIONS = [
         "/api/v1/pii/erasures",
         erase_person,
         {
-            200: Returns(Erasure, "It is done.", example=_ERASURE),
+            200: Returns(Erasure, "It is done.", headers=_REPLAYED, example=_ERASURE),
             202: Returns(
                 Erasure,
                 "Part of it waits for a run that began meanwhile, and is done after its end.",
+                headers=_REPLAYED,
                 example={
                     **_ERASURE,
                     "finished_at": None,
@@ -168,7 +184,11 @@ OPERATIONS = [
         about="What `find` counts is deleted from explore, chart, quarantine and every version in "
         "navigate. The same records, sent again, are held back; one that its source changed comes "
         "through. Refused while a connection with rows of the person is being synced.",
-        problems=(*_PROBLEMS, "active-run"),
+        problems=(*_PROBLEMS, "active-run", "idempotency-key-reused"),
+        headers={
+            "Idempotency-Key": "Makes it safe to send the request again: for 24 hours the same key "
+            "and body get the same erasure, as it is by then, and begin no other."
+        },
     ),
     Operation(
         method="GET",
@@ -176,8 +196,9 @@ OPERATIONS = [
         role=Role.PRIVACY,
         tag="Access",
         summary="List who did what",
-        about="What changed Atlas, read what is masked elsewhere, or let somebody in; newest "
-        "first. Entries can neither be changed nor deleted.",
+        about="What changed Atlas, read what is masked elsewhere, or let somebody in. Entries "
+        "can neither be changed nor deleted.",
+        order="newest first",
         handler=list_audit,
         query=AuditFilter,
         returns={

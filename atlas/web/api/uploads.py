@@ -13,7 +13,7 @@ from flask import Response, g, request
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 from atlas.connectors import uploads
-from atlas.ledger import audit
+from atlas.ledger import audit, paging
 from atlas.roles import Role
 from atlas.web.answers import answer
 from atlas.web.database import settings, transaction
@@ -40,9 +40,8 @@ _EXAMPLE = {
 def list_uploads(query: UploadFilter) -> Response:
     """A page of the files that are there."""
     found = [each for each in uploads.listed(settings()) if each.name > (query.cursor or "")]
-    items = [_document(each) for each in found[: query.limit]]
-    more = len(found) > query.limit
-    return answer({"items": items, "next_cursor": items[-1]["name"] if more else None})
+    items = [_document(each) for each in found[: query.limit + 1]]
+    return answer(paging.page(items, query.limit, "name"))
 
 
 def put_upload(upload: str) -> Response:
@@ -144,6 +143,7 @@ OPERATIONS = [
         role=Role.VIEWER,
         tag="Connectors",
         summary="List the files that were sent",
+        order="by name",
         handler=list_uploads,
         query=UploadFilter,
         returns={

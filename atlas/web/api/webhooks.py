@@ -7,7 +7,6 @@ from typing import Any
 import msgspec
 from flask import Response, g
 
-from atlas.errors import UsageError
 from atlas.ledger import paging
 from atlas.ledger import webhooks as ledger
 from atlas.roles import Role
@@ -71,15 +70,9 @@ _BODY = ("malformed-request", "too-large", "unsupported-media-type", "invalid-re
 
 def list_webhooks(query: WebhookFilter) -> Response:
     """A page of webhooks."""
-    from atlas.sync.webhooks import NAME
-
-    if query.cursor is not None and not NAME.fullmatch(query.cursor):
-        raise UsageError("cursor: it must be the next_cursor of the page before")
     with transaction() as conn:
         items = ledger.listed(conn, limit=query.limit + 1, after=query.cursor)
-    more = len(items) > query.limit
-    items = items[: query.limit]
-    return answer({"items": items, "next_cursor": items[-1]["name"] if more else None})
+    return answer(paging.page(items, query.limit, "name"))
 
 
 def create_webhook(body: WebhookRequest) -> Response:
@@ -152,7 +145,8 @@ OPERATIONS = [
         path="/api/v1/webhooks",
         role=Role.ADMIN,
         tag="Webhooks",
-        summary="List webhooks by name",
+        summary="List webhooks",
+        order="by name",
         handler=list_webhooks,
         query=WebhookFilter,
         returns={
@@ -253,7 +247,8 @@ OPERATIONS = [
         path="/api/v1/webhooks/<webhook>/deliveries",
         role=Role.ADMIN,
         tag="Webhooks",
-        summary="List what a webhook was told, newest first",
+        summary="List what a webhook was told",
+        order="newest first",
         about="With each attempt. Settled messages are kept for thirty days.",
         handler=list_webhook_deliveries,
         query=WebhookFilter,
