@@ -1,0 +1,64 @@
+"""``atlas webhooks``: made, changed, tried, deleted; the secret is shown once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import command
+from tests.cli.test_bad_input import KEY, refused
+
+URL = "https://93.184.215.14/atlas"
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def run(database_url: str, migrated_database: str, tmp_path: Path) -> Run:
+    """Runs a command on an empty ledger."""
+    environ = {
+        "PATH": "/usr/bin:/bin",
+        "ATLAS_HOME": str(tmp_path / "home"),
+        "ATLAS_DATABASE_URL": database_url,
+        "ATLAS_SECRET_KEY": KEY,
+    }
+    return lambda *args: command.run(*args, env=environ, cwd=tmp_path)
+
+
+def test_the_life_of_a_webhook(run: Run) -> None:
+    make = ("webhooks", "create", "pager", "--url", URL, "--event", "run.failed")
+    made = run(*make)
+    assert made.returncode == 0, made.stderr
+    secret = made.stdout.strip()
+    assert secret.startswith("whsec_")
+    assert "shown this once" in made.stderr
+    refused(run(*make), 1, "pager")
+    refused(
+        run("webhooks", "create", "x", "--url", "https://127.0.0.1/", "--event", "run.failed"),
+        2,
+        "ATLAS_WEBHOOK_PRIVATE",
+    )
+    sent = json.loads(run("webhooks", "test", "pager", "--json").stdout)
+    shown = json.loads(run("webhooks", "deliveries", "pager", "--json").stdout)["items"]
+    assert [(each["message_id"], each["status"]) for each in shown] == [
+        (sent["message_id"], "waiting")
+    ]
+    assert sent["message_id"] in run("webhooks", "deliveries", "pager").stdout
+    change = ("webhooks", "change", "pager", "--event", "run.blocked", "--disable", "--json")
+    changed = json.loads(run(*change).stdout)
+    assert (changed["events"], changed["enabled"]) == (["run.blocked"], False)
+    refused(run("webhooks", "test", "pager"), 1, "disabled")
+    listed = run("webhooks", "list", "--json").stdout
+    assert [each["name"] for each in json.loads(listed)["items"]] == ["pager"]
+    assert "somebody disabled it" in run("webhooks", "list").stdout
+    assert run("webhooks", "delete", "pager").returncode == 0
+    refused(run("webhooks", "deliveries", "pager"), 2, "atlas webhooks list")
+    audited = run("audit", "list", "--json").stdout
+    assert [each["action"] for each in json.loads(audited)["items"]] == [
+        *("webhooks.delete", "webhooks.change", "webhooks.test", "webhooks.create")
+    ]
+    for text in (listed, audited, json.dumps([sent, shown, changed])):
+        assert secret not in text
