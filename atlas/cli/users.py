@@ -134,11 +134,11 @@ def reset(name: str, by_link: bool, as_json: bool) -> None:
 
     password = None if by_link else _password()
     with begin() as conn:
-        logins.forget(conn, secret_key(settings()), name)
         if password is None:
             link = _address(ledger.link(conn, name, actor=who()))
         else:
             ledger.set_password(conn, name, password, actor=who())
+        logins.forget(conn, secret_key(settings()), name)
         found = ledger.get(conn, name)
     if by_link:
         if as_json:

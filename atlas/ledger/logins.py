@@ -1,8 +1,9 @@
 """Logging in with a password, and how often that may be tried.
 
 Tries are counted in PostgreSQL before the password is looked at, so that many at once do not slip
-through, by name and by address. A name that there is not and a wrong password cost the same and
-are answered the same.
+through: by address, by name and address together, and by name from wherever. Whoever has used up
+their own tries uses up nobody else's, so that one place alone keeps no owner of a name out. A name
+that there is not and a wrong password cost the same and are answered the same.
 """
 
 from __future__ import annotations
@@ -23,10 +24,15 @@ from atlas.ledger.tables import account, login_count
 log = logging.getLogger(__name__)
 
 WINDOW = timedelta(minutes=15)
-PER_NAME = 10
-"""Passwords that may be tried for one name within :data:`WINDOW` without one that fits."""
+PER_NAME_AND_ADDRESS = 10
+"""Passwords that may be tried for one name from one address (of IPv6: one /64) within
+:data:`WINDOW` without one that fits."""
 PER_ADDRESS = 50
-"""The same from one address, whatever the names; of IPv6 from one /64."""
+"""The same from one address, whatever the names."""
+PER_NAME = 200
+"""The same for one name, from all addresses together: it takes many to keep its owner out."""
+PER_SESSION = 10
+"""The same of somebody who is logged in and tries their own password."""
 
 
 class Refused(AtlasError):
@@ -69,9 +75,13 @@ def by_password(
     """
     # No name is that long, and what is longer is not worth hashing.
     name = name.strip().lower()[:65]
+    place = network(browser.address)
+    there = _of_name(secret, name) + _key(secret, f"{name} at {place}")[:_HALF]
+    # In one order, so that two do not wait for each other.
     counted = {
-        _key(secret, f"name {name}"): PER_NAME,
-        _key(secret, f"address {network(browser.address)}"): PER_ADDRESS,
+        _key(secret, f"address {place}"): PER_ADDRESS,
+        there: PER_NAME_AND_ADDRESS,
+        _of_name(secret, name): PER_NAME,
     }
     with engine.begin() as conn:
         seconds = _count(conn, counted)
@@ -92,7 +102,8 @@ def by_password(
         same = sa.and_(account.c.id == row.id, account.c.password == row.password)
         if not conn.execute(account.update().where(same).values(password=renewed)).rowcount:
             raise Refused
-        _uncount(conn, counted)
+        _uncount(conn, list(counted))
+        conn.execute(login_count.delete().where(login_count.c.who == there))
         return enter(conn, str(row.id), "password", browser)
 
 
@@ -118,20 +129,31 @@ def enter(conn: sa.Connection, account_id: str, how: str, browser: Browser) -> s
     )
 
 
-def see(conn: sa.Connection, secret: bytes, name: str) -> None:
-    """Count that somebody who is logged in tries their own password.
+def see(conn: sa.Connection, secret: bytes, session_id: str) -> None:
+    """Count that somebody who is logged in tries their own password; strangers count elsewhere.
 
     Raises:
         TooMany: it is not to be looked at.
     """
-    seconds = _count(conn, {_key(secret, f"name {name}"): PER_NAME})
+    seconds = _count(conn, {_key(secret, f"session {session_id}"): PER_SESSION})
     if seconds:
         raise TooMany(seconds)
 
 
-def forget(conn: sa.Connection, secret: bytes, name: str) -> None:
-    """Let passwords be tried for ``name`` again."""
-    conn.execute(login_count.delete().where(login_count.c.who == _key(secret, f"name {name}")))
+def forget(conn: sa.Connection, secret: bytes, name: str, *, session_id: str | None = None) -> None:
+    """Let passwords be tried for ``name`` again, from everywhere, and in this session. Whoever
+    changes the account, too, does that first: a login takes the two in this order."""
+    counts = (
+        sa.select(login_count.c.who)
+        .where(sa.func.substr(login_count.c.who, 1, _HALF) == _of_name(secret, name))
+        # As tries are counted: the name's own last.
+        .order_by(sa.func.length(login_count.c.who).desc())
+        .with_for_update()
+    )
+    conn.execute(login_count.delete().where(login_count.c.who.in_(counts.scalar_subquery())))
+    if session_id is not None:
+        own = _key(secret, f"session {session_id}")
+        conn.execute(login_count.delete().where(login_count.c.who == own))
 
 
 def forget_old(conn: sa.Connection) -> int:
@@ -172,22 +194,28 @@ _COUNT = sa.text(
 
 
 def _count(conn: sa.Connection, counted: dict[bytes, int]) -> int:
-    """Count a try; seconds to wait if it is one too many, else 0."""
-    wait = 0
-    # In one order, so that two do not wait for each other.
-    for who in sorted(counted):
+    """Count a try; seconds to wait if it is one too many, else 0. What is too many for one count is
+    not counted by those behind it: no password is looked at for it."""
+    for who, most in counted.items():
         row = conn.execute(_COUNT, {"who": who, "window": WINDOW}).one()
-        if row.tries > counted[who]:
-            wait = max(wait, row.seconds, 1)
-    return wait
+        if row.tries > most:
+            return max(int(row.seconds), 1)
+    return 0
 
 
-def _uncount(conn: sa.Connection, counted: dict[bytes, int]) -> None:
-    """Take back the try that let somebody in; for the name also those before it."""
-    for who in sorted(counted):
+def _uncount(conn: sa.Connection, counted: list[bytes]) -> None:
+    """Take back the try that let somebody in."""
+    for who in counted:
         query = login_count.update().where(login_count.c.who == who, login_count.c.tries > 0)
-        fewer = 0 if counted[who] == PER_NAME else login_count.c.tries - 1
-        conn.execute(query.values(tries=fewer))
+        conn.execute(query.values(tries=login_count.c.tries - 1))
+
+
+_HALF = 16
+
+
+def _of_name(secret: bytes, name: str) -> bytes:
+    """The count of a name, with which its counts at each address begin."""
+    return _key(secret, f"name {name}")[:_HALF]
 
 
 def _key(secret: bytes, text: str) -> bytes:

@@ -17,6 +17,7 @@ from atlas.ledger.tables import account, login_link, session
 from atlas.settings import Settings
 from atlas.web import create_app
 from tests.web.browser import PASSWORD, Browser, add_user, logged_in
+from tests.web.conftest import SECRET
 
 RUNS = "/api/v1/runs"
 SYNCS = "/api/v1/connections/shop/syncs"
@@ -273,11 +274,17 @@ def test_a_login_leads_nowhere_else(app: Flask, engine: sa.Engine, target: str) 
     assert browser.get("/login", query_string={"next": target}).location == "/"
 
 
+def _at(app: Flask, address: str) -> Browser:
+    browser = Browser(app)
+    browser.client.environ_base["REMOTE_ADDR"] = address
+    return browser
+
+
 def test_tries_are_counted_by_name_and_forgotten_by_a_login(
     app: Flask, engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add_user(engine, "ann", "viewer")
-    monkeypatch.setattr(logins, "PER_NAME", 3)
+    monkeypatch.setattr(logins, "PER_NAME_AND_ADDRESS", 3)
     for _ in range(2):
         assert Browser(app).log_in("ann", "wrong").status_code == 401
     assert Browser(app).log_in("ann").status_code == 303
@@ -301,9 +308,51 @@ def test_tries_are_counted_by_address(
     for number in range(3):
         assert Browser(app).log_in(f"nobody{number}", "wrong").status_code == 401
     assert Browser(app).log_in("ann").status_code == 429
-    elsewhere = Browser(app)
-    elsewhere.client.environ_base["REMOTE_ADDR"] = "192.0.2.7"
-    assert elsewhere.log_in("ann").status_code == 303
+    assert _at(app, "192.0.2.7").log_in("ann").status_code == 303
+
+
+def test_nobody_keeps_the_owner_of_a_name_out_from_one_place(
+    app: Flask, engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_user(engine, "ann", "viewer")
+    monkeypatch.setattr(logins, "PER_NAME_AND_ADDRESS", 2)
+    monkeypatch.setattr(logins, "PER_NAME", 5)
+    for status in (401, 401, *[429] * 6):
+        assert _at(app, "192.0.2.1").log_in("ann", "wrong").status_code == status
+    # What was refused unseen did not count for the name; a login here ends no count there.
+    assert _at(app, "192.0.2.2").log_in("ann").status_code == 303
+    assert _at(app, "192.0.2.1").log_in("ann").status_code == 429
+    # From many places at once there is an end, and whoever runs Atlas ends the wait.
+    for place, status in ((3, 401), (3, 401), (4, 401), (4, 429), (5, 429)):
+        assert _at(app, f"192.0.2.{place}").log_in("ann", "wrong").status_code == status
+    assert _at(app, "192.0.2.2").log_in("ann").status_code == 429
+    with engine.begin() as conn:
+        logins.forget(conn, SECRET.encode(), "ann")
+    for place in (1, 2, 3):
+        assert _at(app, f"192.0.2.{place}").log_in("ann").status_code == 303
+
+
+def test_ones_own_password_is_tried_apart_from_what_strangers_try(
+    app: Flask, engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_user(engine, "ann", "viewer")
+    for count in ("PER_NAME_AND_ADDRESS", "PER_NAME", "PER_SESSION"):
+        monkeypatch.setattr(logins, count, 2)
+    mine, stolen = (logged_in(app, engine, "ann") for _ in range(2))
+    form = {"password": PASSWORD + "!", "again": PASSWORD + "!"}
+
+    def change(browser: Browser, present: str) -> int:
+        posted = {"present": present, **form}
+        answer = browser.post("/account/password", posted, page="/account")
+        return int(answer.status_code)
+
+    for status in (401, 401, 429):
+        assert Browser(app).log_in("ann", "wrong").status_code == status
+    assert [change(stolen, "wrong") for _ in range(3)] == [422, 422, 429]
+    assert change(stolen, PASSWORD) == 429  # though it fits
+    assert change(mine, PASSWORD) == 303
+    # Who has shown who they are waits no more.
+    assert Browser(app).log_in("ann", PASSWORD + "!").status_code == 303
 
 
 def test_addresses_of_one_network_of_ipv6_are_one() -> None:

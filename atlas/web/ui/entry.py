@@ -150,13 +150,12 @@ def change_password() -> Response:
     secret = secret_key(settings())
     try:
         with transaction() as conn:
-            logins.see(conn, secret, found.asker.name)
+            logins.see(conn, secret, found.id)
         with transaction() as conn:
             kept = users.kept_password(conn, found.asker.id)
         if not passwords.fits(kept, request.form.get("present", "")):
             return _account("the present password is wrong", 422)
         with transaction() as conn:
-            logins.forget(conn, secret, found.asker.name)
             token = users.set_password(
                 conn,
                 found.asker.name,
@@ -164,6 +163,7 @@ def change_password() -> Response:
                 actor=found.asker.actor,
                 session_id=found.id,
             )
+            logins.forget(conn, secret, found.asker.name, session_id=found.id)
     except (UsageError, logins.TooMany) as error:
         return _account(str(error), 422 if isinstance(error, UsageError) else 429)
     answer = go("/account")
