@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import html
 import json
 import re
 import urllib.parse
@@ -207,14 +208,21 @@ def _arguments(atlas: Atlas) -> bytes:
 
 
 @pytest.fixture
-def no_users(atlas: Atlas) -> Iterator[None]:
-    """The users of the test go again: other tests may want to be the first."""
+def nothing_left(atlas: Atlas) -> Iterator[None]:
+    """The users of the test go again, for other tests may want to be the first; and its webhook."""
     yield
     with atlas.engine.begin() as conn:
         conn.execute(sa.text("DELETE FROM pipeline.account WHERE name IN ('planted', 'invited')"))
+        conn.execute(sa.text("DELETE FROM pipeline.webhook WHERE name = 'planted'"))
 
 
-def test_what_lets_somebody_in(atlas: Atlas, no_users: None, tmp_path: Path) -> None:
+_TRIED = """SELECT d.attempts FROM pipeline.webhook_delivery d
+ JOIN pipeline.webhook w ON w.id = d.webhook_id WHERE w.name = 'planted' AND d.attempts > 0"""
+
+
+def test_what_lets_somebody_in_and_what_signs(
+    atlas: Atlas, nothing_left: None, tmp_path: Path
+) -> None:
     password, other = "pl4nted-p4ssword-one", "pl4nted-p4ssword-two"
     atlas.run("users", "create", "--name", "planted", "--role", "admin", stdin=password + "\n")
     browser = _Browser(atlas.status["api_url"])
@@ -224,7 +232,13 @@ def test_what_lets_somebody_in(atlas: Atlas, no_users: None, tmp_path: Path) -> 
     (key,) = re.findall(r"atlas_[\w-]{43}", made)
     invited = browser.post("/settings/users", "/settings/users", name="invited", role="viewer")
     (link,) = re.findall(r"/setup\?token=([\w-]+)", invited)
+    # It is on its way with a signature before its address turns out to be none that may be.
+    hook = {"name": "planted", "url": "https://localhost/in", "event": "run.blocked"}
+    hooked = browser.post("/settings/webhooks", "/settings/webhooks", **hook)
+    (signs,) = set(re.findall(r"whsec_[A-Za-z0-9+/=]{44}", html.unescape(hooked)))
     browser.seen = ""
+    browser.post("/settings/webhooks/planted/test", "/settings/webhooks/planted")
+    atlas.until(lambda: atlas.rows(_TRIED))
     form = {"present": password, "password": other, "again": other}
     browser.post("/account/password", "/account", **form)
     assert browser.session != first
@@ -237,12 +251,16 @@ def test_what_lets_somebody_in(atlas: Atlas, no_users: None, tmp_path: Path) -> 
     browser.get("/login?next=/")
     for page in ("/", "/audit", "/settings/keys", "/settings/users", "/account", "/connections"):
         browser.get(page)
+    assert "localhost" in browser.get("/settings/webhooks/planted")
+    told = [atlas.run("webhooks", *which).stdout for which in (["list"], ["deliveries", "planted"])]
     secrets = [password, other, first, browser.session, key, link, OIDC_SECRET]
+    secrets += [signs, signs.removeprefix("whsec_")]
     url = json.loads((atlas.home / "stack.json").read_text())["database_url"]
     dump = tmp_path / "pipeline.sql"
     _tool("pg_dump", "--schema=pipeline", f"--file={dump}", url)
     places = {
-        "a page": browser.seen,
+        "a page": html.unescape(browser.seen),
+        "the command line": "".join(told),
         "a copy of the control plane": dump.read_text(),
         "the database": _database(atlas),
         "Redis": _redis(atlas).decode(errors="replace"),
