@@ -68,15 +68,21 @@ def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def database_url(request: pytest.FixtureRequest, server_url: str) -> Iterator[str]:
     """URL of a database of its own, dropped at the end: an empty one, or, where
     ``migrated_database`` is asked for beside it, a migrated one."""
-    name = sql.Identifier(f"t_{uuid.uuid4().hex[:12]}")
     source = "template1"
     if "migrated_database" in request.fixturenames:
         source = request.getfixturevalue("migrated_database")
+    with copied(server_url, source) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def copied(server_url: str, template: str) -> Iterator[str]:
+    """URL of a copy of a database to which nobody is connected; dropped at the end."""
+    name = sql.Identifier(f"t_{uuid.uuid4().hex[:12]}")
     with _admin(server_url) as cursor:
-        template = sql.Identifier(source)
         # Of a database this small the files are copied sooner than their pages are logged.
-        copied = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy")
-        cursor.execute(copied.format(name, template))
+        copy = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy")
+        cursor.execute(copy.format(name, sql.Identifier(template)))
         yield _url(server_url, name.string)
         cursor.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
 

@@ -176,11 +176,16 @@ def engine(database_url: str, migrated_database: str) -> Iterator[sa.Engine]:
 @pytest.fixture
 def shop(engine: sa.Engine, tmp_path: Path) -> Source:
     """A connection ``shop`` that commits at every state."""
+    return source(engine, tmp_path)
+
+
+def source(engine: sa.Engine, directory: Path) -> Source:
+    """A connection ``shop`` that commits at every state, with its rows and its home there."""
     settings = parse(
         {
-            "ATLAS_HOME": str(tmp_path / "home"),
+            "ATLAS_HOME": str(directory / "home"),
             "ATLAS_SECRET_KEY": "s" * 40,
             "ATLAS_CHECKPOINT_ROWS": "1",
         }
     )
-    return Source(engine, settings, tmp_path)
+    return Source(engine, settings, directory)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +14,9 @@ from atlas.layers import sample as look
 from atlas.ledger import audit, catalog, connections
 from atlas.ledger.database import cursor
 from atlas.sync import datasets, edit
+from tests.conftest import copied
 from tests.stages import pipeline
-from tests.stages.conftest import Source, row
+from tests.stages.conftest import Source, row, source
 
 EMAIL = "jane.doe{}@example.org"
 SCHEMA = {
@@ -34,14 +36,37 @@ def _users(*numbers: int, **more: Any) -> list[dict[str, Any]]:
     return [row(number, number, email=EMAIL.format(number), **more) for number in numbers]
 
 
-@pytest.fixture
-def users(shop: Source, database_url: str) -> Source:
-    """Datasets ``shop_users`` of three rows and ``shop_orders`` of one, after a run."""
-    pipeline.ready(shop, database_url)
+def _shop(engine: sa.Engine, directory: Path) -> Source:
+    shop = source(engine, directory)
+    pipeline.ready(shop, engine.url.render_as_string(hide_password=False))
     shop.extra = {"users": {"schema": SCHEMA}}
     shop.rows = {"users": _users(1, 2, 3), "orders": [row(1, 1, total=7)]}
-    pipeline.sync(shop)
     return shop
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the connection of all these tests has its rows."""
+    return tmp_path_factory.mktemp("shop")
+
+
+@pytest.fixture(scope="module")
+def migrated_database(server_url: str, migrated_database: str, directory: Path) -> Iterator[str]:
+    """A migrated database in which a run has ended, that each test gets a copy of: datasets
+    ``shop_users`` of three rows and ``shop_orders`` of one."""
+    with copied(server_url, migrated_database) as url:
+        engine = sa.create_engine(url)
+        pipeline.sync(_shop(engine, directory))
+        name = engine.url.database
+        engine.dispose()
+        assert name is not None
+        yield name
+
+
+@pytest.fixture
+def users(engine: sa.Engine, directory: Path) -> Source:
+    """The connection after its run."""
+    return _shop(engine, directory)
 
 
 @pytest.fixture
