@@ -11,7 +11,7 @@ import pytest
 from atlas.connectors.config import validate
 from atlas.connectors.masking import MASK, masked, unmasked
 from atlas.errors import UsageError
-from atlas.web.ui import spec_form
+from atlas.web.ui import spec_answer, spec_form
 from atlas.web.ui.spec_form import Field
 
 SPEC: dict[str, Any] = {
@@ -123,7 +123,7 @@ def _field(form: Field, name: str) -> Field:
 def test_what_is_sent_as_it_was_shown_is_the_configuration_as_it_was() -> None:
     shown = masked(SPEC, CONFIG)
     form = spec_form.build(SPEC, shown, fresh=False)
-    answer = spec_form.parse(SPEC, filled(form), shown)
+    answer = spec_answer.parse(SPEC, filled(form), shown)
     assert answer.errors == {}
     assert unmasked(answer.config, CONFIG) == CONFIG
 
@@ -154,13 +154,13 @@ def test_only_the_form_that_was_chosen_counts() -> None:
         "config/credentials@0/token": ["t"],
         "config/credentials@1/user": ["left over"],
     }
-    config = spec_form.parse(SPEC, sent, {}).config
+    config = spec_answer.parse(SPEC, sent, {}).config
     assert config["credentials"] == {"auth": "token", "token": "t"}
     validate("shop", SPEC, config)
 
 
 def test_what_nobody_filled_in_is_left_out() -> None:
-    config = spec_form.parse(SPEC, {"config/host": ["h"], "config/tables": [" "]}, {}).config
+    config = spec_answer.parse(SPEC, {"config/host": ["h"], "config/tables": [" "]}, {}).config
     assert config == {"host": "h", "ssl": False}
 
 
@@ -177,7 +177,7 @@ def test_what_nobody_filled_in_is_left_out() -> None:
     ],
 )
 def test_what_cannot_be_read_is_said_at_its_field(name: str, text: str) -> None:
-    answer = spec_form.parse(SPEC, {name: [text]}, {})
+    answer = spec_answer.parse(SPEC, {name: [text]}, {})
     assert list(answer.errors) == [name.rstrip("@")]
     form = spec_form.build(SPEC, answer.config, fresh=False)
     assert spec_form.place_errors(form, answer.errors) is None
@@ -196,7 +196,7 @@ def test_what_the_spec_refuses_is_said_at_its_field() -> None:
 def test_a_row_is_added_and_another_taken_out() -> None:
     form = spec_form.build(SPEC, CONFIG, fresh=False)
     sent = {**filled(form), "_add": ["config/reports"], "config/reports#0!": ["1"]}
-    assert spec_form.parse(SPEC, sent, CONFIG).config["reports"] == [{"name": "r2"}, {}]
+    assert spec_answer.parse(SPEC, sent, CONFIG).config["reports"] == [{"name": "r2"}, {}]
 
 
 def test_help_keeps_links_and_nothing_else_of_html() -> None:
@@ -215,4 +215,4 @@ def test_a_spec_that_refers_to_itself_ends() -> None:
         "properties": {"a": {"$ref": "#/properties/a"}, "b": {"$ref": "#"}},
     }
     form = spec_form.build(spec, {}, fresh=True)
-    assert spec_form.parse(spec, filled(form), {}).config == {}
+    assert spec_answer.parse(spec, filled(form), {}).config == {}

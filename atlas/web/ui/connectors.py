@@ -136,7 +136,8 @@ def _number(text: str) -> int:
 
 
 def _properties(spec: dict[str, Any] | None) -> list[dict[str, Any]] | None:
-    from atlas.web.ui.spec_form import help_text, resolved
+    from atlas.web.ui.spec_form import help_text
+    from atlas.web.ui.spec_schema import resolved
 
     if spec is None:
         return None

@@ -1,10 +1,4 @@
-"""A form from a connector's spec: what it asks for, and what somebody answered.
-
-A field's name is the path of its property: ``config/credentials/client_id``, with ``~1`` for a
-slash and ``~0`` for a tilde, as in a JSON pointer. Of a choice (``oneOf``) field ``PATH@`` says
-which form was taken, and those of form 2 begin with ``PATH@2``. Lists of objects have their rows
-at ``PATH#0``, ``PATH#1``… and their number in ``PATH#``.
-"""
+"""A form from a connector's spec: what it asks for, and what is wrong with an answer."""
 
 from __future__ import annotations
 
@@ -17,18 +11,25 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-ROOT = "config"
-_DEEPEST = 8
-_MOST_ROWS = 200
+from atlas.web.ui.spec_schema import (
+    MOST_ROWS,
+    NOTHING,
+    ROOT,
+    Schema,
+    alternatives,
+    escaped,
+    kind_of,
+    resolved,
+    taken_form,
+    type_of,
+)
+
 _LINK = re.compile(
     r"""<a\b[^>]*?href\s*=\s*["']?(https?://[^"'\s>]+)["']?[^>]*>(.*?)</a\s*>"""
     r"""|\[([^\]]+)\]\((https?://[^)\s]+)\)""",
     re.IGNORECASE | re.DOTALL,
 )
 _TAG = re.compile(r"<[^>]+>")
-_NOTHING = object()
-
-Schema = Mapping[str, Any]
 
 
 @dataclass(slots=True)
@@ -76,9 +77,6 @@ class Form:
     fields: list[Field]
 
 
-# --- from a spec to a form -----------------------------------------------------------------------
-
-
 def build(spec: Schema, config: Mapping[str, Any], *, fresh: bool) -> Field:
     """The form for ``config``, in which secrets are masked.
 
@@ -111,10 +109,10 @@ class _Builder:
         required: bool = False,
     ) -> Field:
         schema = resolved(self._root, schema)
-        if value is _NOTHING and self._fresh and "default" in schema:
+        if value is NOTHING and self._fresh and "default" in schema:
             value = schema["default"]
         made = Field(
-            _kind(self._root, schema, depth),
+            kind_of(self._root, schema, depth),
             name,
             str(schema.get("title") or title),
             help=help_text(schema.get("description")),
@@ -145,7 +143,7 @@ class _Builder:
                 inner,
                 f"{made.name}/{escaped(name)}",
                 name,
-                known.get(name, _NOTHING),
+                known.get(name, NOTHING),
                 (*made.place, name),
                 depth=depth + 1,
                 inner=made.inner,
@@ -156,14 +154,14 @@ class _Builder:
             (made.fields if shown or len(properties) <= 4 else made.more).append(child)
 
     def _forms(self, made: Field, schema: Schema, value: Any, depth: int) -> None:
-        forms = _alternatives(schema)
-        taken = _taken(self._root, forms, value)
-        if taken is None and (made.required or value is not _NOTHING):
+        forms = alternatives(schema)
+        taken = taken_form(self._root, forms, value)
+        if taken is None and (made.required or value is not NOTHING):
             taken = 0
         for index, form in enumerate(forms):
             form = resolved(self._root, form)
             mine = f"{made.name}@{index}"
-            given = value if taken == index else _NOTHING
+            given = value if taken == index else NOTHING
             inside = self.field(
                 {**form, "title": "", "description": ""},
                 mine,
@@ -187,8 +185,8 @@ class _Builder:
     def _rows(self, made: Field, schema: Schema, value: Any, depth: int) -> None:
         rows = list(value) if isinstance(value, list) else []
         if not rows and made.required:
-            rows = [_NOTHING]
-        for index, row in enumerate(rows[:_MOST_ROWS]):
+            rows = [NOTHING]
+        for index, row in enumerate(rows[:MOST_ROWS]):
             made.fields.append(
                 self.field(
                     schema.get("items"),
@@ -202,34 +200,9 @@ class _Builder:
             )
 
 
-def _kind(root: Schema, schema: Schema, depth: int) -> str:
-    if depth >= _DEEPEST:
-        return "json"
-    if "const" in schema or (len(schema.get("enum") or ()) == 1):
-        return "fixed"
-    if schema.get("enum"):
-        return "choice"
-    if _alternatives(schema):
-        return "forms"
-    kind = _type(schema)
-    if kind == "object":
-        return "group" if schema.get("properties") else "json"
-    if kind == "array":
-        items = resolved(root, schema.get("items"))
-        if items.get("enum"):
-            return "many"
-        inside = _kind(root, items, depth + 1) if items else "json"
-        if inside in ("text", "number", "integer"):
-            return "list"
-        return "rows" if inside in ("group", "forms") else "json"
-    return {"string": "text", "boolean": "boolean", "integer": "integer", "number": "number"}.get(
-        kind, "json"
-    )
-
-
 def _fill(made: Field, schema: Schema, value: Any) -> None:
     """What the input of a single value shows."""
-    known = None if value is _NOTHING else value
+    known = None if value is NOTHING else value
     match made.kind:
         case "fixed":
             made.value = schema.get("const", (schema.get("enum") or [None])[0])
@@ -255,7 +228,7 @@ def _attributes(schema: Schema) -> dict[str, str]:
     for word, attribute in (("minimum", "min"), ("maximum", "max"), ("maxLength", "maxlength")):
         if isinstance(schema.get(word), int | float):
             found[attribute] = str(schema[word])
-    if _type(schema) == "number":
+    if type_of(schema) == "number":
         found["step"] = "any"
     examples = schema.get("examples")
     if isinstance(examples, list) and examples and isinstance(examples[0], str | int | float):
@@ -270,78 +243,12 @@ def _order(root: Schema, schema: Any) -> float:
     return float(order) if isinstance(order, int | float) else 1e9
 
 
-def _type(schema: Schema) -> str:
-    kind = schema.get("type")
-    if isinstance(kind, list):
-        kinds = [each for each in kind if each != "null"]
-        return str(kinds[0]) if len(kinds) == 1 else ""
-    if kind is None and schema.get("properties"):
-        return "object"
-    return str(kind or "")
-
-
-def _alternatives(schema: Schema) -> list[Any]:
-    for word in ("oneOf", "anyOf"):
-        forms = schema.get(word)
-        if isinstance(forms, list) and forms:
-            objects = [each for each in forms if isinstance(each, Mapping)]
-            return [each for each in objects if each.get("type") != "null"]
-    return []
-
-
-def _taken(root: Schema, forms: list[Any], value: Any) -> int | None:
-    """Which form a value is of: the one whose constants it has, and whose required properties."""
-    if not isinstance(value, Mapping):
-        if value is _NOTHING or value is None:
-            return None
-        kinds = [_type(resolved(root, form)) for form in forms]
-        mine = {str: "string", bool: "boolean", int: "integer", float: "number", list: "array"}
-        return kinds.index(found) if (found := mine.get(type(value), "")) in kinds else 0
-    best, most = 0, -1.0
-    for index, form in enumerate(forms):
-        form = resolved(root, form)
-        properties = form.get("properties") or {}
-        score = 0.0
-        for name, inner in properties.items():
-            inner = resolved(root, inner)
-            constants = [inner["const"]] if "const" in inner else inner.get("enum") or []
-            if constants and name in value:
-                score += 10 if value[name] in constants else -10
-            elif name in value:
-                score += 1
-        score -= sum(0.5 for name in form.get("required") or () if name not in value)
-        if score > most:
-            best, most = index, score
-    return best
-
-
 def _constant_of(root: Schema, form: Schema) -> str:
     for inner in (form.get("properties") or {}).values():
         inner = resolved(root, inner)
         if "const" in inner:
             return str(inner["const"])
     return ""
-
-
-def resolved(root: Schema, schema: Any) -> dict[str, Any]:
-    """A schema with what it refers to and what it is made of (``allOf``) put in."""
-    found = dict(schema) if isinstance(schema, Mapping) else {}
-    for _ in range(_DEEPEST):
-        reference = found.get("$ref")
-        if not (isinstance(reference, str) and reference.startswith("#/")):
-            break
-        target: Any = root
-        for part in reference[2:].split("/"):
-            target = target.get(part) if isinstance(target, Mapping) else None
-        rest = {word: value for word, value in found.items() if word != "$ref"}
-        found = {**(target if isinstance(target, Mapping) else {}), **rest}
-    parts = found.get("allOf")
-    if isinstance(parts, list):
-        merged: dict[str, Any] = {}
-        for part in parts:
-            merged.update(resolved(root, part))
-        found = {**merged, **{k: v for k, v in found.items() if k != "allOf"}}
-    return found
 
 
 def help_text(text: Any) -> Markup:
@@ -365,11 +272,6 @@ def help_text(text: Any) -> Markup:
 
 def _plain(text: str) -> str:
     return re.sub(r"\s+", " ", html.unescape(_TAG.sub("", text)).replace("`", ""))
-
-
-def escaped(name: str) -> str:
-    """A property's name as a part of a field's."""
-    return name.replace("~", "~0").replace("/", "~1").replace("@", "~2").replace("#", "~3")
 
 
 def place_errors(form: Field, errors: Mapping[str, str]) -> str | None:
@@ -422,180 +324,3 @@ def _every(form: Field) -> Iterator[Field]:
         if each.chosen:
             for child in each.fields:
                 yield from _every(child)
-
-
-# --- from an answer to a configuration -----------------------------------------------------------
-
-
-class Answer:
-    """What was sent: ``config``, and what of it could not be read, by the field's name."""
-
-    __slots__ = ("config", "errors")
-
-    def __init__(self, config: dict[str, Any], errors: dict[str, str]) -> None:
-        self.config = config
-        self.errors = errors
-
-
-def parse(spec: Schema, sent: Mapping[str, list[str]], before: Mapping[str, Any]) -> Answer:
-    """The configuration that a form of ``spec`` was filled in with.
-
-    Args:
-        sent: values by the fields' names.
-        before: what stood there; a switch that was off in it stays in it, off.
-    """
-    parser = _Parser(spec, sent)
-    found = parser.value(spec, ROOT, before, depth=0, required=True)
-    return Answer(found if isinstance(found, dict) else {}, parser.errors)
-
-
-class _Parser:
-    def __init__(self, root: Schema, sent: Mapping[str, list[str]]) -> None:
-        self._root = root
-        self._sent = sent
-        self.errors: dict[str, str] = {}
-
-    def _first(self, name: str) -> str | None:
-        values = self._sent.get(name)
-        return values[0] if values else None
-
-    def value(self, schema: Any, name: str, before: Any, *, depth: int, required: bool) -> Any:
-        """What was sent for a property; ``_NOTHING``: it is left out."""
-        schema = resolved(self._root, schema)
-        kind = _kind(self._root, schema, depth)
-        if kind == "group":
-            return self._group(schema, name, before, depth, required)
-        if kind == "forms":
-            return self._forms(schema, name, before, depth, required)
-        if kind == "rows":
-            return self._rows(schema, name, before, depth)
-        if kind == "fixed":
-            return schema.get("const", (schema.get("enum") or [None])[0])
-        return self._leaf(kind, schema, name, before, required)
-
-    def _group(self, schema: Schema, name: str, before: Any, depth: int, required: bool) -> Any:
-        known = before if isinstance(before, Mapping) else {}
-        needed = set(schema.get("required") or ())
-        inside_form = "@" in name.rpartition("/")[2]
-        found: dict[str, Any] = {}
-        said = False
-        for child, inner in (schema.get("properties") or {}).items():
-            fixed = _kind(self._root, resolved(self._root, inner), depth + 1) == "fixed"
-            # A constant says nothing by itself, but of a form that was chosen.
-            if fixed and not (child in needed or child in known or inside_form):
-                continue
-            value = self.value(
-                inner,
-                f"{name}/{escaped(child)}",
-                known.get(child, _NOTHING),
-                depth=depth + 1,
-                required=child in needed,
-            )
-            if value is not _NOTHING:
-                found[child] = value
-                said = said or not fixed
-        return found if said or required or depth == 0 or known else _NOTHING
-
-    def _forms(self, schema: Schema, name: str, before: Any, depth: int, required: bool) -> Any:
-        forms = _alternatives(schema)
-        chosen = self._first(f"{name}@")
-        if not chosen:
-            return _NOTHING
-        if not chosen.isdigit() or int(chosen) >= len(forms):
-            self.errors[name] = "choose one of the forms"
-            return _NOTHING
-        index = int(chosen)
-        same = _taken(self._root, forms, before) == index
-        return self.value(
-            forms[index],
-            f"{name}@{index}",
-            before if same else _NOTHING,
-            depth=depth + 1,
-            required=True,
-        )
-
-    def _rows(self, schema: Schema, name: str, before: Any, depth: int) -> Any:
-        known = before if isinstance(before, list) else []
-        count = self._first(f"{name}#") or "0"
-        found = []
-        for index in range(min(int(count), _MOST_ROWS) if count.isdigit() else 0):
-            if self._first(f"{name}#{index}!"):  # taken out
-                continue
-            row = self.value(
-                schema.get("items"),
-                f"{name}#{index}",
-                known[index] if index < len(known) else _NOTHING,
-                depth=depth + 1,
-                required=False,
-            )
-            if row is not _NOTHING:
-                found.append(row)
-        if self._first("_add") == name:
-            found.append({})
-        return found if found or known else _NOTHING
-
-    def _leaf(self, kind: str, schema: Schema, name: str, before: Any, required: bool) -> Any:
-        if kind == "many":
-            options = {str(each): each for each in resolved(self._root, schema["items"])["enum"]}
-            chosen = [options[each] for each in self._sent.get(name, ()) if each in options]
-            return chosen if chosen or required or before is not _NOTHING else _NOTHING
-        if kind == "boolean":
-            if self._first(name) is not None:
-                return True
-            plain = before is _NOTHING and not required and "default" not in schema
-            return _NOTHING if plain else False
-        text = self._first(name)
-        if text is None or not text.strip():
-            return _NOTHING
-        try:
-            return _read(kind, schema, self._root, text)
-        except ValueError as error:
-            self.errors[name] = str(error)
-            return text
-
-
-def _read(kind: str, schema: Schema, root: Schema, text: str) -> Any:
-    """A value from what stands in its input.
-
-    Raises:
-        ValueError: it is of another kind; says what is wanted.
-    """
-    match kind:
-        case "choice":
-            options = {str(each): each for each in schema["enum"]}
-            if text not in options:
-                raise ValueError("choose one of " + ", ".join(options))
-            return options[text]
-        case "integer" | "number":
-            return _number(text, kind)
-        case "list":
-            inner = _type(resolved(root, schema.get("items")))
-            lines = [line.strip() for line in text.splitlines() if line.strip()]
-            return [_number(line, inner) if inner in _NUMBERS else line for line in lines]
-        case "json":
-            try:
-                return json.loads(text)
-            except (json.JSONDecodeError, RecursionError) as error:
-                raise ValueError("must be JSON") from error
-        case _:
-            # A browser sends the ends of lines as it likes; a key must stay as it was copied.
-            text = text.replace("\r\n", "\n")
-            return text if schema.get("multiline") else text.strip()
-
-
-_NUMBERS = ("integer", "number")
-
-
-def _number(text: str, kind: str) -> int | float:
-    text = text.strip()
-    if re.fullmatch(r"[+-]?\d{1,300}", text):
-        return int(text)
-    if kind == "integer":
-        raise ValueError("must be a whole number")
-    try:
-        value = float(text)
-    except ValueError as error:
-        raise ValueError("must be a number") from error
-    if value != value or value in (float("inf"), float("-inf")):
-        raise ValueError("must be a number")
-    return value

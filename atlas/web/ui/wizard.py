@@ -22,7 +22,7 @@ from atlas.roles import Role
 from atlas.settings import secret_key
 from atlas.web.api.connectors import ask, entry_of
 from atlas.web.database import engine, settings, transaction
-from atlas.web.ui import rules_form, spec_form, stream_form
+from atlas.web.ui import rules_form, spec_answer, spec_form, stream_form
 from atlas.web.ui.connectors import WAYS, installed
 from atlas.web.ui.pages import Page, go, render
 
@@ -107,7 +107,7 @@ def post_source(draft_id: str) -> Response:
         spec = drafting.spec(draft, settings())
         if spec is None:
             return go(f"/drafts/{draft_id}/source")
-        answer = spec_form.parse(
+        answer = spec_answer.parse(
             spec, request.form.to_dict(flat=False), drafting.shown(draft, settings())
         )
         name = draft.connection or request.form.get("name", "").strip()
