@@ -256,7 +256,13 @@ def test_port_in_use(settings: Settings, tmp_path: Path) -> None:
         chosen = parse({"ATLAS_HOME": str(tmp_path / "home"), "ATLAS_PORT": str(port)})
         with pytest.raises(AtlasError, match=rf"port {port} is in use: set ATLAS_PORT"):
             Stack(chosen, processes=[web]).start()
-        other = parse({"ATLAS_HOME": str(tmp_path / "home"), "ATLAS_FLOWER_PORT": str(port)})
+        other = parse(
+            {
+                "ATLAS_HOME": str(tmp_path / "home"),
+                "ATLAS_PORT": "0",
+                "ATLAS_FLOWER_PORT": str(port),
+            }
+        )
         with pytest.raises(AtlasError, match="ATLAS_FLOWER_PORT"):
             with_ports(other)
     assert not (tmp_path / "home" / "postgres").exists()
@@ -293,6 +299,8 @@ def test_no_key_without_the_embedded_stack(settings: Settings, tmp_path: Path) -
             "ATLAS_HOME": str(tmp_path / "home"),
             "ATLAS_DATABASE_URL": "postgresql://db.example/atlas",
             "ATLAS_REDIS_URL": "redis://redis.example",
+            "ATLAS_PORT": "0",
+            "ATLAS_FLOWER_PORT": "0",
         }
     )
     with pytest.raises(AtlasError, match="ATLAS_SECRET_KEY"):
