@@ -41,7 +41,8 @@ SELECT id, 'explore', 0, 'succeeded', 1, at - interval '8 s', at - interval '5 s
 INSERT INTO pipeline.run_stream (run_id, stream, configured, status, explored_at, rows_explore,
        rows_promoted, rows_quarantined)
 SELECT s.id, format('stream%%s', k),
-       '{"sync_mode": "incremental", "refreshes": false, "json_schema": {"type": "object"}}',
+       '{"sync_mode": "incremental", "refreshes": false, "json_schema": {"type": "object"},
+         "cursor_field": ["id"], "primary_key": [["id"]], "gone": false, "cut": null}',
        s.status, s.at - interval '5 s', 1000, 990, 10
   FROM seeded s, generate_series(1, %(streams)s) k ORDER BY s.n, k;
 INSERT INTO pipeline.stage_run (run_id, run_stream_id, stage, position, status, attempt,

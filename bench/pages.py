@@ -3,7 +3,8 @@
 Asked over real HTTP by somebody who has logged in, one page after the other, with 10,000 runs and
 1,000 datasets in the ledger: tables in each layer, verdicts, checks, measures, lineage and an audit
 log. Pages of one thing are asked of one that has had a hundred runs. Nobody works meanwhile: the
-workers stand still. Bytes are those of the page with all that it loads, not compressed.
+workers stand still. Bytes are those of the page with all that it loads, not compressed. A page that
+looks at the rows themselves, 100,000 of them, takes as long as they do: it is shown, not judged.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ _NO_PAGE = re.compile(
     r"^/(drafts/|login|setup$|settings/webhooks/|.*/state/export$)|erasures|<int:"
 )
 """What is of somebody's work under way, or is a file."""
+_OF_ROWS = "/suggestions"
 
 # What the runs of a year leave beside themselves; of each stream the same, as most runs are.
 _MORE = """
@@ -126,7 +128,8 @@ def measure(options: Options) -> Result:
         cookie = _log_in(atlas.database_url)
         with Visitor(atlas.api_url, cookie) as visitor:
             found = {path: visitor.visit(path) for path in paths(newest)}
-    slowest = max(found, key=lambda path: found[path][0])
+    judged = [path for path in found if not path.endswith(_OF_ROWS)]
+    slowest = max(judged, key=lambda path: found[path][0])
     largest = max(found, key=lambda path: found[path][2])
     rows = [
         [path.replace(newest, "…"), 1000 * seconds, alone / 1000, whole / 1000]

@@ -107,6 +107,13 @@ def test_the_audit_log_is_filtered_and_paged(app: Flask, engine: sa.Engine, boss
     hers = boss.get("/audit?actor=user:+boss").text
     assert ">login<" in hers
     assert "n59" not in hers
+    with engine.begin() as conn:
+        detail = {"changed": ["owner", "tags"], "full_refresh": False, "limits": {"a": 1}}
+        audit.put(conn, "cli: root", "datasets.describe", "shop_users", detail)
+    told = boss.get("/audit?actor=cli:+root").text
+    assert ">owner, tags<" in told
+    assert "full refresh" not in told
+    assert "{&#34;a&#34;: 1}" in told
     assert "No entry fits" in boss.get("/audit?subject=nothing").text
     add_user(engine, "ann", "operator")
     assert logged_in(app, engine, "ann").get("/audit").status_code == 403

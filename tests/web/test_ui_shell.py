@@ -118,3 +118,22 @@ def test_no_share_is_rounded_to_what_it_is_not() -> None:
         "50 %",
     ]
     assert shown.score(0.999) == "0.99"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "Mozilla/5.0 (Macintosh) AppleWebKit/605.1.15 Version/17.1 Safari/605.1.15",
+            "Safari on macOS",
+        ),
+        (
+            "Mozilla/5.0 (Windows NT 10.0; Win64; x64) Chrome/120.0 Safari/537.36 Edg/120.0",
+            "Edge on Windows",
+        ),
+        ("curl/8.5.0", "curl/8.5.0"),
+        (None, "unknown"),
+    ],
+)
+def test_a_browser_is_called_by_its_name(text: str | None, words: str) -> None:
+    assert shown.agent(text) == words

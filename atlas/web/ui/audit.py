@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
 from urllib.parse import urlencode
 
 from flask import Response, request
@@ -26,13 +28,29 @@ def show_audit() -> Response:
     page = paging.page(items, _PER_PAGE)
     return render(
         "audit.html",
-        items=page["items"],
+        items=[{**each, "told": _told(each["detail"])} for each in page["items"]],
         next_cursor=page["next_cursor"],
         first=cursor is None,
         wanted=wanted,
         filtered=bool(filters),
         base="/audit" + (f"?{urlencode(filters)}" if filters else ""),
     )
+
+
+def _told(detail: dict[str, Any]) -> list[tuple[str, str]]:
+    """What an entry says beside, without what says nothing; lists of words without their quotes."""
+    found = []
+    for name, value in detail.items():
+        if value in (None, False, [], {}):
+            continue
+        if isinstance(value, list) and all(isinstance(each, str) for each in value):
+            text = ", ".join(value)
+        elif isinstance(value, str | int | float) and value is not True:
+            text = str(value)
+        else:
+            text = "yes" if value is True else json.dumps(value, ensure_ascii=False)
+        found.append((name.replace("_", " "), text))
+    return found
 
 
 PAGES = [Page("/audit", Role.PRIVACY, show_audit)]

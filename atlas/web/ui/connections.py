@@ -14,7 +14,7 @@ from atlas.web.database import engine, settings, transaction
 from atlas.web.ui.pages import Page, go, render
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
-_PER_PAGE = 100
+_PER_PAGE = 60
 
 
 def connections() -> Response:
@@ -40,7 +40,7 @@ def connection(name: str) -> Response:
     with transaction() as conn:
         described = edit.describe(conn, settings(), known(name))
         facts = overview.connections(conn, [name])["items"][0]
-        runs = run_documents.page(conn, limit=8, cursor=None, connection=name)["items"]
+        runs = run_documents.page(conn, limit=8, cursor=None, connection=name, brief=True)["items"]
         changes = source_changes.listed(conn, name, limit=8, after=None)
         states = len(state.show(conn, name)["streams"])
     return render(

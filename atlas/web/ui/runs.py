@@ -41,6 +41,7 @@ def runs() -> Response:
             cursor=cursor,
             connection=asked["connection"] or None,
             status=status,
+            brief=True,
         )
         names = [each["name"] for each in connections.names(conn, limit=500)]
     return render(
@@ -64,9 +65,9 @@ def run(run_id: str) -> Response:
         attempts = run_documents.attempts(conn, run_id)
         lines = run_log.page(conn, run_id, limit=_LINES, newest_first=True)
         tables = datasets.tables_of(conn, document["connection"])
-        latest = run_documents.page(conn, limit=1, cursor=None, connection=document["connection"])[
-            "items"
-        ][0]["run_id"]
+        newest = run_documents.page(
+            conn, limit=1, cursor=None, connection=document["connection"], brief=True
+        )
     return render(
         "run.html",
         run=document,
@@ -85,7 +86,8 @@ def run(run_id: str) -> Response:
         earlier=lines["next_cursor"] is not None,
         counts=COUNTS,
         compared=compared if compared["previous"] else None,
-        may_retry=run_id == latest and document["status"] in ("failed", "blocked", "cancelled"),
+        may_retry=run_id == newest["items"][0]["run_id"]
+        and document["status"] in ("failed", "blocked", "cancelled"),
     )
 
 

@@ -120,7 +120,36 @@ def plural(count: int | None, one: str, many: str | None = None) -> str:
     return f"{number(count)} {one if count == 1 else many or one + 's'}"
 
 
+# The first that fits: most call themselves by the names of others, too.
+_BROWSERS = {
+    "Edg/": "Edge",
+    "OPR/": "Opera",
+    "Firefox/": "Firefox",
+    "Chrome/": "Chrome",
+    "Safari/": "Safari",
+}
+_SYSTEMS = {
+    "Android": "Android",
+    "iPhone": "iPhone",
+    "iPad": "iPad",
+    "Windows": "Windows",
+    "Macintosh": "macOS",
+    "Linux": "Linux",
+}
+
+
+def agent(text: str | None) -> str:
+    """What a browser calls itself, shortly: ``Firefox on Linux``."""
+    text = text or ""
+    browser = next(
+        (name for mark, name in _BROWSERS.items() if mark in text), text[:60] or "unknown"
+    )
+    system = next((name for mark, name in _SYSTEMS.items() if mark in text), None)
+    return f"{browser} on {system}" if system else browser
+
+
 FILTERS = {
+    "agent": agent,
     "number": number,
     "compact": compact,
     "percent": percent,

@@ -28,6 +28,17 @@ EVENTS = {
 }
 """What a webhook can be told of, in words."""
 
+ERRORS = {
+    "name": "the name cannot be resolved",
+    "address-refused": "the address is private",
+    "connection": "nobody answers there",
+    "tls": "no secure connection",
+    "timeout": "no answer in time",
+    "no-http": "it speaks no HTTP",
+    "redirect": "it leads elsewhere",
+}
+"""Why an attempt failed, in words."""
+
 
 def webhooks() -> Response:
     """All of them."""
@@ -132,6 +143,7 @@ def _one(name: str, status: int = 200, **more: Any) -> Response:
         status,
         hook=found,
         events=EVENTS,
+        errors=ERRORS,
         deliveries=[{**each, "text": _text(each["payload"])} for each in page["items"]],
         next_cursor=page["next_cursor"],
         first=cursor is None,
