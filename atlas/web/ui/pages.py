@@ -14,6 +14,7 @@ from urllib.parse import quote, urlsplit
 
 from flask import Flask, Response, current_app, g, render_template, request
 from markupsafe import Markup
+from werkzeug.exceptions import NotFound
 
 from atlas import __version__
 from atlas.roles import Role
@@ -193,9 +194,9 @@ def _respond(error: Exception) -> Response:
     if not wants_page():
         return response
     problem = response.get_json()
-    if response.status_code == 404 and problem["type"].endswith("#not-found"):
-        # Of a route the document speaks as to a program.
-        problem["detail"] = problem["detail"].partition(": /api/docs")[0].replace("route", "page")
+    if isinstance(error, NotFound):
+        # Of a route, which the document speaks of as to a program.
+        problem["detail"] = f"there is no page {request.path!r}"
     page = render("error.html", response.status_code, problem=problem)
     for name, value in response.headers:
         if name.lower() not in {"content-type", "content-length"}:
