@@ -45,7 +45,7 @@ def test_a_lost_acknowledgement_leaves_its_place_free(
     for number in range(2):
         producer.publish({"n": number}, routing_key="work", declare=[queue])
     with consumer:
-        connection.drain_events(timeout=5)
+        connection.drain_events(timeout=60)
         assert not channel.qos.can_consume()
         os.kill(server.pid, signal.SIGSTOP)
         try:
@@ -53,5 +53,5 @@ def test_a_lost_acknowledgement_leaves_its_place_free(
         finally:
             os.kill(server.pid, signal.SIGCONT)
         assert channel.qos.can_consume()
-        connection.drain_events(timeout=5)
+        connection.drain_events(timeout=60)
     assert [message.payload["n"] for message in got] == [0, 1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 import msgspec
@@ -10,12 +9,12 @@ import sqlalchemy as sa
 from flask import Response, g
 
 from atlas.connectors.masking import MASK
-from atlas.errors import NotFound
 from atlas.ledger import connections as ledger
 from atlas.ledger import paging, source_changes
 from atlas.roles import Role
 from atlas.web import etags
 from atlas.web.answers import answer
+from atlas.web.api import names
 from atlas.web.database import engine, settings, transaction
 from atlas.web.models import NoOptions
 from atlas.web.operations import Link, Operation, Returns
@@ -33,7 +32,6 @@ from atlas.web.source_models import (
     SourceChangePage,
 )
 
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _SUMMARY = {
     "name": "shop",
     "connector": "source-github",
@@ -96,7 +94,7 @@ def get_connection(name: str) -> Response:
     from atlas.sync import edit
 
     with transaction() as conn:
-        found = edit.describe(conn, settings(), _known(name))
+        found = edit.describe(conn, settings(), names.connection(name))
     return etags.shown(found, etags.of(found))
 
 
@@ -110,7 +108,7 @@ def change_connection(
         edit.change(
             conn,
             settings(),
-            _known(name),
+            names.connection(name),
             msgspec.to_builtins(body),
             actor=g.key.actor,
             may_unmask=g.key.may(Role.PRIVACY),
@@ -128,7 +126,7 @@ def delete_connection(name: str, query: ConnectionRemoval) -> Response:
 
     dropped = edit.delete(
         engine(),
-        _known(name),
+        names.connection(name),
         actor=g.key.actor,
         drop_data=query.drop_data,
         seen=_seen(name),
@@ -140,7 +138,7 @@ def list_changes(name: str, query: SourceChangeFilter) -> Response:
     """What changed at a connection's source."""
     after = paging.before(query.cursor)
     with transaction() as conn:
-        ledger.selects(conn, _known(name))
+        ledger.selects(conn, names.connection(name))
         items = source_changes.listed(conn, name, limit=query.limit + 1, after=after)
     return answer(paging.page(items, query.limit))
 
@@ -148,7 +146,7 @@ def list_changes(name: str, query: SourceChangeFilter) -> Response:
 def accept_changes(name: str, body: NoOptions) -> Response:
     """Have the next run take the source as it is."""
     with transaction() as conn:
-        source_changes.accept(conn, ledger.lock(conn, _known(name)), actor=g.key.actor)
+        source_changes.accept(conn, ledger.lock(conn, names.connection(name)), actor=g.key.actor)
     return answer({"name": name, "accepted": True})
 
 
@@ -158,12 +156,6 @@ def _seen(name: str) -> Callable[[sa.Connection], None] | None:
     if not etags.asked():
         return None
     return lambda conn: etags.see(etags.of(edit.describe(conn, settings(), name)))
-
-
-def _known(name: str) -> str:
-    if not _NAME.fullmatch(name):
-        raise NotFound(f"there is no connection {name[:100]!r}: names are [a-z][a-z0-9_]{{0,39}}")
-    return name
 
 
 OPERATIONS = [

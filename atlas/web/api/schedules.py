@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -10,12 +9,12 @@ import msgspec
 import sqlalchemy as sa
 from flask import Response, g
 
-from atlas.errors import NotFound
 from atlas.ledger import paging
 from atlas.ledger import schedules as ledger
 from atlas.roles import Role
 from atlas.web import etags
 from atlas.web.answers import answer
+from atlas.web.api import names
 from atlas.web.database import settings, transaction
 from atlas.web.operations import Operation, Returns
 from atlas.web.schedule_models import (
@@ -27,7 +26,6 @@ from atlas.web.schedule_models import (
     ScheduleRequest,
 )
 
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _BODY = ("malformed-request", "too-large", "unsupported-media-type", "invalid-request")
 _SCHEDULE: dict[str, Any] = {
     "connection": "shop",
@@ -75,7 +73,7 @@ def create_schedule(body: ScheduleRequest) -> Response:
 def get_schedule(name: str) -> Response:
     """The schedule of a connection."""
     with transaction() as conn:
-        found = ledger.find(conn, _known(name))
+        found = ledger.find(conn, names.connection(name))
     return etags.shown(found, _tag(found))
 
 
@@ -86,7 +84,7 @@ def change_schedule(name: str, body: ScheduleChange) -> Response:
     values = msgspec.to_builtins(body)
     with transaction() as conn:
         changed = schedules.change(
-            conn, settings(), _known(name), values, actor=g.key.actor, seen=_seen(name)
+            conn, settings(), names.connection(name), values, actor=g.key.actor, seen=_seen(name)
         )
     return answer(changed, headers={"ETag": _tag(changed)})
 
@@ -96,7 +94,9 @@ def delete_schedule(name: str) -> Response:
     from atlas.sync import schedules
 
     with transaction() as conn:
-        schedules.delete(conn, settings(), _known(name), actor=g.key.actor, seen=_seen(name))
+        schedules.delete(
+            conn, settings(), names.connection(name), actor=g.key.actor, seen=_seen(name)
+        )
     return answer({"connection": name})
 
 
@@ -122,12 +122,6 @@ def _seen(name: str) -> Callable[[sa.Connection], None] | None:
     if not etags.asked():
         return None
     return lambda conn: etags.see(_tag(ledger.find(conn, name)))
-
-
-def _known(name: str) -> str:
-    if not _NAME.fullmatch(name):
-        raise NotFound(f"there is no connection {name!r}: names are [a-z][a-z0-9_]{{0,39}}")
-    return name
 
 
 OPERATIONS = [

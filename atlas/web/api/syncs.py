@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import re
-
 import sqlalchemy as sa
 from flask import Response, g
 
-from atlas.errors import NotFound
 from atlas.roles import Role
+from atlas.web.api import names
 from atlas.web.models import RemaskRequest, SyncRequest
 from atlas.web.operations import Operation
 from atlas.web.starting import HEADERS, LINKS, PROBLEMS, RETURNS, start
-
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
 def start_sync(name: str, body: SyncRequest) -> Response:
@@ -31,7 +27,7 @@ def start_sync(name: str, body: SyncRequest) -> Response:
             full_refresh=body.full_refresh,
         )
 
-    _known(name)
+    names.connection(name)
     return start(body, recorded, alone=body.streams is None)
 
 
@@ -42,13 +38,8 @@ def start_remask(name: str, body: RemaskRequest) -> Response:
     def recorded(conn: sa.Connection) -> str:
         return record_remask(conn, name, actor=g.key.actor, streams=body.streams)
 
-    _known(name)
+    names.connection(name)
     return start(body, recorded)
-
-
-def _known(name: str) -> None:
-    if not _NAME.fullmatch(name):
-        raise NotFound(f"there is no connection {name!r}: names are [a-z][a-z0-9_]{{0,39}}")
 
 
 OPERATIONS = [
