@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
 
-_about: ContextVar[Mapping[str, object]] = ContextVar("about")
+_about: ContextVar[Mapping[str, object] | None] = ContextVar("about", default=None)
 
 
 @contextlib.contextmanager
@@ -27,12 +27,25 @@ def about(**ids: object) -> Iterator[None]:
 
 
 def note(**ids: object) -> None:
-    """What is logged from now on, to the end of the block of :func:`about`, is about these too."""
-    _about.set({**_now(), **ids})
+    """What is logged from now on, to the end of the block of :func:`about`, is about these too;
+    outside of one nothing is, for nobody would take it back."""
+    if _about.get() is not None:
+        _about.set({**_now(), **ids})
+
+
+def begin(**ids: object) -> None:
+    """What this thread logs from now on is about these, until :func:`forget`: for those whom
+    somebody else calls at the beginning and the end."""
+    _about.set(ids)
+
+
+def forget() -> None:
+    """What this thread logs from now on is about nothing."""
+    _about.set(None)
 
 
 def _now() -> Mapping[str, object]:
-    return _about.get({})
+    return _about.get() or {}
 
 
 def formatter(kind: str, text: str, **always: object) -> logging.Formatter:

@@ -30,6 +30,18 @@ def _positive_int(text: str) -> int:
     return value
 
 
+_CENTURY = 36_500
+
+
+def _days(text: str) -> int | None:
+    if text == "off":
+        return None
+    value = int(text)
+    if not 1 <= value <= _CENTURY:
+        raise ValueError(f"must be a number of days, 1 to {_CENTURY}, or off: for ever")
+    return value
+
+
 def _whole(text: str) -> int:
     value = int(text)
     if value < 0:
@@ -284,22 +296,22 @@ class Settings:
         "How long a stage stays claimed without a sign of life of its worker.",
     )
     quarantine_days: int | None = _setting(
-        _positive_int,
+        _days,
         None,
-        "Days after which rows in quarantine are discarded; unset: never.",
+        "Days after which rows in quarantine are discarded, or off: never.",
     )
     explore_days: int | None = _setting(
-        _positive_int,
+        _days,
         None,
-        "Days after which rows of explore that came to chart are deleted; unset: never.",
+        "Days after which rows of explore that came to chart are deleted, or off: never.",
     )
     run_log_days: int | None = _setting(
-        _positive_int, 90, "Days after the end of a run that its log is kept."
+        _days, 90, "Days after the end of a run that its log is kept, or off: for ever."
     )
     lineage_days: int | None = _setting(
-        _positive_int,
+        _days,
         365,
-        "Days after the end of a run that its delivered lineage events are kept.",
+        "Days after the end of a run that its delivered lineage events are kept, or off: for ever.",
     )
     recovery_interval: float = _setting(
         _positive_float, 5.0, "Seconds between two looks for work that lost its worker or message."
@@ -490,7 +502,7 @@ def _see_retention(settings: Settings) -> None:
     if kept is not None and (aside is None or aside > kept):
         raise UsageError(
             f"setting {PREFIX}EXPLORE_DAYS: also set {PREFIX}QUARANTINE_DAYS, to {kept} at most: a "
-            "row in quarantine cannot be put right once its raw row is gone"
+            "row in quarantine keeps its raw row, and all that came after it"
         )
 
 

@@ -36,6 +36,7 @@ def lines() -> Iterator[list[str]]:
 
 def test_a_line_says_what_it_is_about_and_the_next_one_does_not(lines: list[str]) -> None:
     log = logging.getLogger("test.lines")
+    logs.note(run="nobody's")  # outside of work
     with logs.about(run="r1", stage="pii"):
         logs.note(stream="users")
         log.info("begun with %d", 3)

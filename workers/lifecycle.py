@@ -21,6 +21,7 @@ from celery.signals import (
     after_setup_logger,
     after_setup_task_logger,
     celeryd_init,
+    task_postrun,
     task_prerun,
     worker_process_init,
     worker_shutting_down,
@@ -181,7 +182,13 @@ def write_lines(logger: logging.Logger, format: str, **_: Any) -> None:  # noqa:
 @task_prerun.connect
 def say_which_task(task: Any, task_id: str, **_: Any) -> None:
     """In a child: what is logged from now on is about this task."""
-    logs.note(task=task.name, task_id=task_id)
+    logs.begin(task=task.name, task_id=task_id)
+
+
+@task_postrun.connect
+def say_it_is_over(**_: Any) -> None:
+    """In a child: and from now on not."""
+    logs.forget()
 
 
 @after_setup_logger.connect

@@ -5,7 +5,17 @@ from __future__ import annotations
 from psycopg2 import extensions
 from psycopg2.sql import SQL, Identifier
 
+from atlas.layers import database
 from atlas.layers.names import Tables
+
+
+def first_aside(cur: extensions.cursor, tables: Tables) -> int | None:
+    """``_atlas_id`` of the first raw row of which a row is in quarantine; None: there is none."""
+    if not database.exists(cur, "chart", tables.quarantine):
+        return None
+    query = SQL("SELECT min(_atlas_id) FROM {}").format(Identifier("chart", tables.quarantine))
+    first: int | None = database.scalar(cur, query)
+    return first
 
 
 def forget(

@@ -212,6 +212,17 @@ def left(conn: sa.Connection, erasure_id: int) -> list[tuple[str, StreamKey]]:
     return [(row.connection, StreamKey(row.stream, row.namespace or None)) for row in rows]
 
 
+def waits_for(conn: sa.Connection, connection: str, key: StreamKey) -> bool:
+    """Whether an erasure that was begun has this stream still to do."""
+    waiting = sa.exists().where(
+        erasure.c.finished_at.is_(None),
+        erasure_stream.c.erasure_id == erasure.c.id,
+        erasure_stream.c.done_at.is_(None),
+        *_in(connection, key),
+    )
+    return bool(conn.execute(sa.select(waiting)).scalar())
+
+
 def take(conn: sa.Connection, erasure_id: int, connection: str, key: StreamKey) -> bool:
     """Lock a stream of an erasure until the transaction ends; False: it is done, or somebody else
     does it now."""
@@ -240,8 +251,11 @@ def done(
 
 
 def _of(erasure_id: int, connection: str, key: StreamKey) -> list[sa.ColumnElement[bool]]:
+    return [erasure_stream.c.erasure_id == erasure_id, *_in(connection, key)]
+
+
+def _in(connection: str, key: StreamKey) -> list[sa.ColumnElement[bool]]:
     return [
-        erasure_stream.c.erasure_id == erasure_id,
         erasure_stream.c.connection == connection,
         erasure_stream.c.namespace == (key.namespace or ""),
         erasure_stream.c.stream == key.name,

@@ -98,6 +98,7 @@ _DUE = sa.text(
              WHERE r.connection_id = c.id AND r.finished_at >= c.due_at) AS free_at
       FROM pipeline.connection c
      WHERE (c.due_at <= :now OR c.fired_at > :later AND c.due_at IS NOT NULL)
+       AND c.id <> ALL(CAST(:unread AS bigint[]))
        AND NOT ((coalesce(c.document #>> '{schedule,overlap}', '') = 'queue'
                  OR coalesce(c.document #>> '{schedule,catch_up}', '') = 'all')
                 AND EXISTS (SELECT FROM pipeline.run r WHERE r.connection_id = c.id
@@ -120,24 +121,34 @@ def take_due(conn: sa.Connection, limit: int = 100, *, now: datetime | None = No
         now: instead of the ledger's clock.
     """
     now = now or _now(conn)
-    rows = conn.execute(_DUE, {"now": now, "later": now + _PUT_BACK, "limit": limit}).all()
-    found = []
-    for row in rows:
-        try:
-            schedule = Schedule.of(row.schedule)
-        except (KeyError, ValueError) as error:  # such as a zone that this host does not know
-            log.error("schedule of %s: cannot be read here: %s", row.name, type(error).__name__)
-            continue
-        if row.due_at > now:
-            again = _times(schedule, row.name, schedule.next(now, row.due_for))
-            _move(conn, row.id, {**again, "fired_at": now})
-            continue
-        ready = row.due_at
-        if schedule.overlap is Overlap.QUEUE and row.free_at is not None:
-            ready = max(ready, row.free_at)
-        missed = schedule.catch_up is CatchUp.NONE and now - ready > LATE
-        found.append(Due(row.id, row.name, row.due_for, schedule, now, missed))
-    return found
+    asked = {"now": now, "later": now + _PUT_BACK, "limit": limit}
+    unread: list[int] = []
+    found: list[Due] = []
+    while True:
+        rows = conn.execute(_DUE, {**asked, "unread": unread}).all()
+        before = len(unread)
+        for row in rows:
+            try:
+                found += _due(conn, row, now)
+            except (KeyError, ValueError) as error:  # such as a zone that this host does not know
+                log.error("schedule of %s: cannot be read here: %s", row.name, type(error).__name__)
+                unread.append(row.id)
+        # Those that cannot be read stay due, before all others.
+        if len(unread) - before < limit:
+            return found
+
+
+def _due(conn: sa.Connection, row: sa.Row[Any], now: datetime) -> list[Due]:
+    schedule = Schedule.of(row.schedule)
+    if row.due_at > now:
+        again = _times(schedule, row.name, schedule.next(now, row.due_for))
+        _move(conn, row.id, {**again, "fired_at": now})
+        return []
+    ready = row.due_at
+    if schedule.overlap is Overlap.QUEUE and row.free_at is not None:
+        ready = max(ready, row.free_at)
+    missed = schedule.catch_up is CatchUp.NONE and now - ready > LATE
+    return [Due(row.id, row.name, row.due_for, schedule, now, missed)]
 
 
 def fired(conn: sa.Connection, taken: Due, run_id: str) -> None:

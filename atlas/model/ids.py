@@ -12,8 +12,8 @@ from datetime import datetime
 
 
 def earliest(at: datetime) -> uuid.UUID:
-    """What is smaller than all that are made at ``at`` or later."""
-    return uuid.UUID(int=int(at.timestamp() * 1000) << 80)
+    """What is smaller than all that are made at ``at``, or after 1970, or later."""
+    return uuid.UUID(int=max(int(at.timestamp() * 1000), 0) << 80)
 
 
 def uuid7() -> uuid.UUID:

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from atlas.errors import ActiveRun, AtlasError
 from atlas.layers import database, expiry, names
-from atlas.ledger import audit, backlog, datasets, retention
+from atlas.ledger import audit, backlog, datasets, erasures, retention
 from atlas.ledger.database import classified, cursor
 from atlas.settings import Settings
 from atlas.sync import quarantine
@@ -57,8 +57,8 @@ def maintain(engine: sa.Engine, settings: Settings, *, patience: float = _PATIEN
     # What is set aside first, while its raw rows are there.
     aside = round_.datasets("quarantine", settings.quarantine_days, _expire)
     raw = round_.datasets("explore", settings.explore_days, _forget)
-    lines = round_.steps(settings.run_log_days, retention.forget_logs)
-    events = round_.steps(settings.lineage_days, retention.forget_events)
+    lines = round_.steps("run_log", settings.run_log_days, retention.forget_logs)
+    events = round_.steps("lineage_events", settings.lineage_days, retention.forget_events)
     return Kept(raw, aside, lines, events, round_.left)
 
 
@@ -76,29 +76,32 @@ class _Round:
             return 0
         with classified(self._engine.url.render_as_string()), self._engine.begin() as conn:
             found = datasets.all_names(conn)
-        done = 0
-        for name in found:
-            try:
-                done += self._repeat(functools.partial(step, name=name, days=days))
-            except ActiveRun as error:
-                self._leave(f"{what} of {name}: nothing goes before run {error.run_id} ends")
-            except AtlasError as error:
-                self._leave(f"{what} of {name}: {error}")
-        return done
+        return sum(
+            self._repeat(f"{what} of {name}", functools.partial(step, name=name, days=days))
+            for name in found
+        )
 
-    def steps(self, days: int | None, step: Callable[..., int]) -> int:
+    def steps(self, what: str, days: int | None, step: Callable[..., int]) -> int:
         """Do ``step`` of the ledger."""
-        return 0 if days is None else self._repeat(functools.partial(step, days=days, most=STEP))
+        if days is None:
+            return 0
+        return self._repeat(what, functools.partial(step, days=days, most=STEP))
 
-    def _repeat(self, step: Callable[[sa.Connection], int]) -> int:
+    def _repeat(self, what: str, step: Callable[[sa.Connection], int]) -> int:
+        """How many rows went; what keeps others from going is told."""
         done = 0
-        while time.monotonic() < self._until:
-            with classified(self._engine.url.render_as_string()), self._engine.begin() as conn:
-                conn.execute(sa.text("SET LOCAL lock_timeout = '1s'"))
-                found = step(conn)
-            done += found
-            if found < STEP:
-                break
+        try:
+            while time.monotonic() < self._until:
+                with classified(self._engine.url.render_as_string()), self._engine.begin() as conn:
+                    conn.execute(sa.text("SET LOCAL lock_timeout = '1s'"))
+                    found = step(conn)
+                done += found
+                if found < STEP:
+                    break
+        except ActiveRun as error:
+            self._leave(f"{what}: nothing goes before run {error.run_id} ends")
+        except AtlasError as error:
+            self._leave(f"{what}: {error}")
         return done
 
     def _leave(self, why: str) -> None:
@@ -110,16 +113,27 @@ def _expire(conn: sa.Connection, name: str, days: int) -> int:
     return quarantine.expire(conn, name, days, most=STEP)
 
 
+class _ErasureFirst(AtlasError):
+    """Raw rows are needed by an erasure that was begun."""
+
+
 def _forget(conn: sa.Connection, name: str, days: int) -> int:
-    """Delete raw rows that have come to chart; those that have not are carried along by the next
-    run, which is the only one to have them."""
+    """Delete raw rows up to the first one that is still needed: since it has not come to chart, and
+    the next run alone has it, or since its row is in quarantine and may be put right; what came
+    after it may say that the row is gone, or what it is."""
     connection, key = datasets.find(conn, name)
     cur = cursor(conn)
     tables = names.stored(cur, connection, key)
     if tables is None or not database.exists(cur, "explore", tables.raw):
         return 0
     quarantine.see_idle(conn, connection, before="raw rows are deleted")
-    before = backlog.first_left(conn, connection, key)
+    if erasures.waits_for(conn, connection, key):
+        raise _ErasureFirst("a person's data are to be erased first, who are found by raw rows")
+    bounds = (
+        backlog.first_left(conn, connection, key),
+        expiry.first_aside(cur, tables),
+    )
+    before = min((each for each in bounds if each is not None), default=None)
     gone = expiry.forget(cur, tables, days, before=before, most=STEP)
     if gone:
         detail = {"rows": gone, "days": days}

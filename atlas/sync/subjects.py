@@ -304,6 +304,9 @@ def erase(
     ]
     with _transaction(engine, settings) as conn:
         for connection in sorted({connection for connection, _ in within}):
+            # From here on no raw row goes by its age, by which what is hidden is found.
+            with contextlib.suppress(NotFound):
+                connections.lock(conn, connection)
             _idle(conn, connection)
         number = erasures.begin(
             conn,

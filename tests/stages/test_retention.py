@@ -18,13 +18,14 @@ from atlas.errors import UsageError
 from atlas.ledger import audit
 from atlas.model import ids
 from atlas.settings import parse
-from atlas.sync import maintenance, request
+from atlas.sync import maintenance, request, subjects
 from atlas.sync.maintenance import Kept, maintain
 from tests.stages.conftest import Source, row
 from tests.stages.pipeline import ready, stages, sync
 
 RAW = "SELECT (data ->> 'id')::int FROM explore.shop_users_raw ORDER BY _atlas_id"
 CHART = "SELECT id FROM chart.shop_users ORDER BY id"
+JANE = "jane.roe@example.org"
 NONE: dict[str, Any] = {"quarantine_days": None, "explore_days": None}
 
 
@@ -109,6 +110,58 @@ def test_nothing_goes_from_under_a_run_that_reads_it(shop: Source) -> None:
     assert _keep(shop, explore_days=1) == Kept(3, 0, 0, 0, [])
 
 
+def test_nothing_goes_that_an_erasure_is_to_find(
+    shop: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits for the end of a sync, and finds who is masked in chart by the raw row."""
+    shop.extra["users"] = {
+        "schema": {
+            "type": "object",
+            "properties": {
+                "id": {"type": "integer"},
+                "email": {"type": "string"},
+                "updated_at": {"type": "string"},
+            },
+        }
+    }
+    shop.pii = {"columns": {"email": "mask"}}
+    shop.rows["users"][0]["email"] = JANE
+    sync(shop)
+    _age(shop)
+    asked = subjects.request([JANE])
+    with monkeypatch.context() as dying:  # as soon as it was accepted
+        dying.setattr(subjects, "_go_on", lambda *_: None)
+        subjects.erase(shop.engine, shop.settings, asked, actor="cli: dpo")
+    active = shop.begin()
+    found = _keep(shop, explore_days=1)
+    assert (found.explore, len(found.left)) == (0, 1)
+    assert "to be erased first" in found.left[0]
+    assert shop.attempt(active) is None
+    stages(shop, active)
+    settings = dataclasses.replace(shop.settings, redispatch_seconds=0.0)
+    subjects.resume(shop.engine, settings)
+    with shop.engine.connect() as conn:
+        assert subjects.erasure(conn, 1)["total"]["chart"] == 1
+    assert 1 not in shop.column(CHART)
+    assert _keep(shop, explore_days=1).explore > 0
+
+
+def test_a_row_in_quarantine_keeps_its_raw_row_and_what_came_after_it(shop: Source) -> None:
+    properties = {"id": "integer", "age": "integer", "updated_at": "string"}
+    typed = {name: {"type": kind} for name, kind in properties.items()}
+    shop.extra["users"] = {"schema": {"type": "object", "properties": typed}}
+    shop.rows["users"] = [row(1, 1), row(2, 2, age="old"), row(3, 3)]
+    sync(shop)
+    _age(shop)
+    # As of a run that carried it along, and ended lately.
+    with shop.engine.begin() as conn:
+        conn.execute(sa.text("UPDATE pipeline.run SET finished_at = now()"))
+    assert _keep(shop, explore_days=5, quarantine_days=5) == Kept(1, 0, 0, 0, [])
+    assert shop.column(RAW) == [2, 3]
+    _age(shop)
+    assert _keep(shop, explore_days=5, quarantine_days=5) == Kept(2, 1, 0, 0, [])
+
+
 def test_logs_and_events_go_with_their_days_but_not_what_waits(
     shop: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,9 +216,18 @@ def test_the_command_tells_how_much(shop: Source, monkeypatch: pytest.MonkeyPatc
         {"ATLAS_EXPLORE_DAYS": "30"},
         {"ATLAS_EXPLORE_DAYS": "30", "ATLAS_QUARANTINE_DAYS": "31"},
         {"ATLAS_EXPLORE_DAYS": "0", "ATLAS_QUARANTINE_DAYS": "1"},
+        {"ATLAS_EXPLORE_DAYS": "30", "ATLAS_QUARANTINE_DAYS": "off"},
+        {"ATLAS_EXPLORE_DAYS": "36501", "ATLAS_QUARANTINE_DAYS": "1"},
     ],
 )
 def test_what_could_not_be_put_right_any_more_is_refused(environ: dict[str, str]) -> None:
     with pytest.raises(UsageError, match="ATLAS_EXPLORE_DAYS"):
         parse(environ)
     assert parse({**environ, "ATLAS_EXPLORE_DAYS": "31", "ATLAS_QUARANTINE_DAYS": "31"})
+
+
+def test_days_may_be_a_century_or_none(shop: Source) -> None:
+    off = parse({"ATLAS_RUN_LOG_DAYS": "off", "ATLAS_LINEAGE_DAYS": "off"})
+    assert (off.run_log_days, off.lineage_days) == (None, None)
+    sync(shop)
+    assert _keep(shop, run_log_days=36_500, lineage_days=36_500) == Kept(0, 0, 0, 0, [])

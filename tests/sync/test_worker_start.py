@@ -13,7 +13,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from atlas import logs
 from atlas.settings import Settings
 from workers import lifecycle
 
@@ -94,8 +93,10 @@ def test_lines_of_a_worker_say_which_worker_and_task_it_is(
     written = io.StringIO()
     logger.addHandler(logging.StreamHandler(written))
     lifecycle.write_lines(logger=logger, format="%(message)s")
-    with logs.about():
-        lifecycle.say_which_task(task=SimpleNamespace(name="atlas.pii"), task_id="t1")
-        logger.info("begun")
-    told = json.loads(written.getvalue())
+    lifecycle.say_which_task(task=SimpleNamespace(name="atlas.pii"), task_id="t1")
+    logger.info("begun")
+    lifecycle.say_it_is_over()
+    logger.info("idle")
+    told, idle = map(json.loads, written.getvalue().splitlines())
+    assert "task" not in idle
     assert (told["worker"], told["task"], told["task_id"]) == ("scan@here", "atlas.pii", "t1")

@@ -104,10 +104,11 @@ class Hub:
         written."""
         watcher.socket.setblocking(False)
         with self._lock:
-            self._new.append(watcher)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="events", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="events", daemon=True)
+                thread.start()  # it may not; then the next watcher tries again
+                self._thread = thread
+            self._new.append(watcher)
         with contextlib.suppress(BlockingIOError):
             self._wake.send(b"\0")
 
