@@ -198,10 +198,12 @@ class Told(NamedTuple):
 def last(conn: sa.Connection, layer: str, table: str, *, seq: int = EVER) -> Told | None:
     """A table of this database as it was told of last, up to the run with number ``seq``."""
     flow = lineage_flow.c
+    # The server's own names are compared byte by byte: without this no index would do.
+    here = sa.cast(sa.func.current_database(), sa.Text).collate("default")
     row = conn.execute(
         sa.select(flow.namespace, flow.name, flow.digest)
         # Neither a layer's name nor a table's has a dot in it.
-        .where(flow.name == sa.func.current_database() + f".{layer}.{table}", flow.run_seq <= seq)
+        .where(flow.name == here + f".{layer}.{table}", flow.run_seq <= seq)
         .order_by(flow.run_seq.desc(), flow.id.desc())
         .limit(1)
     ).one_or_none()

@@ -102,24 +102,25 @@ def _percent(parts: list[sa.Row[Any]]) -> int | None:
     return sum(known) // len(found) if found and len(known) == len(found) else None
 
 
+# A look of its own for each state, that takes the newest from the end of an index.
+_FOUND = sa.union_all(
+    *(
+        sa.select(
+            sa.select(run)
+            .where(run.c.status == status)
+            .order_by(run.c.seq.desc())
+            .limit(_ITEMS)
+            .subquery()
+        )
+        for status in _UNWELL
+    )
+).subquery()
+_WORST = sa.select(_FOUND).order_by(_FOUND.c.seq.desc()).limit(_ITEMS)
+
+
 def _failed(conn: sa.Connection, since: datetime) -> list[dict[str, Any]]:
     """The newest runs that failed or were blocked."""
-    # A look of its own for each state, that takes the newest from the end of an index.
-    newest = [
-        sa.select(run)
-        .where(run.c.status == status)
-        .order_by(run.c.seq.desc())
-        .limit(_ITEMS)
-        .subquery()
-        for status in _UNWELL
-    ]
-    found = sa.union_all(*(sa.select(part) for part in newest)).subquery()
-    rows = conn.execute(
-        sa.select(found)
-        .where(found.c.finished_at > since)
-        .order_by(found.c.seq.desc())
-        .limit(_ITEMS)
-    )
+    rows = conn.execute(_WORST.where(_FOUND.c.finished_at > since))
     return [
         {
             "run_id": row.id,

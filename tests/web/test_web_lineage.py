@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from atlas.ledger import deliveries
+from atlas.ledger import deliveries, lineage
 from tests.lineage.told import tell
 
 NOWHERE = "0192f5a2-1111-7111-8111-123456789abc"
@@ -116,3 +116,15 @@ def test_what_makes_no_sense(api: Any, told: list[str], query: str) -> None:
 def test_a_key_is_wanted(api: Any, told: list[str]) -> None:
     for path in (f"{BASE}/shop_users", f"/api/v1/lineage/runs/{told[0]}"):
         assert api.get(path, role=None).status_code == 401
+
+
+def test_what_was_told_last_is_found_by_its_name_in_an_index(engine: sa.Engine) -> None:
+    """However many runs have told of other tables."""
+    asked: list[tuple[Any, ...]] = []
+    with engine.begin() as conn:
+        conn.execute(sa.text("SET LOCAL enable_seqscan = off"))
+        sa.event.listen(conn, "before_cursor_execute", lambda *told: asked.append(told))
+        lineage.last(conn, "chart", "shop_users")
+        _, _, statement, values, *_ = asked[0]
+        plan = conn.exec_driver_sql(f"EXPLAIN {statement}", values).scalars().all()
+    assert [line for line in plan if "Index Cond: ((name = " in line], plan
