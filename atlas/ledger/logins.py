@@ -25,12 +25,12 @@ log = logging.getLogger(__name__)
 
 WINDOW = timedelta(minutes=15)
 PER_NAME_AND_ADDRESS = 10
-"""Passwords that may be tried for one name from one address (of IPv6: one /64) within
+"""Passwords that may be tried for one name from one address, as :func:`network` has it, within
 :data:`WINDOW` without one that fits."""
 PER_ADDRESS = 50
 """The same from one address, whatever the names."""
 PER_NAME = 200
-"""The same for one name, from all addresses together: it takes many to keep its owner out."""
+"""The same for one name, from all addresses together: it takes twenty to keep its owner out."""
 PER_SESSION = 10
 """The same of somebody who is logged in and tries their own password."""
 
@@ -168,14 +168,18 @@ def forget_old(conn: sa.Connection) -> int:
 
 
 def network(address: str) -> str:
-    """What counts as one address: of IPv6, whose owners have so many, the /64."""
+    """What counts as one address: of IPv6 the /48, which is the most that a site is usually given,
+    so that one machine has no thousands of them; of IPv4 also where IPv6 carries it, as sockets
+    that listen on ``::`` say it."""
     try:
         found = ipaddress.ip_address(address)
     except ValueError:
         return address
-    if found.version == 4:
+    if isinstance(found, ipaddress.IPv4Address):
         return address
-    return str(ipaddress.ip_network((found, 64), strict=False))
+    if found.ipv4_mapped is not None:
+        return str(found.ipv4_mapped)
+    return str(ipaddress.ip_network((found, 48), strict=False))
 
 
 _COUNT = sa.text(

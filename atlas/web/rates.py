@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from flask import g, request
 
 from atlas.errors import AtlasError
+from atlas.ledger.logins import network
 from atlas.settings import Rate, Settings, redis_url
 from atlas.web.database import settings
 from atlas.web.problems import Problem
@@ -47,7 +48,8 @@ def count_address() -> None:
     Raises:
         Problem: 429, it is one too many.
     """
-    _count(f"address:{request.remote_addr}", settings().rate_limit_address, "address")
+    place = network(request.remote_addr or "")
+    _count(f"address:{place}", settings().rate_limit_address, "address")
 
 
 def _count(who: str, rate: Rate | None, policy: str) -> None:

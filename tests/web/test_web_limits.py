@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -28,6 +29,14 @@ def _awake(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rates, "_PATIENCE", 60.0)
     rates._storage.cache_clear()
     monkeypatch.setattr(time, "time", lambda: 999_999_998.0)
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A port that is taken and answers nobody: no server of another test gets it meanwhile."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield int(bound.getsockname()[1])
 
 
 def test_a_key_may_ask_so_often(api: Any, settings: Settings) -> None:
@@ -62,6 +71,15 @@ def test_an_address_may_ask_so_often_without_a_key(api: Any, settings: Settings)
     assert client.get("/api/v1/runs", headers=right).status_code == 200
 
 
+def test_addresses_count_as_those_of_logins_do(api: Any, settings: Settings) -> None:
+    client = _client(settings, rate_limit_address=Rate(1, 60))
+    asked = [
+        client.get("/login", environ_overrides={"REMOTE_ADDR": address}).status_code
+        for address in ("2001:db8::1", "2001:db8:0:1::1", "::ffff:192.0.2.1", "::ffff:192.0.2.2")
+    ]
+    assert asked == [200, 429, 200, 200]
+
+
 def test_pages_count_as_well(api: Any, settings: Settings) -> None:
     client = _client(settings, rate_limit=Rate(2, 60), rate_limit_address=Rate(1, 60))
     mine = {"Authorization": f"Bearer {api.texts['viewer']}"}
@@ -74,13 +92,15 @@ def test_pages_count_as_well(api: Any, settings: Settings) -> None:
 
 
 def test_with_redis_away_requests_are_served(
-    api: Any, settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    api: Any,
+    settings: Settings,
+    taken: int,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     # The others do not wait for it: how long they would not, is of no account here.
     monkeypatch.setattr(rates, "_REST", 3600.0)
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
-    away = replace(settings, redis_url=f"redis://:no-password-in-a-log@127.0.0.1:{port}/0")
+    away = replace(settings, redis_url=f"redis://:no-password-in-a-log@127.0.0.1:{taken}/0")
     client = _client(away, rate_limit=Rate(1, 60))
     mine = {"Authorization": f"Bearer {api.texts['viewer']}"}
     for _ in range(3):

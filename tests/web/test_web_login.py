@@ -356,9 +356,29 @@ def test_ones_own_password_is_tried_apart_from_what_strangers_try(
 
 
 def test_addresses_of_one_network_of_ipv6_are_one() -> None:
-    assert logins.network("2001:db8::1") == logins.network("2001:db8::ffff:1")
-    assert logins.network("2001:db8::1") != logins.network("2001:db8:0:1::1")
+    assert logins.network("2001:db8::1") == logins.network("2001:db8:0:ffff::1")
+    assert logins.network("2001:db8::1") != logins.network("2001:db8:1::1")
+    assert logins.network("fe80::1%eth0") == logins.network("fe80::2")
     assert logins.network("192.0.2.7") != logins.network("192.0.2.8")
+
+
+def test_ipv4_is_told_apart_where_ipv6_carries_it() -> None:
+    assert logins.network("::ffff:192.0.2.7") == logins.network("192.0.2.7")
+    assert logins.network("::ffff:192.0.2.7") != logins.network("::ffff:192.0.2.8")
+
+
+def test_a_site_with_many_networks_of_ipv6_keeps_nobody_out(
+    app: Flask, engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_user(engine, "ann", "viewer")
+    monkeypatch.setattr(logins, "PER_NAME_AND_ADDRESS", 1)
+    monkeypatch.setattr(logins, "PER_NAME", 3)
+    statuses = [
+        _at(app, f"2001:db8:0:{number}::1").log_in("ann", "wrong").status_code
+        for number in range(4)
+    ]
+    assert statuses == [401, 429, 429, 429]
+    assert _at(app, "2001:db8:1::1").log_in("ann").status_code == 303
 
 
 def test_an_address_is_believed_to_a_proxy_only_where_there_is_one(
