@@ -108,11 +108,20 @@ def test_the_audit_log_is_filtered_and_paged(app: Flask, engine: sa.Engine, boss
     assert ">login<" in hers
     assert "n59" not in hers
     with engine.begin() as conn:
-        detail = {"changed": ["owner", "tags"], "full_refresh": False, "limits": {"a": 1}}
+        detail = {
+            "changed": ["owner", "tags"],
+            "full_refresh": False,
+            "rows": 0,
+            "streams": [],
+            "limits": {"a": 1},
+            "was": None,
+        }
         audit.put(conn, "cli: root", "datasets.describe", "shop_users", detail)
     told = boss.get("/audit?actor=cli:+root").text
     assert ">owner, tags<" in told
-    assert "full refresh" not in told
+    said = dict(re.findall(r">([a-z ]+):</span> <span[^>]*>([^<]*)<", told))
+    assert (said["full refresh"], said["rows"], said["streams"]) == ("no", "0", "none")
+    assert "was" not in said
     assert "{&#34;a&#34;: 1}" in told
     assert "No entry fits" in boss.get("/audit?subject=nothing").text
     add_user(engine, "ann", "operator")

@@ -38,19 +38,25 @@ def show_audit() -> Response:
 
 
 def _told(detail: dict[str, Any]) -> list[tuple[str, str]]:
-    """What an entry says beside, without what says nothing; lists of words without their quotes."""
-    found = []
-    for name, value in detail.items():
-        if value in (None, False, [], {}):
-            continue
-        if isinstance(value, list) and all(isinstance(each, str) for each in value):
-            text = ", ".join(value)
-        elif isinstance(value, str | int | float) and value is not True:
-            text = str(value)
-        else:
-            text = "yes" if value is True else json.dumps(value, ensure_ascii=False)
-        found.append((name.replace("_", " "), text))
-    return found
+    """What an entry says beside; a zero, a no and an empty list are said, too."""
+    return [
+        (name.replace("_", " "), _text(value))
+        for name, value in detail.items()
+        if value is not None
+    ]
+
+
+def _text(value: Any) -> str:
+    """A value as people read it; lists of words without their quotes."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, str | int | float):
+        return str(value)
+    if not value:
+        return "none"
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return ", ".join(value)
+    return json.dumps(value, ensure_ascii=False)
 
 
 PAGES = [Page("/audit", Role.PRIVACY, show_audit)]
