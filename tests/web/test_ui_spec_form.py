@@ -174,6 +174,8 @@ def test_what_nobody_filled_in_is_left_out() -> None:
         ("config/free", "{"),
         ("config/level", "middling"),
         ("config/credentials@", "7"),
+        ("config/credentials@", "²"),
+        ("config/credentials@", "1" * 5000),
     ],
 )
 def test_what_cannot_be_read_is_said_at_its_field(name: str, text: str) -> None:
@@ -182,6 +184,13 @@ def test_what_cannot_be_read_is_said_at_its_field(name: str, text: str) -> None:
     form = spec_form.build(SPEC, answer.config, fresh=False)
     assert spec_form.place_errors(form, answer.errors) is None
     assert _field(form, name.rstrip("@")).error
+
+
+@pytest.mark.parametrize("count", ["²", "1" * 5000, "-1", ""])
+def test_no_rows_are_read_where_no_number_says_how_many(count: str) -> None:
+    answer = spec_answer.parse(SPEC, {"config/reports#": [count]}, {})
+    assert answer.errors == {}
+    assert "reports" not in answer.config
 
 
 def test_what_the_spec_refuses_is_said_at_its_field() -> None:

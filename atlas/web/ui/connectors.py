@@ -132,7 +132,7 @@ def _of_way(entry: catalog.Entry, way: str, there: dict[str, str]) -> bool:
 
 
 def _number(text: str) -> int:
-    return int(text) if text.isdigit() and len(text) < 7 else 0
+    return int(text) if text.isdecimal() and len(text) < 7 else 0
 
 
 def _properties(spec: dict[str, Any] | None) -> list[dict[str, Any]] | None:

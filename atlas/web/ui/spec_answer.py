@@ -97,10 +97,10 @@ class _Parser:
         chosen = self._first(f"{name}@")
         if not chosen:
             return NOTHING
-        if not chosen.isdigit() or int(chosen) >= len(forms):
+        index = _count(chosen)
+        if index is None or index >= len(forms):
             self.errors[name] = "choose one of the forms"
             return NOTHING
-        index = int(chosen)
         same = taken_form(self._root, forms, before) == index
         return self.value(
             forms[index],
@@ -112,9 +112,8 @@ class _Parser:
 
     def _rows(self, schema: Schema, name: str, before: Any, depth: int) -> Any:
         known = before if isinstance(before, list) else []
-        count = self._first(f"{name}#") or "0"
         found = []
-        for index in range(min(int(count), MOST_ROWS) if count.isdigit() else 0):
+        for index in range(min(_count(self._first(f"{name}#") or "") or 0, MOST_ROWS)):
             if self._first(f"{name}#{index}!"):  # taken out
                 continue
             row = self.value(
@@ -148,6 +147,11 @@ class _Parser:
         except ValueError as error:
             self.errors[name] = str(error)
             return text
+
+
+def _count(text: str) -> int | None:
+    """The number that the form itself has sent, which is small, or None: somebody else did."""
+    return int(text) if text.isdecimal() and len(text) < 7 else None
 
 
 def _read(kind: str, schema: Schema, root: Schema, text: str) -> Any:
