@@ -76,9 +76,11 @@ def test_encrypted_values_are_read_and_that_is_written_down(
     form = {"column": "email", "values": f"{sealed}\r\n", "why": "a court asks"}
     assert _post(api, f"{PATH}/decrypt", "operator", **form).status_code == 403
     assert "Read encrypted values" not in _page(api, PATH, "operator")
-    refused = _post(api, f"{PATH}/decrypt", **{**form, "why": ""})
-    assert refused.status_code == 422
-    assert sealed in _whole(refused)
+    for wrong, words in ({"why": ""}, "Say why"), ({"column": "emial"}, "no column"):
+        refused = _post(api, f"{PATH}/decrypt", **{**form, **wrong})
+        assert refused.status_code == 422
+        assert words in _whole(refused)
+        assert sealed in refused.text
     answer = _post(api, f"{PATH}/decrypt", **form)
     assert "&lt;script&gt;alert(1)" in _whole(answer)
     assert answer.headers["Cache-Control"] == "no-store"

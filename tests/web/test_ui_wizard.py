@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from werkzeug.datastructures import MultiDict
 
 from atlas.ledger import connections, drafts, operations
 from atlas.ledger.tables import draft
 from atlas.ledger.tables import operation as table
 from atlas.settings import Settings
 from atlas.sync import drafting
+from atlas.web.ui import rules_form
 from tests.connectors import pretend
 
 from .conftest import SECRET, Api
@@ -240,11 +242,37 @@ def test_rules_of_columns_kinds_and_single_streams(api: Api, engine: sa.Engine) 
         ({"columns": "note"}, "column: operator"),
         ({"columns": "note: hide"}, "hide"),
         ({"by_stream": "{"}, "not JSON"),
+        ({"by_stream": "[" * 100_000}, "not JSON"),
         ({"weight:timeliness": "much"}, "timeliness"),
     ):
         answer = _post(api, f"{path}/rules", **RULES, **wrong)
         assert answer.status_code == 422, wrong
         assert words in answer.text, wrong
+
+
+@pytest.mark.parametrize("share", [0, 1, 0.05, 0.5, 0.07, 0.123456789, 1 / 3, 1e-07])
+def test_numbers_that_nobody_touched_are_as_they_were(share: float) -> None:
+    quality = {"on_failure": "block", "max_quarantined": share, "weights": {"validity": share}}
+    shown = rules_form.shown({"quality": quality})
+    sent = {name: text for name, text in shown.items() if isinstance(text, str)}
+    sent["weight:validity"] = shown["weights"]["validity"]
+    assert rules_form.asked(rules_form.typed(MultiDict(sent)), {})["quality"] == quality
+
+
+@pytest.mark.parametrize(
+    ("share", "percent"), [(0.05, "5"), (0.5, "50"), (1.0, "100"), (0.125, "12.5"), (0.0, "0")]
+)
+def test_a_share_is_shown_as_people_write_it(share: float, percent: str) -> None:
+    shown = rules_form.shown({"quality": {"max_quarantined": share, "weights": {"validity": 2.0}}})
+    assert shown["max_quarantined"] == percent
+    assert shown["weights"] == {"validity": "2"}
+
+
+@pytest.mark.parametrize("text", ["some", "nan", "1e999999999", "101", "-1", "²"])
+def test_a_share_that_is_none_is_said(api: Api, text: str) -> None:
+    answer = _post(api, f"{_begin(api)}/rules", **{**RULES, "max_quarantined": text})
+    assert answer.status_code == 422
+    assert "max_quarantined must be a share" in answer.text
 
 
 def test_all_streams_as_they_are_is_no_selection(api: Api, engine: sa.Engine) -> None:

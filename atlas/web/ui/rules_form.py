@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from werkzeug.datastructures import MultiDict
@@ -24,7 +25,7 @@ _KIND, _WEIGHT = "entity:", "weight:"
 def shown(document: Mapping[str, Any]) -> dict[str, Any]:
     """What the form shows of a draft's document."""
     quality, pii = document.get("quality") or {}, document.get("pii") or {}
-    share = quality.get("max_quarantined")
+    share, weights = quality.get("max_quarantined"), quality.get("weights") or {}
     by_stream = quality.get("streams")
     return {
         **schedule_form.shown(document.get("schedule")),
@@ -33,9 +34,9 @@ def shown(document: Mapping[str, Any]) -> dict[str, Any]:
         "columns": as_lines(pii.get("columns") or {}),
         "on_failure": quality.get("on_failure", "quarantine"),
         "checks": quality.get("checks") or "",
-        "max_quarantined": "" if share is None else f"{share * 100:g}",
+        "max_quarantined": "" if share is None else _percent(share),
         "freshness": quality.get("freshness", ""),
-        "weights": {name: f"{each:g}" for name, each in (quality.get("weights") or {}).items()},
+        "weights": {name: _written(each) for name, each in weights.items()},
         "by_stream": json.dumps(by_stream, indent=2) if by_stream else "",
         "schema_changes": document.get("schema_changes", "evolve"),
     }
@@ -87,7 +88,7 @@ def _quality(values: Mapping[str, Any]) -> dict[str, Any]:
     if values["by_stream"].strip():
         try:
             found["streams"] = json.loads(values["by_stream"])
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UsageError("quality by stream: it is not JSON") from error
     return found
 
@@ -101,9 +102,22 @@ def _named(form: MultiDict[str, str], start: str) -> dict[str, str]:
     }
 
 
+def _written(number: float) -> str:
+    """With all its digits: what nobody touches comes back as it was."""
+    return repr(number).removesuffix(".0")
+
+
+def _percent(share: float) -> str:
+    """The same of a share, in percent; no float is multiplied, which would round."""
+    return f"{Decimal(repr(share)).scaleb(2):f}"
+
+
 def _share(text: str) -> float | str:
-    found = _number(text.removesuffix("%").strip())
-    return found / 100 if isinstance(found, float) else text
+    number = text.removesuffix("%").strip()
+    try:
+        return float(Decimal(number).scaleb(-2))
+    except ArithmeticError:
+        return text
 
 
 def _number(text: str) -> float | str:
