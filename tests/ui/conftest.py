@@ -31,6 +31,9 @@ CLUB = "club"
 JANE = "jane.roe@example.org"
 _EVIL = "<script>alert(1)</script>"
 _SOURCE = Path(__file__).resolve().parents[1] / "connectors" / "scripted.py"
+# The machine may have much else to do; what clicks and loads waits as long.
+expect.set_options(timeout=60_000)
+
 WIDTHS = {"desktop": (1280, 800), "phone": (390, 844)}
 THEMES = ("light", "dark")
 
