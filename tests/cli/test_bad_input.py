@@ -65,12 +65,16 @@ def test_no_stack(tmp_path: Path) -> None:
 
 
 def test_an_unreachable_database(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    url = f"postgresql://me:hunter2@127.0.0.1:{port}/x"
-    for asked in (("runs", "list"), ("migrate",), ("up",)):
-        done = atlas(tmp_path, *asked, ATLAS_DATABASE_URL=url, ATLAS_SECRET_KEY=KEY, ATLAS_PORT="0")
+    # Bound and not listened at: no server of another test gets the port meanwhile.
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        url = f"postgresql://me:hunter2@127.0.0.1:{port}/x"
+        settings = {"ATLAS_DATABASE_URL": url, "ATLAS_SECRET_KEY": KEY, "ATLAS_PORT": "0"}
+        refusals = [
+            atlas(tmp_path, *asked, **settings) for asked in (["runs", "list"], ["migrate"], ["up"])
+        ]
+    for done in refusals:
         assert done.returncode == 1
         last = done.stderr.splitlines()[-1]
         assert f"127.0.0.1:{port}" in last
