@@ -329,21 +329,38 @@ def attempts_lost(conn: sa.Connection, settings: Settings, claim: Claim) -> None
 
 
 def cancelled(conn: sa.Connection, settings: Settings, run_id: str, stages: list[Claim]) -> None:
-    """Write the lineage events of a run that was cancelled, and of its stages that were running."""
-    with _aside(conn, "lineage"):
+    """Write the lineage events of a run that was cancelled, and of its stages that were running.
+
+    Raises:
+        sqlalchemy.exc.OperationalError, psycopg2.OperationalError: somebody is in the way
+            (:func:`gave_way`); all of it is to be tried again.
+    """
+    with _aside(conn, "lineage", yields=True):
         for claim in stages:
             events.attempts_lost(conn, settings, claim)
             events.stage_ended(conn, settings, claim, Status.CANCELLED, error="cancelled")
         events.run_ended(conn, settings, run_id, Status.CANCELLED)
-    with _aside(conn, "log"):
+    with _aside(conn, "log", yields=True):
         run_log.note(conn, run_id, "warning", "the run was cancelled")
 
 
+def gave_way(error: Exception) -> bool:
+    """Whether a transaction gave way to another one, by a lock, and may be tried again."""
+    cause = getattr(error, "orig", error)
+    return getattr(cause, "pgcode", None) in ("40P01", "55P03")
+
+
 @contextlib.contextmanager
-def _aside(conn: sa.Connection, what: str) -> Iterator[None]:
-    """What belongs to a stage's end and must not keep it from ending: undone alone if it fails."""
+def _aside(conn: sa.Connection, what: str, *, yields: bool = False) -> Iterator[None]:
+    """What belongs to a stage's end and must not keep it from ending: undone alone if it fails.
+
+    Args:
+        yields: the caller waits for no lock and tries all of it again: that is no failure.
+    """
     try:
         with conn.begin_nested():
             yield
-    except Exception as error:  # noqa: BLE001 - said in the log, and the stage goes on
+    except Exception as error:
+        if yields and gave_way(error):
+            raise
         log.error("%s of a stage's end failed: %s", what, type(error).__name__)

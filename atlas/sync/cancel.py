@@ -13,7 +13,7 @@ from atlas.errors import RunEnded
 from atlas.ledger import audit, ends, runs, state
 from atlas.ledger.database import classified
 from atlas.settings import Settings
-from atlas.stages.work import cancelled, drop_staging
+from atlas.stages.work import cancelled, drop_staging, gave_way
 
 log = logging.getLogger(__name__)
 
@@ -44,10 +44,9 @@ def cancel(engine: sa.Engine, settings: Settings, run_id: str, *, actor: str) ->
                     cancelled(conn, settings, run_id, stages)
                     audit.put(conn, actor, "run.cancel", run.connection, {"run_id": run_id})
                 break
-            except DBAPIError as error:
+            except (DBAPIError, psycopg2.Error) as error:
                 # A worker that commits locks in another order, and this one yields.
-                code = getattr(error.orig, "pgcode", None)
-                if code not in ("40P01", "55P03") or attempt == _ATTEMPTS:
+                if not gave_way(error) or attempt == _ATTEMPTS:
                     raise
         log.info("run %s: cancelled", run_id)
         try:

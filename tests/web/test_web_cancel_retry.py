@@ -11,12 +11,16 @@ import redis
 import sqlalchemy as sa
 
 from atlas.errors import ActiveRun
+from atlas.layers import names
 from atlas.ledger import claims, ends, runs, schedules
 from atlas.ledger.claims import Claim
+from atlas.ledger.database import cursor
 from atlas.ledger.tables import connection, run, stage_run
 from atlas.model.stage import Stage, Status
 from atlas.model.stream import ConfiguredStream, StreamKey, SyncMode
+from atlas.settings import Settings
 from atlas.stages import ORDER
+from atlas.stages.work import begin
 from atlas.sync import request
 
 SYNCS = "/api/v1/connections/shop/syncs"
@@ -295,3 +299,27 @@ def test_a_schedule_and_a_request_do_not_wait_for_each_other(
     asking.join()
     assert answers[0].status_code in (202, 409), answers[0].json
     assert answers[0].json["run_id"] == run_id
+
+
+def test_who_is_in_the_way_of_a_cancel_keeps_no_end_from_being_told(
+    api: Any, shop: str, engine: sa.Engine, settings: Settings
+) -> None:
+    run_id, claim = _started(api, engine)
+    with engine.begin() as conn:
+        begin(conn, settings, claim)
+        late = ConfiguredStream(StreamKey("orders"), {}, SyncMode.FULL_REFRESH)
+        runs.add_streams(conn, run_id, [(late, True)], list(ORDER))
+    answers: list[int] = []
+    path = _path(run_id, "cancel")
+    thread = threading.Thread(target=lambda: answers.append(api.post(path).status_code))
+    with engine.connect() as other:
+        # As a worker that has begun to write what it reads, until it notices.
+        names.tables(cursor(other), "shop", StreamKey("orders"))
+        thread.start()
+        thread.join(timeout=1.0)
+        other.rollback()
+    thread.join(60)
+    assert answers == [200]
+    with engine.connect() as conn:
+        query = sa.text("SELECT event ->> 'eventType' FROM pipeline.lineage_event ORDER BY id")
+        assert list(conn.execute(query).scalars()) == ["START", "START", "ABORT", "ABORT"]
