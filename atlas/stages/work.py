@@ -256,8 +256,14 @@ def finish(
     rows: int | None = None,
     error: str | None = None,
     detail: dict[str, Any] | None = None,
+    yields: bool = False,
 ) -> None:
-    """End a claimed stage and whatever ends with it, with the lineage events of both."""
+    """End a claimed stage and whatever ends with it, with the lineage events of both.
+
+    Args:
+        yields: the caller waits for no lock, and tries all of it again where somebody is in the way
+            (:func:`gave_way`): else what lineage would have to wait for is not told.
+    """
     ended = ends.finish(
         conn,
         claim,
@@ -269,12 +275,12 @@ def finish(
     if claim.stage is Stage.PII and claim.run_stream_id is not None:
         # After the stage's own row, as whoever cancels does.
         parts.forget(conn, claim.run_stream_id)
-    with _aside(conn, "lineage"):
+    with _aside(conn, "lineage", yields=yields):
         events.stage_ended(conn, settings, claim, status, error=error, detail=detail)
     if ended is not None:
         with _aside(conn, "staging tables"):
             drop_staging(conn, runs.stream_ids(conn, claim.run_id))
-        with _aside(conn, "lineage"):
+        with _aside(conn, "lineage", yields=yields):
             events.run_ended(conn, settings, claim.run_id, ended)
     counted = "" if rows is None else f", {rows:,} rows"
     _tell(conn, claim, _LEVELS[status], error or f"{status.value}{counted}")
@@ -323,8 +329,8 @@ def hand_back(conn: sa.Connection, settings: Settings, claim: Claim) -> None:
 
 
 def attempts_lost(conn: sa.Connection, settings: Settings, claim: Claim) -> None:
-    """Write the lineage events of attempts whose workers were lost."""
-    with _aside(conn, "lineage"):
+    """Write the lineage events of attempts whose workers were lost; raises as :func:`cancelled`."""
+    with _aside(conn, "lineage", yields=True):
         events.attempts_lost(conn, settings, claim)
 
 

@@ -117,7 +117,7 @@ def _give_up(conn: sa.Connection, settings: Settings, orphan: outbox.Orphan) -> 
         ends.fail_unexplored(conn, orphan.run_id, error)
         state.remember(conn, orphan.run_id)
     attempts_lost(conn, settings, claim)
-    finish(conn, settings, claim, Status.FAILED, error=error)
+    finish(conn, settings, claim, Status.FAILED, error=error, yields=True)
 
 
 def _poisoned(conn: sa.Connection, settings: Settings, found: parts.Poisoned) -> None:
@@ -138,4 +138,4 @@ def _poisoned(conn: sa.Connection, settings: Settings, found: parts.Poisoned) ->
         f"{claim.stage}: the worker died in each of {settings.max_attempts} attempts at the same "
         f"{poisoned.rows} rows"
     )
-    finish(conn, settings, claim, Status.FAILED, error=error)
+    finish(conn, settings, claim, Status.FAILED, error=error, yields=True)
