@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
-
 from flask import Response, g, request
 
 from atlas.errors import ActiveRun, AtlasError, NotFound, UsageError
 from atlas.ledger import connections as ledger
 from atlas.ledger import overview, run_documents, source_changes
 from atlas.roles import Role
+from atlas.web.api.names import connection as known
 from atlas.web.database import engine, settings, transaction
 from atlas.web.ui.pages import Page, go, render
 
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _PER_PAGE = 60
 
 
@@ -135,17 +133,6 @@ def _refused(name: str, error: str) -> Response:
     with transaction() as conn:
         facts = overview.connections(conn, [name])["items"][0]
     return render("connection_delete.html", 422, name=name, facts=facts, error=error)
-
-
-def known(name: str) -> str:
-    """``name``, if a connection can be called so.
-
-    Raises:
-        NotFound: none can.
-    """
-    if not _NAME.fullmatch(name):
-        raise NotFound(f"there is no connection {name[:100]!r}")
-    return name
 
 
 def _streams(

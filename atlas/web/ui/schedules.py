@@ -12,9 +12,9 @@ from atlas.ledger import connections as ledger
 from atlas.ledger import overview
 from atlas.model.schedule import Schedule
 from atlas.roles import Role
+from atlas.web.api.names import connection as known
 from atlas.web.database import settings, transaction
 from atlas.web.ui import schedule_form
-from atlas.web.ui.connections import known
 from atlas.web.ui.pages import Page, go, render
 
 _PER_PAGE = 200

@@ -10,8 +10,8 @@ from flask import Response, g, request
 
 from atlas.errors import ActiveRun, Conflict, UsageError
 from atlas.roles import Role
+from atlas.web.api.names import connection as known
 from atlas.web.database import transaction
-from atlas.web.ui.connections import known
 from atlas.web.ui.pages import Page, go, render
 
 _PER_PAGE = 30

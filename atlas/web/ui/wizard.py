@@ -356,7 +356,7 @@ def _source_page(
 
 def _wrong_name(conn: sa.Connection, draft: Draft, name: str) -> str | None:
     from atlas.ledger import connections
-    from atlas.web.ui.connections import known
+    from atlas.web.api.names import connection as known
 
     if draft.connection is not None:
         return None
