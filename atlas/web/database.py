@@ -7,6 +7,7 @@ import functools
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import sqlalchemy as sa
 from flask import current_app
@@ -53,6 +54,11 @@ def engine() -> sa.Engine:
     return _engine(os.getpid(), settings())
 
 
+@functools.cache
+def _url(pool: sa.Engine) -> str:
+    return pool.url.render_as_string(hide_password=True)
+
+
 @contextlib.contextmanager
 def transaction() -> Iterator[sa.Connection]:
     """A transaction that commits at the end of the block.
@@ -61,7 +67,7 @@ def transaction() -> Iterator[sa.Connection]:
         TransientError: PostgreSQL cannot do it now. TerminalError: it refused.
     """
     pool = engine()
-    with database.classified(pool.url.render_as_string(hide_password=True)), pool.begin() as conn:
+    with database.classified(_url(pool)), pool.begin() as conn:
         yield conn
 
 
@@ -73,6 +79,13 @@ def single() -> Iterator[sa.Connection]:
         TransientError: PostgreSQL cannot do it now. TerminalError: it refused.
     """
     pool = engine()
-    url = pool.url.render_as_string(hide_password=True)
-    with database.classified(url), pool.connect() as conn:
-        yield conn.execution_options(isolation_level="AUTOCOMMIT")
+    with database.classified(_url(pool)), pool.connect() as conn:
+        driver: Any = conn.connection.dbapi_connection
+        # The driver's own switch, which asks the server nothing; SQLAlchemy's option would set the
+        # session's isolation level, and set it back.
+        driver.autocommit = True
+        try:
+            yield conn
+        finally:
+            if not driver.closed:
+                driver.autocommit = False

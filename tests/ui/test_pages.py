@@ -153,7 +153,7 @@ def test_page(
     for theme in THEMES:
         page.emulate_media(color_scheme=theme)
         page.evaluate(_PAINTED)
-        # Who wants no motion gets the other theme at once: a colour on its way is no colour to judge.
+        # Who wants no motion gets the other theme at once: no colour is judged on its way.
         assert page.evaluate("getComputedStyle(document.body).transitionProperty") == "none"
         picture = screenshots / f"{name}-{width}-{theme}.jpg"
         page.screenshot(path=picture, type="jpeg", quality=80, full_page=True)
