@@ -183,7 +183,7 @@ class Settings:
     database_url: str | None = _setting(
         _url("postgresql", "postgres"),
         None,
-        "PostgreSQL 16 or newer; unset: Atlas runs its own.",
+        "PostgreSQL 15 or newer; unset: Atlas runs its own.",
         secret=True,
     )
     redis_url: str | None = _setting(

@@ -18,7 +18,8 @@ def doctor(as_json: bool) -> None:
     Changes nothing. Exit 1 if anything fails.
     """
     from atlas.settings import settings
-    from atlas.sync.doctor import State, examine
+    from atlas.sync.doctor import examine
+    from atlas.sync.findings import State
 
     found = list(examine(settings()))
     failed = [each for each in found if each.state is State.FAIL]

@@ -36,6 +36,9 @@ from atlas.settings import PREFIX, Settings
 _INSTALLER = "atlas.connectors.installer"
 """Run, never imported: it alone imports PyAirbyte."""
 
+_SHEBANG = 4096
+"""Longest first line of a script that is looked at."""
+
 OnLine = Callable[[str], None]
 """Called with each line of progress."""
 
@@ -88,6 +91,28 @@ def versions(name: str, settings: Settings) -> list[str]:
     }
     current = installed(name, settings)
     return sorted(found | ({current.version} if current is not None else set()))
+
+
+def broken(settings: Settings) -> list[str]:
+    """The installed connectors that cannot be run, and why: their program is gone, or the Python
+    that it was made for."""
+    root = settings.home / "connectors"
+    found = []
+    for path in sorted([*root.glob("*.json"), *root.glob("*/*.json")]):
+        marker = json.loads(path.read_bytes())
+        named = f"{marker['name']} {marker['version']}"
+        program = Path(marker["command"][0])
+        if not program.exists():
+            found.append(f"{named} ({program} is gone)")
+        elif not os.access(program, os.X_OK):
+            found.append(f"{named} ({program} cannot be executed)")
+        else:
+            with program.open("rb") as file:
+                line = file.readline(_SHEBANG).decode(errors="replace")
+            interpreter = line.removeprefix("#!").strip().split(" ")[0]
+            if line.startswith("#!/") and not Path(interpreter).exists():
+                found.append(f"{named} ({interpreter} is gone)")
+    return list(dict.fromkeys(found))
 
 
 def install(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -72,24 +73,33 @@ def write(path: Path, content: bytes) -> Path:
     return path
 
 
-def sweep(settings: Settings) -> int:
-    """Remove the directories of processes that are gone. Returns how many were removed."""
+def left(settings: Settings) -> list[Path]:
+    """The directories of processes of this host that are gone. Of another host's nothing is known,
+    which may share ``ATLAS_HOME``."""
     parent = settings.home / "tmp"
-    removed = 0
+    found = []
     if parent.is_dir():
         for directory in parent.iterdir():
             owner = directory.name.rpartition(".")[0]
-            pid = owner.partition("-")[0]
-            if pid.isdigit() and owner != _owner(int(pid)):
-                _remove(directory)
-                removed += 1
-    return removed
+            host, _, process = owner.rpartition("@")
+            pid = process.partition("-")[0]
+            if host == platform.node() and pid.isdigit() and owner != _owner(int(pid)):
+                found.append(directory)
+    return found
+
+
+def sweep(settings: Settings) -> int:
+    """Remove the directories of processes that are gone. Returns how many were removed."""
+    gone = left(settings)
+    for directory in gone:
+        _remove(directory)
+    return len(gone)
 
 
 def _owner(pid: int) -> str:
-    """``pid`` with its time of birth, as pids are used again; "" for no process."""
+    """``pid`` on its host, with its time of birth, as pids are used again; "" for no process."""
     try:
-        return f"{pid}-{psutil.Process(pid).create_time():.2f}"
+        return f"{platform.node()}@{pid}-{psutil.Process(pid).create_time():.2f}"
     except psutil.NoSuchProcess:
         return ""
 

@@ -27,6 +27,7 @@ from atlas.layers import database, explore, filling, staging
 from atlas.layers.names import Tables
 from atlas.layers.typing_step import fit
 from atlas.layers.values import convert, written
+from atlas.ledger.validity import VALID
 from atlas.model.stream import Column, ColumnType
 
 
@@ -181,8 +182,9 @@ def _text(column: Column, now: database.Existing | None) -> Composable:
     if now.type is not ColumnType.TEXT or column.type is ColumnType.TEXT:
         return written(now.type, value)
     # It became text when it was masked, and may be in the clear again.
-    return SQL("CASE WHEN pg_input_is_valid({v}, {name}) THEN {typed} ELSE {v} END").format(
+    return SQL("CASE WHEN {valid}({v}, {name}) THEN {typed} ELSE {v} END").format(
         v=value,
+        valid=VALID,
         name=Literal(column.type.value),
         typed=written(column.type, convert(value, ColumnType.TEXT, column.type)),
     )

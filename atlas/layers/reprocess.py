@@ -20,6 +20,7 @@ from atlas.layers.names import Tables
 from atlas.layers.sought import copy as put
 from atlas.layers.typing_step import TOMBSTONE
 from atlas.layers.values import Extraction, typed
+from atlas.ledger.validity import VALID
 from atlas.model.stream import Column, FieldPath, Segment, StreamKey
 
 
@@ -140,8 +141,10 @@ def mend(
     lines = [(n, name, text) for n, each in values.items() for name, text in each.items()]
     put(cur, SQL("pg_temp._atlas_mended"), lines)
     cur.execute(
-        "SELECT id, property FROM pg_temp._atlas_mended"
-        " WHERE NOT pg_input_is_valid(value, 'jsonb') ORDER BY 1, 2 LIMIT 1"
+        SQL(
+            "SELECT id, property FROM pg_temp._atlas_mended"
+            " WHERE NOT {}(value, 'jsonb') ORDER BY 1, 2 LIMIT 1"
+        ).format(VALID)
     )
     wrong = cur.fetchone()
     if wrong is not None:

@@ -10,6 +10,7 @@ from psycopg2.sql import SQL, Composable, Identifier, Literal
 from atlas.layers.hashing import keyed_hash
 from atlas.layers.names import Tables
 from atlas.layers.values import Extraction, hashed, reason, type_name, typed
+from atlas.ledger.validity import VALID
 from atlas.model.stream import Column, ColumnType
 
 TOMBSTONE = "_ab_cdc_deleted_at"
@@ -137,8 +138,8 @@ def fit(mask: Composable, kind: ColumnType) -> Composable:
     """A mask, given as text, as ``kind``; NULL if it is none."""
     if kind is ColumnType.TEXT:
         return mask
-    return SQL("CASE WHEN pg_input_is_valid({m}, {name}) THEN {m}::{kind} END").format(
-        m=mask, name=Literal(kind.value), kind=type_name(kind)
+    return SQL("CASE WHEN {valid}({m}, {name}) THEN {m}::{kind} END").format(
+        m=mask, valid=VALID, name=Literal(kind.value), kind=type_name(kind)
     )
 
 

@@ -23,6 +23,7 @@ from __future__ import annotations
 from psycopg2.sql import SQL, Composable, Composed, Identifier, Literal
 
 from atlas.layers.types import TEMPORAL
+from atlas.ledger.validity import VALID
 from atlas.model.stream import Column, ColumnType
 
 # PostgreSQL's matcher is several times faster without bounds, captures and alternatives, so each
@@ -104,7 +105,7 @@ def typed(column: Column, raw: Composable, data: Composable) -> Composable:
 
 
 def _typed(kind: ColumnType, name: str, raw: Composable, data: Composable) -> Composable:
-    parts = {"v": raw, "is_string": _is(data, name, "string")}
+    parts = {"v": raw, "is_string": _is(data, name, "string"), "valid": VALID}
     match kind:
         case ColumnType.BOOLEAN:
             text = "CASE {v} WHEN 'true' THEN true WHEN 'false' THEN false END"
@@ -112,7 +113,7 @@ def _typed(kind: ColumnType, name: str, raw: Composable, data: Composable) -> Co
             parts |= {"number": Literal(_NUMBER)}
             text = (
                 "CASE WHEN {v} ~ '^-?[0-9]+$' AND length({v}) < 19 THEN {v}::bigint"
-                " WHEN {v} ~ {number} AND pg_input_is_valid({v}, 'numeric') THEN"
+                " WHEN {v} ~ {number} AND {valid}({v}, 'numeric') THEN"
                 " CASE WHEN {v}::numeric = trunc({v}::numeric) AND {v}::numeric BETWEEN"
                 " -9223372036854775808 AND 9223372036854775807 THEN {v}::numeric::bigint END END"
             )
@@ -120,14 +121,14 @@ def _typed(kind: ColumnType, name: str, raw: Composable, data: Composable) -> Co
             parts |= {"number": Literal(_NUMBER), "others": _list(_NOT_FINITE)}
             text = (
                 "CASE WHEN {v} ~ '^-?[0-9]+[.]?[0-9]*$' AND length({v}) < 1000 THEN {v}::numeric"
-                " WHEN {v} ~ {number} AND pg_input_is_valid({v}, 'numeric') THEN {v}::numeric"
+                " WHEN {v} ~ {number} AND {valid}({v}, 'numeric') THEN {v}::numeric"
                 " WHEN {v} IN ({others}) AND {is_string} THEN {v}::numeric END"
             )
         case ColumnType.DATE:
             parts |= {"form": Literal(_DATE)}
             text = (
                 "CASE WHEN {v} ~ {form} AND (length({v}) > 8 OR {is_string})"
-                " AND pg_input_is_valid({v}, 'date') THEN {v}::date END"
+                " AND {valid}({v}, 'date') THEN {v}::date END"
             )
         case ColumnType.TIMESTAMP | ColumnType.TIMESTAMPTZ:
             parts |= {
@@ -144,7 +145,7 @@ def _typed(kind: ColumnType, name: str, raw: Composable, data: Composable) -> Co
                 "CASE WHEN (({v} LIKE '____-__-__T__:__:__%' AND {v} ~ {head}"
                 " AND (substr({v}, 20) IN ('', 'Z', '+00:00') OR substr({v}, 20) ~ {tail}))"
                 " OR ({v} ~ {form} AND (length({v}) > 8 OR {is_string})))"
-                " AND pg_input_is_valid({v}, 'timestamptz') THEN {value} END"
+                " AND {valid}({v}, 'timestamptz') THEN {value} END"
             )
         case ColumnType.TIME | ColumnType.TIMETZ:
             parts |= {
@@ -155,7 +156,7 @@ def _typed(kind: ColumnType, name: str, raw: Composable, data: Composable) -> Co
                     else "({v}::timetz AT TIME ZONE 'UTC')::time"
                 ).format(v=raw),
             }
-            text = "CASE WHEN {v} ~ {form} AND pg_input_is_valid({v}, 'timetz') THEN {value} END"
+            text = "CASE WHEN {v} ~ {form} AND {valid}({v}, 'timetz') THEN {value} END"
         case _:
             return raw
     return SQL(text).format(**parts)

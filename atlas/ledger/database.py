@@ -21,8 +21,8 @@ from atlas.errors import AtlasError, TerminalError, TransientError
 from atlas.settings import Settings
 from atlas.settings import database_url as resolve_url
 
-OLDEST = 160000
-"""Server version number of PostgreSQL 16, the oldest that has ``pg_input_is_valid``."""
+OLDEST = 150000
+"""Server version number of PostgreSQL 15, the oldest that Atlas is run on."""
 
 _TRANSIENT_CLASSES = {
     "08",  # connection

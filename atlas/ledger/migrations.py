@@ -13,7 +13,7 @@ from psycopg2.sql import SQL, Identifier
 
 from alembic import command
 from atlas.errors import AtlasError, UsageError
-from atlas.ledger import readers
+from atlas.ledger import readers, validity
 from atlas.ledger.database import OLDEST, classified
 
 _LOCK = 0x41544C4153  # "ATLAS": one migration at a time in a database
@@ -78,6 +78,7 @@ def upgrade(engine: sa.Engine, revision: str = "head") -> bool:
             command.upgrade(cfg, revision)
             if revision == "head":
                 readers.ensure(conn)
+                validity.ensure(conn, version)
             conn.commit()
         finally:
             conn.rollback()

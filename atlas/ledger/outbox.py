@@ -232,6 +232,28 @@ def orphans(conn: sa.Connection, patience: float, idle: Collection[Stage] = ()) 
     ]
 
 
+_FORSAKEN = sa.text(
+    """
+    SELECT r.connection, r.id,
+           greatest(r.created_at, max(s.finished_at), max(s.next_attempt_at)) AS since
+      FROM pipeline.run AS r JOIN pipeline.stage_run AS s ON s.run_id = r.id
+     WHERE r.status IN ('queued', 'running')
+     GROUP BY r.id
+    HAVING greatest(r.created_at, max(s.finished_at), max(s.next_attempt_at))
+           < clock_timestamp() - make_interval(secs => :patience)
+       AND NOT bool_or(s.status = 'running' AND (s.parked OR s.lease_until > clock_timestamp()))
+     ORDER BY since LIMIT 100
+    """
+)
+
+
+def forsaken(conn: sa.Connection, patience: float) -> list[str]:
+    """The active runs at which nobody has worked for ``patience`` seconds, however often their
+    messages were sent: connection and id, those first that wait longest."""
+    found = conn.execute(_FORSAKEN, {"patience": patience})
+    return [f"{row.connection} ({row.id})" for row in found]
+
+
 def release(conn: sa.Connection, orphan: Orphan) -> None:
     """Free a dead lease, so that the stage can be claimed at once, and its former holder can no
     longer write."""

@@ -29,7 +29,7 @@ def ensure(conn: sa.Connection) -> bool:
 
     Where Atlas's own role may not make roles, somebody else has to; the log says so.
     """
-    if not _exists(conn):
+    if not exists(conn):
         try:
             with conn.begin_nested():
                 conn.execute(sa.text("CREATE ROLE atlas_reader NOLOGIN"))
@@ -50,7 +50,8 @@ def ensure(conn: sa.Connection) -> bool:
     return True
 
 
-def _exists(conn: sa.Connection) -> bool:
+def exists(conn: sa.Connection) -> bool:
+    """Whether the role is there."""
     return bool(
         conn.execute(
             sa.text("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = :role)"), {"role": ROLE}

@@ -35,11 +35,13 @@ def queues(settings: Settings) -> dict[str, Any]:
 
 
 def info(settings: Settings) -> dict[str, Any] | None:
-    """What Redis tells of itself; None: it does not answer."""
+    """What Redis tells of itself, and ``at``, its clock in seconds of Unix time; None: it does not
+    answer."""
     try:
         with _client(settings) as client:
             found: dict[str, Any] = client.info()
-            return found
+            seconds, micros = client.time()
+            return found | {"at": seconds + micros / 1e6}
     except _AWAY:
         return None
 

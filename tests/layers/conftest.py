@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from psycopg2 import extensions, sql
 
 from atlas.layers import chart, explore, filling, marks, names, navigate, staging
+from atlas.ledger import validity
 from atlas.ledger.tables import metadata
 from atlas.model.stream import Column, ColumnType, FieldPath, Segment, StreamKey
 
@@ -46,6 +47,7 @@ def _prepare(url: str) -> None:
         for schema in ("pipeline", "explore", "chart", "navigate"):
             conn.execute(sa.text(f"CREATE SCHEMA {schema}"))
         metadata.create_all(conn)
+        validity.make(conn)
     engine.dispose()
 
 

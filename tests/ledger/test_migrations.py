@@ -11,8 +11,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from atlas.errors import UsageError
-from atlas.ledger import migrations
+from atlas.errors import AtlasError, UsageError
+from atlas.ledger import migrations, validity
 from atlas.ledger.tables import SCHEMA, metadata
 
 
@@ -52,6 +52,33 @@ def test_down_and_up_again(database_url: str) -> None:
     assert set(sa.inspect(engine).get_table_names(SCHEMA)) == tables
     assert migrations.current(engine) == migrations.head()
     engine.dispose()
+
+
+def test_a_server_that_is_too_old_is_refused(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = sa.create_engine(database_url)
+    monkeypatch.setattr(migrations, "OLDEST", 990000)
+    with pytest.raises(AtlasError, match=r"PostgreSQL \d\d is too old: Atlas needs 99 or newer"):
+        migrations.upgrade(engine)
+    assert SCHEMA not in sa.inspect(engine).get_schema_names()
+    engine.dispose()
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_what_an_older_server_lacks_is_made_there(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, older: bool
+) -> None:
+    engine = sa.create_engine(database_url)
+    monkeypatch.setattr(validity, "NATIVE", 1_000_000 if older else 0)
+    migrations.upgrade(engine)
+    migrations.upgrade(engine)
+    with engine.connect() as conn:
+        made = conn.execute(
+            sa.text("SELECT to_regproc('pipeline.input_is_valid') IS NOT NULL")
+        ).scalar_one()
+    engine.dispose()
+    assert made is older
 
 
 def test_two_at_once_migrate_once(database_url: str) -> None:

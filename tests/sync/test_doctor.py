@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,14 @@ import redis
 import sqlalchemy as sa
 
 from atlas.layers import staging
-from atlas.ledger import ticks
+from atlas.ledger import connections, runs, ticks
 from atlas.ledger.secrets import keys
 from atlas.local.redis import Redis
+from atlas.model.connection import Connection
 from atlas.settings import Settings, parse, secret_key
-from atlas.sync.doctor import Finding, State, examine
+from atlas.sync import doctor
+from atlas.sync.doctor import examine
+from atlas.sync.findings import Finding, State
 from atlas.sync.ticks import _WORK
 from tests.sync.test_worker_start import start_worker
 
@@ -83,6 +87,7 @@ def test_what_is_well(settings: Settings, engine: sa.Engine) -> None:
     assert unwell <= {"redis persistence"}  # the tests' own server keeps nothing
     assert {each.what for each in found} >= {"home", "disk", "model", "redis", "postgresql"}
     assert {each.what for each in found} >= {"clock", "migrations", "secret key", "workers"}
+    assert {each.what for each in found} >= {"packages", "connectors", "processes", "runs"}
     assert all((each.remedy is None) == (each.state is State.OK) for each in found)
 
 
@@ -157,6 +162,125 @@ def test_a_redis_that_throws_keys_away(
     assert _unwell(settings)["redis eviction"].state is State.FAIL
     allowed = dataclasses.replace(settings, redis_may_evict=True)
     assert _unwell(allowed)["redis eviction"].state is State.WARN
+
+
+def test_a_redis_that_is_full(settings: Settings, engine: sa.Engine, redis_url: str) -> None:
+    with redis.Redis.from_url(redis_url) as client:
+        client.config_set("maxmemory", "1mb")  # of which it takes most when it is empty
+        try:
+            assert "raise maxmemory" in str(_unwell(settings)["redis memory"].remedy)
+        finally:
+            client.config_set("maxmemory", "0")
+
+
+def test_a_redis_whose_disk_takes_nothing(
+    settings: Settings, engine: sa.Engine, redis_url: str, tmp_path: Path
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    with redis.Redis.from_url(redis_url) as client:
+        before = client.config_get("dir")["dir"]
+        client.config_set("dir", str(gone))
+        gone.rmdir()
+        _save(client, "err")
+        try:
+            assert _unwell(settings)["redis disk"].seen == "the last write of the snapshot failed"
+        finally:
+            client.config_set("dir", before)
+            _save(client, "ok")
+    assert "redis disk" not in _unwell(settings)
+
+
+def _save(client: redis.Redis, expected: str) -> None:
+    client.bgsave()
+    deadline = time.monotonic() + 30
+    while (status := client.info("persistence")["rdb_last_bgsave_status"]) != expected:
+        assert time.monotonic() < deadline, status
+        time.sleep(0.02)
+
+
+def test_a_redis_that_is_a_replica(settings: Settings, engine: sa.Engine, redis_url: str) -> None:
+    with redis.Redis.from_url(redis_url) as client:
+        client.execute_command("REPLICAOF", "127.0.0.1", "9")
+        try:
+            assert _unwell(settings)["redis role"].seen == "it is a slave"
+        finally:
+            client.execute_command("REPLICAOF", "NO", "ONE")
+
+
+def test_a_host_whose_clock_is_wrong(
+    settings: Settings, engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = time.time
+    monkeypatch.setattr(doctor.time, "time", lambda: right() + 60)
+    unwell = _unwell(settings)
+    assert unwell["clock"].seen.startswith("this host and PostgreSQL differ by 60.")
+    assert unwell["clock of redis"].seen.startswith("this host and Redis differ by 60.")
+
+
+def test_a_database_that_only_lets_read(settings: Settings, engine: sa.Engine) -> None:
+    name = sa.make_url(str(settings.database_url)).database
+    with engine.begin() as conn:
+        conn.execute(sa.text(f"ALTER DATABASE {name} SET default_transaction_read_only = on"))
+    assert "point ATLAS_DATABASE_URL" in str(_unwell(settings)["writes"].remedy)
+
+
+def test_a_server_that_never_vacuums(settings: Settings, engine: sa.Engine) -> None:
+    def say(words: str, expected: str) -> None:
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
+            conn.execute(sa.text(f"ALTER SYSTEM {words}"))
+            conn.execute(sa.text("SELECT pg_reload_conf()"))
+            deadline = time.monotonic() + 30
+            while conn.execute(sa.text("SHOW autovacuum")).scalar_one() != expected:
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+
+    say("SET autovacuum = off", "off")
+    try:
+        assert _unwell(settings)["autovacuum"].state is State.WARN
+    finally:
+        say("RESET autovacuum", "on")
+
+
+def test_a_server_whose_sessions_run_out(
+    settings: Settings, engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "_FULL", 0.001)
+    with engine.connect() as conn:
+        conn.execute(sa.text("SELECT 1"))
+        assert "raise max_connections" in str(_unwell(settings)["sessions"].remedy)
+
+
+def test_those_who_read_have_no_role(settings: Settings, engine: sa.Engine) -> None:
+    with engine.begin() as conn:
+        conn.execute(sa.text("ALTER ROLE atlas_reader RENAME TO atlas_reader_of_before"))
+    try:
+        assert "CREATE ROLE atlas_reader" in str(_unwell(settings)["reader role"].remedy)
+    finally:
+        with engine.begin() as conn:
+            conn.execute(sa.text("ALTER ROLE atlas_reader_of_before RENAME TO atlas_reader"))
+
+
+def test_a_run_that_nobody_takes_up(settings: Settings, engine: sa.Engine) -> None:
+    with engine.begin() as conn:
+        shop = Connection("shop", connector="source-faker", executable=None, config={})
+        connections.put(conn, secret_key(settings), shop)
+        run_id = runs.create(
+            conn, connection="shop", trigger="cli", selected=None, full_refresh=False
+        )
+    assert "runs" not in _unwell(settings)
+    with engine.begin() as conn:
+        conn.execute(sa.text("UPDATE pipeline.run SET created_at = now() - interval '1 hour'"))
+    assert f"shop ({run_id})" in _unwell(settings)["runs"].seen
+    # Somebody is at it.
+    with engine.begin() as conn:
+        conn.execute(
+            sa.text(
+                "UPDATE pipeline.stage_run SET status = 'running',"
+                " lease_until = clock_timestamp() + interval '1 hour'"
+            )
+        )
+    assert "runs" not in _unwell(settings)
 
 
 @pytest.mark.parametrize(("allowed", "starts"), [("false", False), ("true", True)])
