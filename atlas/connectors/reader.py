@@ -13,7 +13,7 @@ from atlas.connectors.config import Redactor
 from atlas.connectors.install import Connector
 from atlas.connectors.protocol import Batch, BrokenRecord, Control, Failure, State, Status
 from atlas.connectors.runner import learn, prepare
-from atlas.connectors.session import OnLog, Session, to_json
+from atlas.connectors.session import OnLog, OnStart, Session, to_json
 from atlas.connectors.wire import Envelope
 from atlas.errors import TerminalError
 from atlas.model.stream import ConfiguredStream, StreamKey, SyncMode
@@ -62,6 +62,7 @@ class Reader:
             anew.
         spec: what :func:`atlas.connectors.runner.spec` returned, to save asking again.
         on_log: gets the connector's log lines, redacted.
+        on_start: gets how long the connector took to say its first message.
 
     Attributes:
         statuses: last status of each stream.
@@ -84,6 +85,7 @@ class Reader:
         *,
         spec: Mapping[str, Any] | None = None,
         on_log: OnLog | None = None,
+        on_start: OnStart | None = None,
     ) -> None:
         content, self._redactor, self._spec = prepare(connector, config, settings, spec)
         files = {"config": content, "catalog": to_json(_catalog(streams))}
@@ -99,7 +101,13 @@ class Reader:
         self.failures: dict[StreamKey, str] = {}
         self.ignored = 0
         self._session = Session(
-            connector, "read", settings, redactor=self._redactor, files=files, on_log=on_log
+            connector,
+            "read",
+            settings,
+            redactor=self._redactor,
+            files=files,
+            on_log=on_log,
+            on_start=on_start,
         )
 
     def __enter__(self) -> Reader:

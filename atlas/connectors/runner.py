@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from atlas.connectors import catalog, protocol
 from atlas.connectors.config import Redactor, one_line, resolve, secrets
@@ -22,8 +22,15 @@ _Answer = TypeVar("_Answer", bound=protocol.Message)
 _known_specs: dict[tuple[object, ...], dict[str, Any]] = {}
 
 
-Watch = Callable[[Callable[[], None]], None]
-"""Called with what ends the connector, for whoever may have to end it early."""
+class Watch(Protocol):
+    """Who has the work done that a connector is asked for."""
+
+    def when_lost(self, stop: Callable[[], None]) -> None:
+        """Gets what ends the connector, for it may have to end early."""
+
+    def connector_started(self, verb: str, seconds: float) -> None:
+        """Gets how long the connector took to say its first message."""
+
 
 Changed = Callable[[bytes], None]
 """Called with a config that the connector sends in the place of its own (a rotated token), as JSON;
@@ -200,9 +207,10 @@ def _ask(
         redactor=redactor,
         files=files,
         deadline=settings.connector_check_timeout,
+        on_start=None if watch is None else watch.connector_started,
     ) as session:
         if watch is not None:
-            watch(session.stop)
+            watch.when_lost(session.stop)
         for message in session.messages():
             if isinstance(message, protocol.Control):
                 learn(redactor, spec, message)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
@@ -23,6 +24,9 @@ logger = logging.getLogger(__name__)
 
 OnLog = Callable[[str, str], None]
 """Called with the level and the redacted text (one line, bounded) of a connector's log line."""
+
+OnStart = Callable[[str, float], None]
+"""Called once, at a connector's first message, with the verb and the seconds since its start."""
 
 _SEVERE = ("FATAL", "ERROR")
 _KINDS = ("transient_error", "system_error", "config_error")
@@ -52,8 +56,11 @@ class Session:
         files: Mapping[str, bytes] | None = None,
         deadline: float | None = None,
         on_log: OnLog | None = None,
+        on_start: OnStart | None = None,
     ) -> None:
         self.name = connector.name
+        self._verb = verb
+        self._on_start = on_start
         self.redactor = redactor
         self.failures: list[protocol.Failure] = []
         self.estimates: dict[StreamKey, int] = {}
@@ -68,6 +75,7 @@ class Session:
             for option, content in (files or {}).items():
                 path = workspace.write(directory / f"{option}.json", content)
                 arguments += [f"--{option}", str(path)]
+            self._started = time.monotonic()
             self._child = stack.enter_context(
                 Child(
                     [*connector.command, verb, *arguments],
@@ -108,6 +116,7 @@ class Session:
             envelopes: list[Batch | Envelope | BrokenRecord] = []
             for item in found:
                 if isinstance(item, Batch | Envelope | BrokenRecord):
+                    self._speaks()
                     envelopes.append(item)
                 elif isinstance(item, bytes):
                     self.garbage += 1
@@ -118,6 +127,11 @@ class Session:
                         self.raise_for_end()  # why it broke off says more than that it did
                     raise self.malformed(item) from item
             yield envelopes
+
+    def _speaks(self) -> None:
+        if self._on_start is not None:
+            tell, self._on_start = self._on_start, None
+            tell(self._verb, time.monotonic() - self._started)
 
     def take(self, envelope: Envelope) -> protocol.Message | None:
         """The message in ``envelope``, or None if it was the session's own business."""

@@ -24,6 +24,9 @@ from atlas.settings import database_url as resolve_url
 OLDEST = 150000
 """Server version number of PostgreSQL 15, the oldest that Atlas is run on."""
 
+OVERFLOW = 2
+"""Connections that a pool opens beyond its size when it is pressed."""
+
 _TRANSIENT_CLASSES = {
     "08",  # connection
     "40",  # serialization, deadlock
@@ -129,7 +132,7 @@ def engine(
     made = sa.create_engine(
         resolved,
         pool_size=pool,
-        max_overflow=2,
+        max_overflow=OVERFLOW,
         pool_timeout=30,
         hide_parameters=True,
         connect_args=limits(

@@ -53,8 +53,10 @@ def finish(
     )
     claims.end_attempt(conn, claim, status.value, error)
     if claim.run_stream_id is not None:
-        if status is Status.SUCCEEDED and not last:
-            return None
+        if status is Status.SUCCEEDED:
+            measures.put_stage(conn, claim.stage, claim.run_stream_id)
+            if not last:
+                return None
         end_stream(conn, claim.run_stream_id, status, error)
     return end_run(conn, claim.run_id, error if claim.run_stream_id is None else None)
 

@@ -13,6 +13,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from atlas.model.stage import Stage
+
 BOUNDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 14400.0)
 """Upper bounds of the buckets, in seconds where it is seconds that are counted."""
 
@@ -20,6 +22,8 @@ STAGE_SECONDS = "stage_seconds"
 RUNS = "runs"
 ROWS = "rows"
 OPERATION_SECONDS = "operation_seconds"
+CONNECTOR_START_SECONDS = "connector_start_seconds"
+FINDINGS = "findings"
 
 _BATCH = 20_000
 
@@ -40,6 +44,32 @@ def put(conn: sa.Connection, name: str, value: float, **labels: str) -> None:
         labels: what tells it from others of the name; few values each, none of them personal.
     """
     conn.execute(_PUT, {"name": name, "labels": labels, "value": value})
+
+
+_PUT_STAGE = {
+    Stage.PII: """
+    SELECT 'findings', jsonb_build_object('entity_type', entity_type), count(*)
+      FROM pipeline.finding WHERE run_stream_id = :id GROUP BY entity_type
+    """,
+    Stage.CHART: """
+    SELECT 'rows', jsonb_build_object('outcome', 'superseded'), rows_superseded
+      FROM pipeline.run_stream WHERE id = :id AND rows_superseded > 0
+    """,
+    Stage.NAVIGATE: """
+    SELECT 'rows', jsonb_build_object('outcome', told.outcome), told.rows
+      FROM pipeline.run_stream,
+           LATERAL (VALUES ('opened', versions_opened), ('closed', versions_closed))
+                AS told (outcome, rows)
+     WHERE id = :id AND told.rows > 0
+    """,
+}
+
+
+def put_stage(conn: sa.Connection, stage: Stage, run_stream_id: int) -> None:
+    """Count what a stage that succeeds has written down of its stream, where only it knows."""
+    if stage in _PUT_STAGE:
+        into = "INSERT INTO pipeline.measurement (name, labels, value)"
+        conn.execute(sa.text(into + _PUT_STAGE[stage]), {"id": run_stream_id})
 
 
 # The buckets are cumulative, as Prometheus has them.
@@ -154,6 +184,11 @@ _STATE = sa.text(
     SELECT 'sessions', coalesce(nullif(application_name, ''), 'other') || '|' ||
            coalesce(state, 'other'), count(*)
       FROM pg_stat_activity WHERE datname = current_database() GROUP BY application_name, state
+    UNION ALL
+    SELECT 'database_sessions_waiting', NULL, count(*)
+      FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+    UNION ALL
+    SELECT 'database_sessions_limit', NULL, current_setting('max_connections')::float8
     UNION ALL
     SELECT 'database_bytes', NULL, pg_database_size(current_database())
     """

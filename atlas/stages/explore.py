@@ -76,7 +76,7 @@ def run(work: Work) -> None:
         install_missing=True,
         version=connection.version,
     )
-    spec = runner.spec(connector, settings, watch=work.when_lost)
+    spec = runner.spec(connector, settings, watch=work)
     rotation = Rotation(work.transaction, settings, stored, spec)
     if not planned:
         available = _ask(work, connector, rotation, spec, checked=stored.checked)
@@ -138,6 +138,7 @@ def run(work: Work) -> None:
             settings,
             spec=spec,
             on_log=said,
+            on_start=work.connector_started,
         ) as reader,
     ):
         work.when_lost(reader.stop)
@@ -153,7 +154,7 @@ def _ask(
     One after the other where the configuration may hold a token: if the first one rotates it, the
     second one needs the new one. Else both at once, for starting a connector takes seconds.
     """
-    settings, watch = work.settings, work.when_lost
+    settings, watch = work.settings, work
 
     def check() -> None:
         config = rotation.config

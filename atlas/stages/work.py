@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from atlas.errors import LostClaim
 from atlas.layers import staging
-from atlas.ledger import claims, ends, parts, run_log, runs
+from atlas.ledger import claims, ends, measures, parts, run_log, runs
 from atlas.ledger.claims import Claim
 from atlas.ledger.database import cursor
 from atlas.ledger.parts import Part
@@ -70,6 +70,12 @@ class Held:
             over = self.lost or self.halting
         if over:
             stop()
+
+    def connector_started(self, verb: str, seconds: float) -> None:
+        """Count that a connector has begun to speak. That it did is a deed of its own, whatever
+        becomes of the work: it commits at once."""
+        with self.engine.begin() as conn:
+            measures.put(conn, measures.CONNECTOR_START_SECONDS, seconds, command=verb)
 
     def halt(self) -> None:
         """The worker is to stop: a connector is ended, what it brought can still be committed."""

@@ -123,7 +123,7 @@ def _answer(work: Held, claimed: Claimed) -> dict[str, Any]:
     connector = resolve(
         claimed.connector, None, settings, install_missing=True, version=claimed.version
     )
-    spec = runner.spec(connector, settings, watch=work.when_lost)
+    spec = runner.spec(connector, settings, watch=work)
     described = {"name": connector.name, "version": connector.version}
     match claimed.kind:
         case Kind.INSTALL:
@@ -133,9 +133,9 @@ def _answer(work: Held, claimed: Claimed) -> dict[str, Any]:
     config = claimed.config or {}
     _validate(connector, spec, config)
     if claimed.kind is Kind.CHECK:
-        runner.check(connector, config, settings, spec=spec, watch=work.when_lost)
+        runner.check(connector, config, settings, spec=spec, watch=work)
         return described
-    found = runner.discover(connector, config, settings, spec=spec, watch=work.when_lost)
+    found = runner.discover(connector, config, settings, spec=spec, watch=work)
     hide = Redactor(secrets(spec, config))
     return {**described, "streams": [_hidden(hide, _stream(stream)) for stream in found]}
 

@@ -28,7 +28,7 @@ _LOCK_TIMEOUT = 5.0
 
 @functools.cache
 def _engine(pid: int, settings: Settings) -> sa.Engine:
-    return database.engine(
+    made = database.engine(
         replace(
             settings,
             statement_timeout=min(settings.statement_timeout, _STATEMENT_TIMEOUT),
@@ -37,6 +37,11 @@ def _engine(pid: int, settings: Settings) -> sa.Engine:
         pool=THREADS,
         name="web",
     )
+    # Its library takes a while to import; gunicorn's hook has done it by now.
+    from atlas.web import metrics
+
+    metrics.watch_pool(made, THREADS + database.OVERFLOW)
+    return made
 
 
 def settings() -> Settings:

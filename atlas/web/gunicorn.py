@@ -97,6 +97,13 @@ def on_exit(server: Any) -> None:
     shutil.rmtree(_counted, ignore_errors=True)
 
 
+def child_exit(server: Any, worker: Any) -> None:
+    """In the parent, when one of its processes is gone: what it held, it holds no more."""
+    from prometheus_client.multiprocess import mark_process_dead
+
+    mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+
+
 def post_worker_init(worker: Any) -> None:
     """In each worker, before it takes requests: import what the first one would wait for.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import prometheus_client as prometheus
@@ -19,6 +20,7 @@ from prometheus_client.core import (
     Metric,
 )
 from prometheus_client.multiprocess import MultiProcessCollector
+from sqlalchemy import event
 
 from atlas import __version__
 from atlas.ledger import measures
@@ -52,6 +54,47 @@ _SECONDS = prometheus.Histogram(
     registry=_registry,
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
 )
+
+_POOL_USED = prometheus.Gauge(
+    "atlas_web_pool_used",
+    "Connections to PostgreSQL that the pools of the web processes have given out.",
+    registry=_registry,
+    multiprocess_mode="livesum",
+)
+_POOL_LIMIT = prometheus.Gauge(
+    "atlas_web_pool_limit",
+    "Connections that they hold at most.",
+    registry=_registry,
+    multiprocess_mode="livesum",
+)
+_POOL_OPENED = prometheus.Counter(
+    "atlas_web_pool_opened",
+    "Connections that they opened: beyond their size, each is for one use.",
+    registry=_registry,
+)
+
+
+def watch_pool(engine: sa.Engine, limit: int) -> None:
+    """Have it counted how the pool of this process is used.
+
+    Args:
+        limit: connections that it holds at most.
+    """
+    given: set[int] = set()  # by record: a stale connection is replaced within one checkout
+
+    def out(_: Any, record: Any, __: Any) -> None:
+        given.add(id(record))
+        _POOL_USED.set(len(given))
+
+    def back(_: Any, record: Any) -> None:
+        given.discard(id(record))
+        _POOL_USED.set(len(given))
+
+    event.listen(engine, "checkout", out)
+    event.listen(engine, "checkin", back)
+    event.listen(engine, "connect", lambda *_: _POOL_OPENED.inc())
+    _POOL_USED.set(0)
+    _POOL_LIMIT.set(limit)
 
 
 def observe(method: str, route: str, status: int, seconds: float) -> None:
@@ -111,9 +154,15 @@ def _counted(totals: dict[str, list[measures.Total]]) -> Iterator[Metric]:
     )
     yield _counter(
         "rows",
-        "Rows of runs that ended: read into explore, promoted, set aside.",
-        totals.get(measures.ROWS, []),
-        ("outcome",),
+        "Rows, by the layer that they came to or were kept from, and what became of them.",
+        [_in_layer(each) for each in totals.get(measures.ROWS, [])],
+        ("layer", "outcome"),
+    )
+    yield _counter(
+        "findings",
+        "Places in which stages that ended found personal data, by what it is.",
+        totals.get(measures.FINDINGS, []),
+        ("entity_type",),
     )
     yield _histogram(
         "stage_seconds",
@@ -134,6 +183,20 @@ def _counted(totals: dict[str, list[measures.Total]]) -> Iterator[Metric]:
         totals.get(measures.OPERATION_SECONDS, []),
         ("kind", "outcome"),
     )
+    yield _histogram(
+        "connector_start_seconds",
+        "From the start of a connector's process to its first message, by what it was asked.",
+        totals.get(measures.CONNECTOR_START_SECONDS, []),
+        ("command",),
+    )
+
+
+_LAYERS = {"explore": "explore", "opened": "navigate", "closed": "navigate"}
+
+
+def _in_layer(total: measures.Total) -> measures.Total:
+    outcome = total.labels["outcome"]
+    return replace(total, labels={"layer": _LAYERS.get(outcome, "chart"), "outcome": outcome})
 
 
 def _lost(total: measures.Total) -> bool:
@@ -151,6 +214,8 @@ _STANDING = (
     ("schedule_lag", "How long the schedule that waits longest has been due.", None),
     ("tick_age", "Time since a tick was done last.", "tick"),
     ("workers", "Workers that live, by the queue that they serve.", "queue"),
+    ("database_sessions_waiting", "Sessions that wait for a lock of another one.", None),
+    ("database_sessions_limit", "Sessions that PostgreSQL takes at most.", None),
     ("database_bytes", "Size of the database.", None),
 )
 _IN_SECONDS = {"outbox_oldest", "lineage_oldest", "schedule_lag", "tick_age"}
@@ -206,6 +271,13 @@ def broker(settings: Settings) -> Iterator[Metric]:
     if items is None or server is None:
         return
     yield _gauge("redis_clients", "Connections to Redis.", {(): server["connected_clients"]})
+    most: dict[tuple[str, ...], float] = {(): server["maxclients"]}
+    yield _gauge("redis_clients_limit", "Connections that Redis takes at most.", most)
+    refused = CounterMetricFamily(
+        "atlas_redis_refused_clients", "Connections that Redis refused, for it had too many."
+    )
+    refused.add_metric([], server["rejected_connections"])
+    yield refused
     yield _gauge("redis_memory_bytes", "What Redis holds in memory.", {(): server["used_memory"]})
     evicted = CounterMetricFamily(
         "atlas_redis_evicted_keys", "Keys that Redis threw away for want of memory."

@@ -27,7 +27,7 @@ from atlas.model.stream import ConfiguredStream, StreamKey, SyncMode
 from atlas.settings import Settings
 from atlas.stages import ORDER
 from atlas.sync.queues import QUEUES
-from atlas.web import create_app
+from atlas.web import create_app, database
 
 USERS = ConfiguredStream(StreamKey("users"), {}, SyncMode.FULL_REFRESH)
 
@@ -64,6 +64,8 @@ def _one_of_all(engine: sa.Engine) -> str:
         for name, labels in (
             (measures.RUNS, {"trigger": "cli", "status": "succeeded"}),
             (measures.ROWS, {"outcome": "promoted"}),
+            (measures.FINDINGS, {"entity_type": "EMAIL_ADDRESS"}),
+            (measures.CONNECTOR_START_SECONDS, {"command": "read"}),
             (measures.STAGE_SECONDS, {"stage": "chart", "outcome": "lost"}),
             (measures.STAGE_SECONDS, {"stage": "chart", "outcome": "succeeded"}),
             (measures.OPERATION_SECONDS, {"kind": "check", "outcome": "succeeded"}),
@@ -228,7 +230,10 @@ def test_a_run_counts_where_it_ends_and_its_rows_once(
     _end(engine, run_id, 4, Status.FAILED)
     found = _scrape(api)
     assert _values(found["atlas_runs"], "_total") == {("failed", "api"): 1}
-    assert _values(found["atlas_rows"], "_total") == {("explore",): 10, ("promoted",): 4}
+    assert _values(found["atlas_rows"], "_total") == {
+        ("explore", "explore"): 10,
+        ("chart", "promoted"): 4,
+    }
     assert _values(found["atlas_stage_seconds"], "_count") == {("failed", "explore"): 1}
     with engine.begin() as conn:
         ends.reopen(conn, run_id, explore=True, keep={})
@@ -238,7 +243,10 @@ def test_a_run_counts_where_it_ends_and_its_rows_once(
         ("failed", "api"): 1,
         ("succeeded", "api"): 1,
     }
-    assert _values(found["atlas_rows"], "_total") == {("explore",): 10, ("promoted",): 9}
+    assert _values(found["atlas_rows"], "_total") == {
+        ("explore", "explore"): 10,
+        ("chart", "promoted"): 9,
+    }
 
 
 def test_without_redis_that_is_all_that_is_said(
@@ -250,6 +258,24 @@ def test_without_redis_that_is_all_that_is_said(
     found = _scrape(api)
     assert _values(found["atlas_redis_up"]) == {(): 0.0}
     assert not {name for name in found if "queue" in name or "evicted" in name}
+
+
+def test_the_pool_tells_what_is_used_of_it(app: Flask, api: Any) -> None:
+    _scrape(api)
+
+    def pool() -> list[float]:
+        found = _scrape(api)
+        return [_values(found[f"atlas_web_pool_{name}"])[()] for name in ("used", "limit")]
+
+    most = database.THREADS + 2
+    assert pool() == [0, most]
+    with app.app_context(), database.transaction(), database.single():
+        assert pool() == [2, most]
+    assert pool() == [0, most]
+    before = _values(_scrape(api)["atlas_web_pool_opened"], "_total")[()]
+    with app.app_context():
+        database.engine().dispose()
+    assert _values(_scrape(api)["atlas_web_pool_opened"], "_total")[()] == before + 1
 
 
 def test_who_may(app: Flask, settings: Settings) -> None:
