@@ -99,8 +99,16 @@ def apply(
             the tables meanwhile.
     """
     database.settle(cur)
+    fresh = not database.exists(cur, "navigate", tables.table)
     cleared = ensure(cur, tables, columns, masked_types, primary_key)
     history = _History(cur, tables, columns, primary_key, runs)
+    counts = _bring_up(history, tables, whole=whole, cleared=cleared)
+    if fresh:
+        _secure_numbers(cur, tables)
+    return counts
+
+
+def _bring_up(history: _History, tables: Tables, *, whole: bool, cleared: bool) -> Counts:
     rekeyed = history.release_key()
     if history.key and history.empty():
         # A first load is the largest one, and has nothing to be compared with.
@@ -120,6 +128,21 @@ def apply(
     history.secure_key()
     history.remask(whole=cleared)
     return Counts(opened=opened, closed=closed)
+
+
+def _secure_numbers(cur: extensions.cursor, tables: Tables) -> None:
+    """See that a crash does not set the surrogate keys of a new table back.
+
+    A sequence writes ahead for many numbers at once, and says so in its own page. With ``wal_level
+    = minimal`` nothing is written of one that was made in the same transaction, and the page says
+    that it was: numbers given out later would be given out once more after a crash.
+    """
+    sequence = Identifier("navigate", database.index_name(tables.table, "seq"))
+    cur.execute(
+        SQL("SELECT setval({}, last_value, is_called) FROM {}").format(
+            Literal(sequence.as_string(cur)), sequence
+        )
+    )
 
 
 class _History:

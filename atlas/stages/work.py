@@ -368,9 +368,14 @@ def _aside(conn: sa.Connection, what: str, *, yields: bool = False) -> Iterator[
 
     Args:
         yields: the caller waits for no lock and tries all of it again: that is no failure.
+
+    Raises:
+        As the driver: the connection is broken, before it has begun.
     """
+    # Not within: one that cannot begin has nothing to be undone, and its error is the caller's.
+    apart = conn.begin_nested()
     try:
-        with conn.begin_nested():
+        with apart:
             yield
     except Exception as error:
         if yields and gave_way(error):

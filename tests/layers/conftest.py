@@ -41,7 +41,8 @@ def read_batches(
     ]
 
 
-def _prepare(url: str) -> None:
+def prepare(url: str) -> None:
+    """Make the schemas and the ledger in a database."""
     engine = sa.create_engine("postgresql+psycopg2://" + url.partition("://")[2])
     with engine.begin() as conn:
         for schema in ("pipeline", "explore", "chart", "navigate"):
@@ -55,7 +56,7 @@ def _prepare(url: str) -> None:
 def connection(database_url: str) -> Iterator[extensions.connection]:
     """A connection to a database of its own that has the schemas and the ledger, for tests that
     commit."""
-    _prepare(database_url)
+    prepare(database_url)
     opened = psycopg2.connect(database_url, options="-c timezone=UTC")
     yield opened
     opened.close()
@@ -71,7 +72,7 @@ def shared_url(server_url: str) -> Iterator[str]:
         cursor.execute(f"CREATE DATABASE {name}")
     head, _, query = server_url.partition("?")
     url = head.rsplit("/", 1)[0] + "/" + name + ("?" + query if query else "")
-    _prepare(url)
+    prepare(url)
     yield url
     with admin.cursor() as cursor:
         cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
