@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: demo test up lint types format bench bench-pii chaos connectors-check clean help lock setup
+.PHONY: demo test up lint types format bench bench-pii chaos soak connectors-check clean help lock setup
 
 $(READY): requirements/lock.txt requirements/bootstrap.txt setup.cfg pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "Atlas needs Python 3.11: install it, or say make PYTHON=/path/to/python3.11" >&2; exit 2; }
@@ -50,6 +50,9 @@ bench-pii: $(READY) ## measure the scanner for personal data against Presidio's;
 
 chaos: $(READY) ## break running stacks at random moments: TRIALS=50 JOBS=3 SEED=n CELL=fault:stage
 	@$(BIN)/python -m tests.chaos --trials $(or $(TRIALS),50) --jobs $(or $(JOBS),3) $(if $(SEED),--seed $(SEED)) $(if $(CELL),--cell $(CELL)) $(ARGS)
+
+soak: $(READY) ## keep a stack at work for long, broken now and then: MINUTES=60 WORKERS=1 SEED=n
+	@$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),60) --workers $(or $(WORKERS),1) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 connectors-check: $(READY) ## install connectors of the catalog and ask them; NAMES="source-x …", ARGS=--again
 	@$(BIN)/python -m tools.connectors_check $(NAMES) $(ARGS)

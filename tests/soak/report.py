@@ -1,0 +1,59 @@
+"""What a soak found, as a table and verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from tests.soak.samples import LINES, MEMORY, Line, memory
+from tests.soak.trend import Sample, trend
+
+_FEW = 8
+"""Samples of a measure below which nothing is said of it."""
+
+
+def judged(series: Mapping[str, Sequence[Sample]], *, warm: float) -> tuple[list[str], list[str]]:
+    """The table's lines, and a line for each measure that grows.
+
+    Args:
+        series: samples by measure, since the stack was warm.
+        warm: seconds until a process that was started anew is.
+    """
+    lines = [Line(name, leak=0) for name in sorted(series) if name.startswith(MEMORY)]
+    table = [
+        "| what | start | end | growth by its trend | verdict |",
+        "| --- | --: | --: | --: | --- |",
+    ]
+    grown = []
+    for line in [*lines, *LINES]:
+        samples = series.get(line.name, ())
+        if not samples:
+            continue
+        row, bad = _judge(line, samples, warm)
+        table.append(row)
+        grown += [bad] if bad else []
+    return table, grown
+
+
+def _judge(line: Line, samples: Sequence[Sample], warm: float) -> tuple[str, str]:
+    found = trend(samples, warm=warm)
+    if line.name.startswith(MEMORY):
+        line = memory(line.name, found.start)
+    unit = f" {line.unit}" if line.unit else ""
+    bad = ""
+    if len(samples) < _FEW:
+        verdict = "too few samples"
+    elif line.most is not None:
+        highest = max(sample.value for sample in samples)
+        verdict = f"bounded: at most {line.most:g}{unit}"
+        if highest > line.most:
+            bad = verdict = f"**OUT OF BOUNDS**: {highest:.0f}{unit}, more than {line.most:g}"
+    elif line.leak is None:
+        verdict = "data"
+    elif found.sure and found.growth >= line.leak:
+        bad = verdict = f"**GROWS**: {line.leak:g}{unit} would be too much"
+    else:
+        verdict = f"flat: less than {line.leak:g}{unit}"
+    numbers = " | ".join(
+        f"{value:,.{line.digits}f}{unit}" for value in (found.start, found.end, found.growth)
+    )
+    return f"| {line.name} | {numbers} | {verdict} |", f"{line.name}: {bad}" if bad else ""
