@@ -71,7 +71,11 @@ def children(settings: Settings, workers: int = 1) -> list[Child]:
     )
     flower = Child(
         "flower",
-        (*celery, "flower", "--address=127.0.0.1", f"--port={settings.flower_port}"),
+        (
+            *(*celery, "flower", "--address=127.0.0.1", f"--port={settings.flower_port}"),
+            # Of its own 100,000 it would grow for hours; what has been, the ledger knows.
+            "--max_tasks=2000",
+        ),
     )
     return [web, *pool, beat, flower]
 
