@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache
@@ -101,6 +102,28 @@ def _origin(text: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
+def _collector(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("must be a URL that starts with http: or https:")
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise ValueError("must be without user and query: ATLAS_OTEL_HEADERS is for secrets")
+    path = parts.path.rstrip("/")
+    return f"{parts.scheme}://{parts.netloc}" + (
+        path if path.endswith("/v1/traces") else f"{path}/v1/traces"
+    )
+
+
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+=[ -~]+", re.A)
+
+
+def _headers(text: str) -> tuple[str, ...]:
+    words = _words(text)
+    if not all(_HEADER.fullmatch(word) for word in words):
+        raise ValueError("must be headers such as Authorization=Basic%20YWJj, with commas between")
+    return words
+
+
 def _yes_or_no(text: str) -> bool:
     if text not in ("true", "false"):
         raise ValueError("must be true or false")
@@ -137,12 +160,6 @@ def _one_of(*words: str) -> Callable[[str], str]:
         return text
 
     return parse
-
-
-def _flag(text: str) -> bool:
-    if text not in {"true", "false"}:
-        raise ValueError("must be true or false")
-    return text == "true"
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +284,18 @@ class Settings:
 
     log_format: str = _setting(
         _one_of("text", "json"), "text", "What log lines are: for people, or a JSON object each."
+    )
+    otel_endpoint: str | None = _setting(
+        _collector,
+        None,
+        "Collector of OpenTelemetry that gets traces by OTLP over HTTP, such as "
+        "http://localhost:4318; unset: none are made.",
+    )
+    otel_headers: tuple[str, ...] = _setting(
+        _headers,
+        (),
+        "Headers that it wants, such as `Authorization=Bearer%20TOKEN`, with commas between.",
+        secret=True,
     )
     extract_concurrency: int = _setting(
         _positive_int, 4, "Processes of a worker on queue extract (they wait for connectors)."
@@ -437,7 +466,9 @@ class Settings:
     )
 
     webhook_private: bool = _setting(
-        _flag, False, "Whether webhooks may lead to a private network, and by http: true or false."
+        _yes_or_no,
+        False,
+        "Whether webhooks may lead to a private network, and by http: true or false.",
     )
 
     @property

@@ -24,10 +24,11 @@ from celery.signals import (
     task_postrun,
     task_prerun,
     worker_process_init,
+    worker_process_shutdown,
     worker_shutting_down,
 )
 
-from atlas import logs
+from atlas import logs, traces
 from atlas.errors import AtlasError, LostKeys, WrongSecretKey
 from atlas.ledger.database import classified, engine, name_process, shared
 from atlas.ledger.secrets import keys
@@ -36,6 +37,7 @@ from atlas.model.stage import Stage
 from atlas.pii import installed
 from atlas.pii.declared import declared
 from atlas.settings import secret_key, settings
+from atlas.sync.dispatch import task_name
 from atlas.sync.queues import info, may_evict
 
 log = logging.getLogger(__name__)
@@ -47,6 +49,8 @@ _STAGES = {
     "load": (Stage.QUALITY, Stage.CHART, Stage.NAVIGATE, Stage.LINEAGE),
 }
 """By queue, the stages that its workers do."""
+_WORK = {*(task_name(stage) for stage in Stage), "atlas.scan", "atlas.operation"}
+"""Tasks that are about something; the others look whether there is anything to do."""
 _queues: set[str] = set()
 _node = ""
 # A byte that parent and children share. An Event's lock could die with the child that holds it.
@@ -145,6 +149,8 @@ def load_for_all(**_: Any) -> None:
             warm_up()
         except AtlasError as error:
             raise SystemExit(f"this worker does not start: {error}") from None
+    if settings().otel_endpoint is not None:
+        import atlas.traces.export  # noqa: F401
     # What is there now stays: a collection in a child would only copy its pages.
     gc.collect()
     gc.freeze()
@@ -161,6 +167,8 @@ def start_child(**_: Any) -> None:
         from atlas.connectors.workspace import sweep
 
         sweep(settings())
+    # Here, for the thread that sends them would not survive a fork; and before the first engine.
+    traces.start(settings(), ",".join(sorted(_queues)))
     from atlas.sync import presence
 
     presence.start(shared(settings()), _node, _queues)
@@ -168,6 +176,12 @@ def start_child(**_: Any) -> None:
         from atlas.sync import ticks
 
         ticks.start_keepers(shared(settings()), settings())
+
+
+@worker_process_shutdown.connect
+def tell_the_rest(**_: Any) -> None:
+    """In each child of the pool that ends."""
+    traces.stop()
 
 
 @after_setup_logger.connect
@@ -183,11 +197,15 @@ def write_lines(logger: logging.Logger, format: str, **_: Any) -> None:  # noqa:
 def say_which_task(task: Any, task_id: str, **_: Any) -> None:
     """In a child: what is logged from now on is about this task."""
     logs.begin(task=task.name, task_id=task_id)
+    if task.name in _WORK:
+        traces.begin(f"task {task.name}", traces.Kind.CONSUMER)
 
 
 @task_postrun.connect
-def say_it_is_over(**_: Any) -> None:
+def say_it_is_over(task: Any = None, task_id: str = "", state: str | None = None, **_: Any) -> None:
     """In a child: and from now on not."""
+    told = {"messaging.system": "celery", "atlas.task": task_id, "atlas.worker": _node}
+    traces.end(told, failed=state == "FAILURE")
     logs.forget()
 
 

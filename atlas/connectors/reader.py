@@ -114,7 +114,7 @@ class Reader:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._session.__exit__()
+        self._session.__exit__(*exc)
 
     def stop(self) -> None:
         """End the connector with its process group; from any thread. Iteration then raises."""

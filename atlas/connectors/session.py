@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any
 
+from atlas import traces
 from atlas.connectors import docker, protocol, workspace
 from atlas.connectors.child import Child, describe_exit
 from atlas.connectors.config import Redactor, one_line
@@ -61,6 +62,7 @@ class Session:
         self.name = connector.name
         self._verb = verb
         self._on_start = on_start
+        self._silent = True
         self.redactor = redactor
         self.failures: list[protocol.Failure] = []
         self.estimates: dict[StreamKey, int] = {}
@@ -76,6 +78,11 @@ class Session:
                 path = workspace.write(directory / f"{option}.json", content)
                 arguments += [f"--{option}", str(path)]
             self._started = time.monotonic()
+            self._traced = traces.Open(
+                f"connector {verb}",
+                {"atlas.connector": connector.name, "atlas.connector.version": connector.version},
+            )
+            stack.push(self._over)
             self._child = stack.enter_context(
                 Child(
                     [*connector.command, verb, *arguments],
@@ -92,8 +99,15 @@ class Session:
     def __enter__(self) -> Session:
         return self
 
-    def __exit__(self, *exc: object) -> None:
-        self._stack.close()
+    def __exit__(self, *exc: Any) -> None:
+        self._stack.__exit__(*exc or (None, None, None))
+
+    def _over(self, kind: type[BaseException] | None, *_: object) -> None:
+        """The process has ended, or never began. One that has answered is ended, which is no
+        failure."""
+        child = getattr(self, "_child", None)
+        about = {} if child is None else {"process.exit.code": child.exit_code or 0}
+        self._traced.close(about, failed=kind is not None)
 
     @property
     def pid(self) -> int:
@@ -129,9 +143,12 @@ class Session:
             yield envelopes
 
     def _speaks(self) -> None:
-        if self._on_start is not None:
-            tell, self._on_start = self._on_start, None
-            tell(self._verb, time.monotonic() - self._started)
+        if self._silent:
+            self._silent = False
+            seconds = time.monotonic() - self._started
+            self._traced.note({"atlas.connector.start_seconds": seconds})
+            if self._on_start is not None:
+                self._on_start(self._verb, seconds)
 
     def take(self, envelope: Envelope) -> protocol.Message | None:
         """The message in ``envelope``, or None if it was the session's own business."""

@@ -17,6 +17,7 @@ from enum import Enum
 import sqlalchemy as sa
 
 from atlas.errors import LostClaim
+from atlas.ledger import traced
 from atlas.ledger.tables import attempt, run, run_stream, stage_run
 from atlas.model.stage import Stage, Status
 
@@ -194,6 +195,7 @@ def end_open_attempts(
     """Write down what became of attempts whose holders could not say it."""
     given = {"id": stage_run_id, "since": None, "outcome": outcome, "error": error, "cause": None}
     conn.execute(_END_ATTEMPT, given)
+    traced.attempts_ended(conn, stage_run_id, outcome)
 
 
 def seize(conn: sa.Connection, stage_run_id: int, holder: str) -> Claim | None:
@@ -446,6 +448,7 @@ def end_attempt(
     """Write down what became of this attempt."""
     given = {"id": claim.stage_run_id, "since": claim.since, "outcome": outcome}
     conn.execute(_END_ATTEMPT, {**given, "error": error, "cause": cause})
+    traced.attempts_ended(conn, claim.stage_run_id, outcome)
 
 
 def lost_before(conn: sa.Connection, claim: Claim) -> bool:

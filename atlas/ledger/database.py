@@ -12,12 +12,13 @@ from urllib.parse import urlsplit
 
 import psycopg2
 import sqlalchemy as sa
-from psycopg2 import extensions
 from psycopg2.sql import Composable
 from sqlalchemy.exc import DBAPIError, DisconnectionError, PendingRollbackError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from atlas import traces
 from atlas.errors import AtlasError, TerminalError, TransientError
+from atlas.ledger import traced
 from atlas.settings import Settings
 from atlas.settings import database_url as resolve_url
 
@@ -142,8 +143,11 @@ def engine(
             # A worker that is frozen in a transaction must not hold its locks for ever.
             idle=max(settings.lease_seconds * 4, 60),
             options=given if isinstance(given, str) else " ".join(given),
-        ),
+        )
+        | ({"cursor_factory": traced.Cursor} if traces.on() else {}),
     )
+    if traces.on():
+        traced.watch(made)
     sa.event.listen(made, "checkout", _still_open)
     return made
 
@@ -236,7 +240,7 @@ def cursor(conn: sa.Connection) -> Any:
     return conn.connection.cursor()
 
 
-class Recording(extensions.cursor):
+class Recording(traced.Cursor):
     """A cursor that remembers the composed statements it executed, without the values bound to
     them. Of the layers' own, these hold names, run ids and times; no value of a row."""
 

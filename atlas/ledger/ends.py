@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from atlas.ledger import claims, measures, webhook_events
+from atlas.ledger import claims, measures, traced, webhook_events
 from atlas.ledger.claims import Claim
 from atlas.ledger.tables import attempt, outbox, run, run_stream, scan_part, stage_run
 from atlas.model.stage import Status, worst
@@ -140,6 +140,7 @@ def _count(conn: sa.Connection, run_id: str, before: sa.Row[Any], status: Status
         more = getattr(now, name) - getattr(before, name)
         if more > 0:
             measures.put(conn, measures.ROWS, more, outcome=name.removeprefix("rows_"))
+    traced.run_ended(conn, run_id)
 
 
 def _totals(run_id: str) -> dict[str, sa.ScalarSelect[int]]:

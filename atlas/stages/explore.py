@@ -8,6 +8,7 @@ states are committed is :mod:`atlas.stages.landing`'s.
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import json
 import logging
 from collections.abc import Collection
@@ -170,7 +171,7 @@ def _ask(
         return discover()
     if not secrets(spec, rotation.config) and not REFERENCE.search(json.dumps(rotation.config)):
         with ThreadPoolExecutor(1) as pool:
-            checking = pool.submit(check)
+            checking = pool.submit(contextvars.copy_context().run, check)
             with contextlib.suppress(AtlasError):
                 available = discover()
                 checking.result()

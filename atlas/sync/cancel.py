@@ -9,6 +9,7 @@ import psycopg2
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from atlas import traces
 from atlas.errors import RunEnded
 from atlas.ledger import audit, ends, runs, state
 from atlas.ledger.database import classified
@@ -49,6 +50,7 @@ def cancel(engine: sa.Engine, settings: Settings, run_id: str, *, actor: str) ->
                 if not gave_way(error) or attempt == _ATTEMPTS:
                     raise
         log.info("run %s: cancelled", run_id)
+        traces.join(run_id)
         try:
             _tidy_up(engine, run_id)
         except (SQLAlchemyError, psycopg2.Error):

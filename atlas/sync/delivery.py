@@ -8,11 +8,13 @@ import time
 
 import sqlalchemy as sa
 
+from atlas import traces
 from atlas.errors import AtlasError, TransientError, UsageError
 from atlas.ledger import deliveries
 from atlas.lineage.deliver import Delivery
 from atlas.lineage.sinks import Sink, sinks
 from atlas.settings import Settings
+from atlas.traces import Kind
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +62,11 @@ def _deliver(engine: sa.Engine, sink: Sink) -> int:
                 if event.run_id in refused:
                     continue
                 try:
-                    delivery.deliver(event.event)
+                    about = {"atlas.sink": sink.name}
+                    with traces.span(
+                        "deliver lineage", about, Kind.CLIENT, run_id=str(event.run_id)
+                    ):
+                        delivery.deliver(event.event)
                 except TransientError as error:
                     log.warning("lineage: %s", error)
                     deliveries.away(conn, sink.name, str(error))

@@ -13,6 +13,7 @@ from kombu.connection import Connection
 from kombu.exceptions import ChannelError, KombuError
 from redis.exceptions import RedisError
 
+from atlas import traces
 from atlas.errors import AtlasError, TransientError
 from atlas.ledger import outbox, parts
 from atlas.ledger.database import classified
@@ -108,6 +109,7 @@ def start(engine: sa.Engine, run_ids: Iterable[str]) -> None:
     request writes no message that it would delete at once.
     """
     for run_id in run_ids:
+        traces.join(run_id)
         try:
             _send_run(run_id)
         except Exception as error:  # noqa: BLE001 - the run is committed: it must not look undone

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 import psycopg2
 from sqlalchemy.exc import SQLAlchemyError
 
+from atlas import traces
 from atlas.errors import LostClaim
 from atlas.ledger.database import classify
 from atlas.stages.work import Held
@@ -89,8 +90,12 @@ def kept(
                 work.lose()
                 return
 
+    def unseen() -> None:
+        with traces.unseen():
+            watch()
+
     told = contextvars.copy_context()  # its lines are about the same
-    thread = threading.Thread(target=told.run, args=(watch,), name="lease", daemon=True)
+    thread = threading.Thread(target=told.run, args=(unseen,), name="lease", daemon=True)
     thread.start()
     try:
         yield

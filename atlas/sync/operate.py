@@ -16,6 +16,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from atlas import traces
 from atlas.connectors import runner
 from atlas.connectors.config import Redactor, secrets, validate
 from atlas.connectors.install import Connector, resolve
@@ -62,6 +63,7 @@ def perform(
         )
         if claimed is None:
             return
+        traces.join_operation(operation_id)
 
         def renew() -> bool:
             slot.renew(token)

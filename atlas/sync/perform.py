@@ -15,18 +15,19 @@ import random
 import socket
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import psycopg2
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from atlas import logs
+from atlas import logs, traces
 from atlas.errors import AtlasError, LostClaim, TerminalError, TransientError
 from atlas.ledger import claims, ends, outbox, parts, runs, state
 from atlas.ledger.claims import Claim, Found
 from atlas.ledger.database import classified, classify
 from atlas.ledger.parts import Part, PartStatus
+from atlas.ledger.traced import attempt_id, of_part
 from atlas.model.stage import Stage, Status
 from atlas.settings import Settings
 from atlas.stages.work import PartWork, Work, at_work, begin, finish, hand_back, postpone
@@ -86,6 +87,8 @@ def perform(
                 return claim
             ids = {"run": claim.run_id, "stage": claim.stage.value, "attempt": claim.attempt}
             stack.enter_context(logs.about(**ids))
+            known = attempt_id(claim.run_id, claim.stage_run_id, claim.since)
+            stack.enter_context(traces.under(claim.run_id, known))
             return _work(engine, settings, claim, stopping, slot)
     except LostClaim as error:
         log.warning("%s: what was not committed is left to the new holder", error)
@@ -124,7 +127,10 @@ def perform_part(
     while part is not None:
         masks = part.status is PartStatus.TO_MASK
         try:
-            with logs.about(stage=Stage.PII.value, part=part.position):
+            with (
+                logs.about(stage=Stage.PII.value, part=part.position),
+                _traced(engine, part),
+            ):
                 _work_part(engine, settings, part, stopping)
         except LostClaim as error:
             log.warning("%s: it is left to the new holder", error)
@@ -132,6 +138,19 @@ def perform_part(
             raise classify(error, _where(engine)) from error
         part = _take_part(engine, settings, own=True) if masks and not stopping() else None
     return True
+
+
+@contextlib.contextmanager
+def _traced(engine: sa.Engine, part: Part) -> Iterator[None]:
+    """The work on a part as a span, below that of its stage."""
+    where = of_part(engine, part.run_stream_id)
+    if where is None:
+        yield
+        return
+    done = "mask" if part.status is PartStatus.TO_MASK else "study"
+    about = {"atlas.part": part.position, "atlas.rows": part.segment.rows}
+    with traces.under(*where), traces.span(f"{done} part", about):
+        yield
 
 
 def _take_part(engine: sa.Engine, settings: Settings, *, own: bool = False) -> Part | None:

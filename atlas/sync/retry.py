@@ -7,6 +7,7 @@ from collections.abc import Callable
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
+from atlas import traces
 from atlas.errors import ActiveRun, Conflict
 from atlas.layers import staging
 from atlas.ledger import audit, ends, outbox, retries, run_log, runs
@@ -56,6 +57,7 @@ def retry(
                 if active is None:
                     raise
                 raise ActiveRun(run.connection, active) from error
+        traces.join(run.id)
         dispatch.try_deliver(engine, messages)
     return run.id
 

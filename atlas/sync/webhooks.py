@@ -10,12 +10,14 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from atlas import traces
 from atlas.errors import UsageError
 from atlas.ledger import webhooks
 from atlas.ledger.webhooks import Due, Turn
 from atlas.model.webhooks import Event
 from atlas.settings import Settings, secret_key
 from atlas.sync.webhook_post import Refused, checked, post
+from atlas.traces import Kind
 
 log = logging.getLogger(__name__)
 
@@ -118,13 +120,19 @@ def _attempt(engine: sa.Engine, settings: Settings, turn: Turn, due: Due) -> boo
     refused = None
     status = None
     try:
-        status = post(
-            turn.url,
-            turn.secret,
-            due.message_id,
-            due.payload,
-            private=settings.webhook_private,
-        )
+        with traces.span(
+            "deliver webhook",
+            {"atlas.webhook": turn.name, "atlas.attempt": due.attempt},
+            Kind.CLIENT,
+            run_id=due.payload["data"].get("run_id"),
+        ):
+            status = post(
+                turn.url,
+                turn.secret,
+                due.message_id,
+                due.payload,
+                private=settings.webhook_private,
+            )
     except Refused as error:
         refused, status = error.kind, error.status
         log.warning("webhook %s: attempt %d: %s %s", turn.name, due.attempt, refused, status or "")

@@ -12,6 +12,8 @@ from urllib.parse import quote
 import orjson
 from flask import Flask, Response, g, has_request_context, request
 
+from atlas import traces
+from atlas.traces import Kind
 from atlas.web import cursors
 
 log = logging.getLogger(__name__)
@@ -30,6 +32,7 @@ _HEADERS = {
     "Cache-Control": "no-store",
 }
 _PROBES = {"/healthz", "/readyz"}
+_UNTRACED = {*_PROBES, "/metrics"}
 
 
 def answer(
@@ -55,6 +58,13 @@ def install(app: Flask) -> None:
 def _begin() -> None:
     g.request_id = str(uuid.uuid4())
     g.started = time.monotonic()
+    if request.path not in _UNTRACED and not request.path.startswith("/static/"):
+        traces.begin(
+            f"{request.method} {_route()}",
+            Kind.SERVER,
+            holds=True,
+            links=traces.linked(request.headers.get("traceparent")),
+        )
 
 
 def _end(response: Response) -> Response:
@@ -65,6 +75,15 @@ def _end(response: Response) -> Response:
     key = g.get("key")
     seconds = time.monotonic() - g.started
     _observe(response.status_code, seconds)
+    traces.end(
+        {
+            "http.request.method": request.method,
+            "http.route": _route(),
+            "http.response.status_code": response.status_code,
+            "atlas.request": g.request_id,
+        },
+        failed=response.status_code >= 500,
+    )
     log.log(
         # Probes come every few seconds and say nothing while all is well.
         logging.DEBUG if request.path in _PROBES and response.status_code < 400 else logging.INFO,
@@ -83,8 +102,12 @@ def _observe(status: int, seconds: float) -> None:
     # Its library takes a while to import; gunicorn's hook has done it by now.
     from atlas.web import metrics
 
-    route = request.url_rule.rule if request.url_rule is not None else "none"
-    metrics.observe(request.method, route, status, seconds)
+    metrics.observe(request.method, _route(), status, seconds)
+
+
+def _route() -> str:
+    """The template of the path, never the path, which may hold names."""
+    return request.url_rule.rule if request.url_rule is not None else "none"
 
 
 class RequestId(logging.Filter):

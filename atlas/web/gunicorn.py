@@ -97,6 +97,13 @@ def on_exit(server: Any) -> None:
     shutil.rmtree(_counted, ignore_errors=True)
 
 
+def worker_exit(server: Any, worker: Any) -> None:
+    """In a worker that ends: what it did is still told."""
+    from atlas import traces
+
+    traces.stop()
+
+
 def child_exit(server: Any, worker: Any) -> None:
     """In the parent, when one of its processes is gone: what it held, it holds no more."""
     from prometheus_client.multiprocess import mark_process_dead
@@ -111,8 +118,10 @@ def post_worker_init(worker: Any) -> None:
     """
     from gunicorn.arbiter import Arbiter
 
+    from atlas import traces
     from atlas.web.app import warm_up
 
+    traces.start(_current, "web")
     try:
         warm_up()
     except AtlasError as error:

@@ -17,10 +17,12 @@ import sqlalchemy as sa
 import yaml
 
 from tests import command
+from tests.collector import Collector, collecting
 
 SCRIPTED = Path(__file__).parents[1] / "connectors" / "scripted.py"
 
 OIDC_SECRET = "pl4nted-0idc-s3cret"
+OTEL_SECRET = "pl4nted-0tel-s3cret"
 
 
 @dataclass
@@ -139,7 +141,14 @@ def source(name: str, records_file: Path, **more: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def atlas(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Atlas]:
+def collector() -> Iterator[Collector]:
+    """Gets the traces of the stack."""
+    with collecting() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def atlas(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> Iterator[Atlas]:
     """A running stack for the session, with short intervals."""
     stack = Atlas(
         tmp_path_factory.mktemp("atlas"),
@@ -156,6 +165,8 @@ def atlas(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Atlas]:
             "ATLAS_PROBE_INTERVAL": "60",
             # Planted: tests/e2e/test_secrets.py looks for it. Without an issuer it does nothing.
             "ATLAS_OIDC_CLIENT_SECRET": OIDC_SECRET,
+            "ATLAS_OTEL_ENDPOINT": collector.url,
+            "ATLAS_OTEL_HEADERS": f"X-Planted={OTEL_SECRET}",
         },
     )
     stack.run("up", "--detach")

@@ -21,7 +21,7 @@ import redis
 import sqlalchemy as sa
 
 from tests.connectors import pretend
-from tests.e2e.conftest import OIDC_SECRET, Atlas, source
+from tests.e2e.conftest import OIDC_SECRET, OTEL_SECRET, Atlas, source
 from tests.e2e.data import row, write
 from tests.e2e.test_http import Api
 from tests.stages.test_backup import _tool
@@ -253,7 +253,7 @@ def test_what_lets_somebody_in_and_what_signs(
         browser.get(page)
     assert "localhost" in browser.get("/settings/webhooks/planted")
     told = [atlas.run("webhooks", *which).stdout for which in (["list"], ["deliveries", "planted"])]
-    secrets = [password, other, first, browser.session, key, link, OIDC_SECRET]
+    secrets = [password, other, first, browser.session, key, link, OIDC_SECRET, OTEL_SECRET]
     secrets += [signs, signs.removeprefix("whsec_")]
     url = json.loads((atlas.home / "stack.json").read_text())["database_url"]
     dump = tmp_path / "pipeline.sql"
