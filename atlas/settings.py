@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from atlas import addresses
 from atlas.errors import AtlasError, UsageError
 from atlas.roles import Role
 
@@ -471,6 +472,21 @@ class Settings:
         "Whether webhooks may lead to a private network, and by http: true or false.",
     )
 
+    smtp_host: str | None = _setting(
+        addresses.host,
+        None,
+        "Mail server that receivers by mail are told through; unset: there are none.",
+    )
+    smtp_port: int | None = _setting(
+        addresses.port, None, "Its port; unset: 587, with tls 465, with none 25."
+    )
+    smtp_security: str = _setting(
+        _one_of("starttls", "tls", "none"), "starttls", "How the way to it is secured."
+    )
+    smtp_user: str | None = _setting(str, None, "Who Atlas logs in as there; unset: nobody.")
+    smtp_password: str | None = _setting(str, None, "With this password.", secret=True)
+    smtp_sender: str | None = _setting(addresses.mailbox, None, "Address that messages come from.")
+
     @property
     def embedded(self) -> bool:
         """Whether Atlas runs at least one of its own servers."""
@@ -522,6 +538,7 @@ def parse(environ: Mapping[str, str]) -> Settings:
                 "nobody could log in"
             )
     _see_retention(settings)
+    _see_mail(settings)
     for name in ("secret_key", "secret_key_new"):
         if len(getattr(settings, name) or 32 * "x") < 32:
             raise UsageError(f"setting {PREFIX}{name.upper()}: must be at least 32 characters long")
@@ -534,6 +551,22 @@ def _see_retention(settings: Settings) -> None:
         raise UsageError(
             f"setting {PREFIX}EXPLORE_DAYS: also set {PREFIX}QUARANTINE_DAYS, to {kept} at most: a "
             "row in quarantine keeps its raw row, and all that came after it"
+        )
+
+
+def _see_mail(settings: Settings) -> None:
+    given = {name: getattr(settings, f"smtp_{name}") for name in ("user", "password", "sender")}
+    if settings.smtp_host is None:
+        for name in (name for name, value in given.items() if value is not None):
+            raise UsageError(f"setting {PREFIX}SMTP_{name.upper()}: also set {PREFIX}SMTP_HOST")
+        return
+    if given["sender"] is None:
+        raise UsageError(f"setting {PREFIX}SMTP_HOST: also set {PREFIX}SMTP_SENDER")
+    if (given["user"] is None) != (given["password"] is None):
+        raise UsageError(f"setting {PREFIX}SMTP_USER: it goes with {PREFIX}SMTP_PASSWORD")
+    if given["user"] is not None and settings.smtp_security == "none":
+        raise UsageError(
+            f"setting {PREFIX}SMTP_SECURITY: none would show {PREFIX}SMTP_PASSWORD to the network"
         )
 
 

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from atlas.errors import Conflict, NotFound, UsageError
-from atlas.ledger import audit, lineage, paging, sent_configs, state
+from atlas.ledger import audit, lineage, outages, paging, sent_configs, state
 from atlas.ledger.schedules import due
 from atlas.ledger.secrets import encrypt, fingerprint, hold, reader
 from atlas.ledger.state_basis import chosen_anew, reset_command
@@ -171,6 +171,7 @@ def lock(conn: sa.Connection, name: str) -> int:
 
 def delete(conn: sa.Connection, connection_id: int) -> None:
     """Delete a connection with its states and their history; its runs and tables stay."""
+    outages.forget(conn, connection_id)
     conn.execute(table.delete().where(table.c.id == connection_id))
 
 

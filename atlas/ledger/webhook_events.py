@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from atlas.ledger import webhooks
+from atlas.ledger import outages, webhooks
 from atlas.ledger.tables import run, run_stream
 from atlas.model.evolution import SourceChange
 from atlas.model.personal import Verdict
@@ -19,6 +19,8 @@ from atlas.model.webhooks import Event
 
 _MOST = 100
 """Most changes or columns that one message names; it counts them all."""
+REMINDED = 24 * 3600.0
+"""Seconds after which whoever is told in groups is told again that a connection fails."""
 
 _ENDS = {
     Status.SUCCEEDED: Event.RUN_SUCCEEDED,
@@ -29,11 +31,26 @@ _ENDS = {
 
 
 def run_ended(conn: sa.Connection, run_id: str, status: Status) -> None:
-    """A run ended like this, each time that it does."""
-    kind = _ENDS[status]
-    if not webhooks.wanted(conn, kind):
-        return
+    """A run ended like this, each time that it does; where a connection fails, receivers that are
+    told in groups are told so once, and every :data:`REMINDED` seconds again while it goes on."""
     row = conn.execute(sa.select(run).where(run.c.id == run_id)).one()
+    found = outages.ended(conn, row.connection_id, run_id, row.trigger, status)
+    kinds = [_ENDS[status], *([Event.RUN_RECOVERED] if found is not None and found.over else [])]
+    if not webhooks.wanted(conn, *kinds):
+        return
+    told = _end(conn, row, status)
+    once = None
+    if found is not None:
+        told["failing_since"] = found.since.isoformat()
+        told["failed_run_id"] = found.run_id
+        if not found.over:
+            times = int((row.finished_at - found.since).total_seconds() // REMINDED)
+            once = f"outage {row.connection_id} {found.since.isoformat()} {max(times, 0)}"
+    for kind in kinds:
+        webhooks.tell(conn, kind, told, once=once)
+
+
+def _end(conn: sa.Connection, row: sa.Row[Any], status: Status) -> dict[str, Any]:
     streams = conn.execute(
         sa.select(
             run_stream.c.status,
@@ -42,27 +59,23 @@ def run_ended(conn: sa.Connection, run_id: str, status: Status) -> None:
             sa.func.sum(run_stream.c.rows_promoted).label("promoted"),
             sa.func.sum(run_stream.c.rows_quarantined).label("quarantined"),
         )
-        .where(run_stream.c.run_id == run_id)
+        .where(run_stream.c.run_id == row.id)
         .group_by(run_stream.c.status)
     ).all()
-    webhooks.tell(
-        conn,
-        kind,
-        {
-            "run_id": run_id,
-            "connection": row.connection,
-            "trigger": row.trigger,
-            "status": status.value,
-            "created_at": row.created_at.isoformat(),
-            "started_at": row.started_at and row.started_at.isoformat(),
-            "finished_at": row.finished_at and row.finished_at.isoformat(),
-            "streams": {each.status: each.streams for each in streams},
-            "rows": {
-                name: int(sum(getattr(each, name) or 0 for each in streams))
-                for name in ("explore", "promoted", "quarantined")
-            },
+    return {
+        "run_id": row.id,
+        "connection": row.connection,
+        "trigger": row.trigger,
+        "status": status.value,
+        "created_at": row.created_at.isoformat(),
+        "started_at": row.started_at and row.started_at.isoformat(),
+        "finished_at": row.finished_at and row.finished_at.isoformat(),
+        "streams": {each.status: each.streams for each in streams},
+        "rows": {
+            name: int(sum(getattr(each, name) or 0 for each in streams))
+            for name in ("explore", "promoted", "quarantined")
         },
-    )
+    }
 
 
 def schema_changed(

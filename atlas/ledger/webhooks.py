@@ -1,17 +1,16 @@
-"""Receivers of events: what each is told, in the transaction of the deed, and how telling went.
+"""Receivers of events, and what each is told, in the transaction of the deed.
 
-A delivery commits with what it tells of. Whoever delivers takes the receiver for a while, counts
-the attempt before it is made, and writes its outcome down only if it still has the receiver: one
-who dies in between, or wakes up too late, costs a second delivery under the same message id.
+A delivery commits with what it tells of: one for a program waits to be sent as it is, one for
+people is held until what happened is told in one message (:mod:`atlas.ledger.webhook_turns`).
 """
 
 from __future__ import annotations
 
 import base64
 import secrets as random
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
@@ -20,42 +19,10 @@ from sqlalchemy.exc import IntegrityError
 from atlas.errors import Conflict, NotFound
 from atlas.ledger import audit, secrets
 from atlas.ledger.tables import webhook, webhook_delivery
-from atlas.model.webhooks import TEST, Event
+from atlas.model.webhooks import TEST, Event, Kind
 
-LEASE = 60.0
-"""Seconds that a receiver is one deliverer's alone; far above the time of one delivery."""
-MOST_ATTEMPTS = 12
-"""After so many a delivery is given up."""
-LONGEST_FAILING = 3 * 24 * 3600.0
-"""Seconds of nothing but failures after which a receiver is disabled."""
-KEPT_DAYS = 30
-"""Days that settled deliveries can be looked up."""
-
-_LONGEST = 3600.0
-_LONGEST_AWAY = 300.0
 _now = sa.func.clock_timestamp()
 _hook, _sent = webhook.c, webhook_delivery.c
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """A receiver that this process delivers to for now."""
-
-    id: int
-    name: str
-    url: str
-    fence: int
-    secret: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Due:
-    """A delivery that is to be made."""
-
-    id: int
-    message_id: str
-    payload: dict[str, Any]
-    attempt: int
 
 
 # --- what is told --------------------------------------------------------------------------------
@@ -69,32 +36,41 @@ def wanted(conn: sa.Connection, *kinds: Event) -> bool:
 
 
 def tell(
-    conn: sa.Connection, kind: Event, data: Mapping[str, Any], *, about: str | None = None
+    conn: sa.Connection,
+    kind: Event,
+    data: Mapping[str, Any],
+    *,
+    about: str | None = None,
+    once: str | None = None,
 ) -> None:
     """Have everybody told who wants to know of this kind of event, once this transaction commits.
 
     Args:
         data: names, ids and counts; no value of a row, no secret, no error's text.
         about: of the same, nothing is told a second time.
+        once: the same for those alone who are told in groups.
     """
+    each = _hook.kind == Kind.WEBHOOK.value
     listening = (
         sa.select(
             _hook.id,
             sa.func.gen_random_uuid(),
             sa.literal(kind.value),
-            sa.literal(about, sa.Text),
+            sa.case((each, sa.literal(about, sa.Text)), else_=sa.literal(once or about, sa.Text)),
             _payload(kind.value, data),
+            sa.case((each, "waiting"), else_="held"),
         )
         .where(_hook.enabled, _hook.events.any(kind.value))
         # One that is being deleted is told nothing, instead of failing whoever tells.
         .with_for_update(read=True, key_share=True)
     )
-    names = ["webhook_id", "message_id", "kind", "about", "payload"]
+    names = ["webhook_id", "message_id", "kind", "about", "payload", "status"]
     conn.execute(insert(webhook_delivery).from_select(names, listening).on_conflict_do_nothing())
 
 
 def test(conn: sa.Connection, name: str, *, actor: str) -> dict[str, Any]:
-    """Have a receiver told something that means nothing; returns the delivery.
+    """Have a receiver told something that means nothing, quiet hours or not; returns the delivery,
+    of several addresses the first one's.
 
     Raises:
         NotFound: there is no such webhook. Conflict: it is disabled.
@@ -104,18 +80,22 @@ def test(conn: sa.Connection, name: str, *, actor: str) -> dict[str, Any]:
         raise Conflict(f"webhook {name} is disabled: enable it first")
     # Somebody looks on: it is tried at once, however long it has failed.
     conn.execute(webhook.update().where(_hook.id == row.id).values(next_attempt_at=_now))
-    made = conn.execute(
-        insert(webhook_delivery)
-        .values(
-            webhook_id=row.id,
-            message_id=sa.func.gen_random_uuid(),
-            kind=TEST,
-            payload=_payload(TEST, {"webhook": name}),
-        )
-        .returning(webhook_delivery)
-    ).one()
+    made = [
+        conn.execute(
+            insert(webhook_delivery)
+            .values(
+                webhook_id=row.id,
+                message_id=sa.func.gen_random_uuid(),
+                kind=TEST,
+                payload=_payload(TEST, {"webhook": name}),
+                recipient=recipient,
+            )
+            .returning(webhook_delivery)
+        ).one()
+        for recipient in row.addresses or (None,)
+    ]
     audit.put(conn, actor, "webhooks.test", name)
-    return _told(made)
+    return _told(made[0])
 
 
 def _payload(kind: str, data: Mapping[str, Any]) -> sa.ColumnElement[Any]:
@@ -128,28 +108,58 @@ def _payload(kind: str, data: Mapping[str, Any]) -> sa.ColumnElement[Any]:
 
 
 def create(
-    conn: sa.Connection, key: bytes, name: str, url: str, events: Sequence[str], *, actor: str
+    conn: sa.Connection,
+    key: bytes,
+    name: str,
+    url: str | None,
+    events: Sequence[str],
+    *,
+    actor: str,
+    kind: Kind = Kind.WEBHOOK,
+    **more: Any,
 ) -> dict[str, Any]:
-    """A new webhook, with the ``secret`` that signs what it gets; that is shown this once.
+    """A new webhook, with the ``secret`` that signs what it gets, if it is told one by one; that is
+    shown this once.
+
+    Args:
+        url: None of mail; in Slack it is what is secret.
+        more: ``addresses``, ``group_seconds``, ``quiet``.
 
     Raises:
         Conflict: the name is taken.
     """
-    secret = "whsec_" + base64.b64encode(random.token_bytes(32)).decode()
-    values = {"name": name, "url": url, "events": sorted(set(events))}
-    sealed = secrets.encrypt(conn, key, {"secret": secret})
+    values = {"name": name, "kind": kind.value, "events": sorted(set(events)), **more}
+    secret = None
+    if kind is Kind.WEBHOOK:
+        secret = "whsec_" + base64.b64encode(random.token_bytes(32)).decode()
+        values |= {"url": url, "secret": secrets.encrypt(conn, key, {"secret": secret})}
+    elif url is not None:
+        values |= hidden(conn, key, url)
     try:
         with conn.begin_nested():
-            conn.execute(webhook.insert().values(secret=sealed, **values))
+            conn.execute(webhook.insert().values(**values))
     except IntegrityError as error:
         raise Conflict(f"there is a webhook called {name} already") from error
     audit.put(conn, actor, "webhooks.create", name, {"events": values["events"]})
     return {**get(conn, name), "secret": secret}
 
 
+def hidden(conn: sa.Connection, key: bytes, url: str) -> dict[str, Any]:
+    """What is stored of a URL that lets whoever knows it write: its host, and all of it
+    encrypted."""
+    split = urlsplit(url)
+    return {
+        "url": f"{split.scheme}://{split.netloc}/…",
+        "secret": secrets.encrypt(conn, key, {"url": url}),
+    }
+
+
+_ANEW = {"enabled", "url", "secret", "addresses", "group_seconds", "quiet"}
+
+
 def change(conn: sa.Connection, name: str, changes: Mapping[str, Any], *, actor: str) -> None:
-    """Give a webhook another ``url``, other ``events``, or have it ``enabled`` or not. One that is
-    enabled is told of what happens from then on.
+    """Give a webhook another ``url``, other ``events``, or have it ``enabled`` or not, and whatever
+    else :func:`create` takes. One that is enabled is told of what happens from then on.
 
     Raises:
         NotFound: there is none.
@@ -161,14 +171,31 @@ def change(conn: sa.Connection, name: str, changes: Mapping[str, Any], *, actor:
     other = sorted(part for part, value in values.items() if getattr(row, part) != value)
     if not other:
         return
-    if "enabled" in other or "url" in other:
-        values |= {"reason": None, "failed_attempts": 0, "failing_since": None}
+    if _ANEW & set(other):
         # Whoever delivers to it as it was is to stop, and what he finds there counts no more.
         values |= {"next_attempt_at": _now, "fence": _hook.fence + 1, "lease_until": None}
+    if {"enabled", "url", "secret", "addresses"} & set(other):
+        values |= {"reason": None, "failed_attempts": 0, "failing_since": None}
     if values.get("enabled") is False:
-        _give_up_waiting(conn, row.id)
+        give_up_waiting(conn, row.id)
+    if "addresses" in other:
+        gone = _sent.recipient.not_in(values["addresses"])
+        conn.execute(
+            webhook_delivery.update()
+            .where(_sent.webhook_id == row.id, _sent.settled_at.is_(None), gone)
+            .values(status="given_up", settled_at=_now)
+        )
     conn.execute(webhook.update().where(_hook.id == row.id).values(updated_at=_now, **values))
     audit.put(conn, actor, "webhooks.change", name, {"changed": other})
+
+
+def give_up_waiting(conn: sa.Connection, webhook_id: int) -> None:
+    """What waits for a receiver is not sent any more."""
+    conn.execute(
+        webhook_delivery.update()
+        .where(_sent.webhook_id == webhook_id, _sent.settled_at.is_(None))
+        .values(status="given_up", settled_at=_now)
+    )
 
 
 def delete(conn: sa.Connection, name: str, *, actor: str) -> None:
@@ -236,8 +263,12 @@ def _row(conn: sa.Connection, name: str, *, lock: bool = False) -> sa.Row[Any]:
 def _document(row: sa.Row[Any]) -> dict[str, Any]:
     return {
         "name": row.name,
+        "kind": row.kind,
         "url": row.url,
+        "addresses": row.addresses,
         "events": row.events,
+        "group_seconds": None if row.kind == Kind.WEBHOOK.value else row.group_seconds,
+        "quiet_hours": row.quiet,
         "enabled": row.enabled,
         "reason": row.reason,
         "waiting": row.waiting,
@@ -256,178 +287,11 @@ def _told(row: sa.Row[Any]) -> dict[str, Any]:
         "message_id": row.message_id,
         "kind": row.kind,
         "payload": row.payload,
+        "recipient": row.recipient,
+        "group_id": row.group_id,
         "status": row.status,
         "created_at": row.created_at,
         "settled_at": row.settled_at,
         "next_attempt_at": None if row.settled_at else row.next_attempt_at,
         "log": row.log,
     }
-
-
-# --- telling -------------------------------------------------------------------------------------
-
-_DUE = sa.and_(
-    _sent.webhook_id == _hook.id, _sent.settled_at.is_(None), _sent.next_attempt_at <= _now
-)
-
-
-def take(conn: sa.Connection, key: bytes, but: Collection[int] = ()) -> Turn | None:
-    """A receiver that something is due for, to be this process's own for :data:`LEASE` seconds;
-    none of those with the ids ``but``.
-
-    Raises:
-        WrongSecretKey: as :func:`atlas.ledger.secrets.keys`.
-    """
-    open_ = secrets.reader(conn, key)
-    free = sa.or_(_hook.lease_until.is_(None), _hook.lease_until < _now)
-    chosen = (
-        sa.select(_hook.id)
-        .where(_hook.enabled, free, _hook.next_attempt_at <= _now, sa.exists().where(_DUE))
-        .where(_hook.id.not_in(but))
-        .order_by(_hook.next_attempt_at)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-    )
-    row = conn.execute(
-        webhook.update()
-        .where(_hook.id.in_(chosen))
-        .values(fence=_hook.fence + 1, lease_until=_after(LEASE))
-        .returning(webhook)
-    ).one_or_none()
-    if row is None:
-        return None
-    return Turn(row.id, row.name, row.url, row.fence, _bytes(open_(bytes(row.secret))["secret"]))
-
-
-def next_due(conn: sa.Connection, turn: Turn) -> Due | None:
-    """The oldest delivery that is due, its attempt counted; None: there is none, or the receiver is
-    another's by now."""
-    if not _holds(conn, turn, renew=True):
-        return None
-    oldest = (
-        sa.select(_sent.id)
-        .where(
-            _sent.webhook_id == turn.id, _sent.settled_at.is_(None), _sent.next_attempt_at <= _now
-        )
-        .order_by(_sent.id)
-        .limit(1)
-    )
-    row = conn.execute(
-        webhook_delivery.update()
-        .where(_sent.id == oldest.scalar_subquery())
-        .values(attempts=_sent.attempts + 1, next_attempt_at=_after(LEASE))
-        .returning(_sent.id, _sent.message_id, _sent.payload, _sent.attempts)
-    ).one_or_none()
-    return None if row is None else Due(*row)
-
-
-def arrived(conn: sa.Connection, turn: Turn, due: Due, entry: Mapping[str, Any]) -> bool:
-    """The receiver took it. Returns False, and writes nothing, if the receiver is another's."""
-    if not _holds(conn, turn):
-        return False
-    _log(conn, due, entry, status="delivered", settled_at=_now)
-    conn.execute(
-        webhook.update()
-        .where(_hook.id == turn.id)
-        .values(delivered_at=_now, failed_attempts=0, failing_since=None, next_attempt_at=_now)
-    )
-    return True
-
-
-def failed(
-    conn: sa.Connection, turn: Turn, due: Due, entry: Mapping[str, Any], *, gone: bool = False
-) -> bool:
-    """It did not arrive, and is tried again after a growing delay, up to :data:`MOST_ATTEMPTS`; so
-    long the receiver gets nothing. ``gone``: it says that it wants nothing more. Returns False, and
-    writes nothing, if the receiver is another's."""
-    if not _holds(conn, turn):
-        return False
-    if due.attempt >= MOST_ATTEMPTS:
-        _log(conn, due, entry, status="given_up", settled_at=_now)
-    else:
-        _log(conn, due, entry, next_attempt_at=_after(_delay(due.attempt, _LONGEST)))
-    row = conn.execute(
-        webhook.update()
-        .where(_hook.id == turn.id)
-        .values(
-            failed_attempts=_hook.failed_attempts + 1,
-            failing_since=sa.func.coalesce(_hook.failing_since, _now),
-        )
-        .returning(_hook.failed_attempts, (_now - _hook.failing_since).label("failing"))
-    ).one()
-    if gone:
-        _disable(conn, turn, "the receiver answered 410 Gone")
-    elif row.failing.total_seconds() > LONGEST_FAILING:
-        days = round(LONGEST_FAILING / 86400)
-        _disable(conn, turn, f"nothing arrived for {days} days; the last deliveries tell why")
-    else:
-        delay = _delay(row.failed_attempts, _LONGEST_AWAY)
-        conn.execute(
-            webhook.update().where(_hook.id == turn.id).values(next_attempt_at=_after(delay))
-        )
-    return True
-
-
-def release(conn: sa.Connection, turn: Turn) -> None:
-    """Let others deliver to the receiver."""
-    conn.execute(
-        webhook.update()
-        .where(_hook.id == turn.id, _hook.fence == turn.fence)
-        .values(lease_until=None)
-    )
-
-
-def forget_settled(conn: sa.Connection) -> int:
-    """Delete deliveries that were settled long ago; returns how many."""
-    limit = _now - sa.func.make_interval(0, 0, 0, KEPT_DAYS)
-    return conn.execute(webhook_delivery.delete().where(_sent.settled_at < limit)).rowcount
-
-
-def _holds(conn: sa.Connection, turn: Turn, *, renew: bool = False) -> bool:
-    """Whether the receiver is this turn's still; it stays so until the transaction ends."""
-    mine = sa.and_(_hook.id == turn.id, _hook.fence == turn.fence, _hook.enabled)
-    if renew:
-        statement = webhook.update().where(mine).values(lease_until=_after(LEASE))
-        return conn.execute(statement.returning(_hook.id)).scalar() is not None
-    return conn.execute(sa.select(_hook.id).where(mine).with_for_update()).scalar() is not None
-
-
-def _log(conn: sa.Connection, due: Due, entry: Mapping[str, Any], **values: Any) -> None:
-    said = sa.func.jsonb_build_array(
-        sa.func.jsonb_build_object("at", _now).concat(sa.literal(dict(entry), JSONB))
-    )
-    conn.execute(
-        webhook_delivery.update()
-        .where(_sent.id == due.id)
-        .values(log=_sent.log.concat(said), **values)
-    )
-
-
-def _disable(conn: sa.Connection, turn: Turn, reason: str) -> None:
-    _give_up_waiting(conn, turn.id)
-    conn.execute(
-        webhook.update()
-        .where(_hook.id == turn.id)
-        .values(enabled=False, reason=reason, updated_at=_now)
-    )
-    audit.put(conn, "atlas", "webhooks.disable", turn.name, {"reason": reason})
-
-
-def _give_up_waiting(conn: sa.Connection, webhook_id: int) -> None:
-    conn.execute(
-        webhook_delivery.update()
-        .where(_sent.webhook_id == webhook_id, _sent.settled_at.is_(None))
-        .values(status="given_up", settled_at=_now)
-    )
-
-
-def _bytes(secret: str) -> bytes:
-    return base64.b64decode(secret.removeprefix("whsec_"))
-
-
-def _delay(failed: int, longest: float) -> float:
-    return min(5.0 * 2.0 ** min(failed - 1, 20), longest)
-
-
-def _after(seconds: float) -> Any:
-    return _now + sa.func.make_interval(0, 0, 0, 0, 0, 0, seconds)

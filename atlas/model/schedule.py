@@ -157,7 +157,7 @@ class Schedule:
                 until = best.astimezone(self.zone).replace(tzinfo=None) + _AROUND
                 if naive > until:
                     return best
-            for instant in _due(naive, self.zone, by_hour=by_hour):
+            for instant in due_at(naive, self.zone, by_hour=by_hour):
                 if instant > after and (best is None or instant < best):
                     best = instant
 
@@ -207,7 +207,7 @@ def _instants(naive: datetime, zone: ZoneInfo) -> tuple[datetime, datetime]:
     return aware.replace(fold=0).astimezone(UTC), aware.replace(fold=1).astimezone(UTC)
 
 
-def _due(naive: datetime, zone: ZoneInfo, *, by_hour: bool) -> list[datetime]:
+def due_at(naive: datetime, zone: ZoneInfo, *, by_hour: bool) -> list[datetime]:
     """The instants at which a local time is due."""
     first, second = _instants(naive, zone)
     if first.astimezone(zone).replace(tzinfo=None) == naive:

@@ -20,7 +20,7 @@ from atlas.ledger.overview import DEAD
 from atlas.ledger.secrets import keys
 from atlas.ledger.tables import run_stream
 from atlas.settings import Settings, secret_key
-from atlas.sync import doctor_host
+from atlas.sync import doctor_host, mail
 from atlas.sync.findings import Finding, State, judged, some, tried
 from atlas.sync.queues import QUEUES, info, may_evict
 
@@ -34,6 +34,7 @@ _WAITED = 900.0
 def examine(settings: Settings) -> Iterator[Finding]:
     """Look at everything, in an order in which an earlier thing may explain a later one."""
     yield from doctor_host.examine(settings)
+    yield from _mail(settings)
     yield from _redis(settings)
     bound = None
     try:
@@ -49,6 +50,19 @@ def examine(settings: Settings) -> Iterator[Finding]:
     finally:
         if bound is not None:
             bound.dispose()
+
+
+def _mail(settings: Settings) -> Iterator[Finding]:
+    if settings.smtp_host is None:
+        return
+    try:
+        with mail.connected(settings):
+            pass
+        yield Finding("mail", State.OK, f"{settings.smtp_host} lets us in")
+    except mail.Unsent as error:
+        said = error.kind if error.status is None else f"{error.kind} {error.status}"
+        seen = f"{settings.smtp_host} does not let us in: {said}"
+        yield Finding("mail", State.FAIL, seen, "see to it, or to ATLAS_SMTP_*: people wait for it")
 
 
 def _redis(settings: Settings) -> Iterator[Finding]:

@@ -25,7 +25,7 @@ def run(database_url: str, migrated_database: str, tmp_path: Path) -> Run:
         "ATLAS_DATABASE_URL": database_url,
         "ATLAS_SECRET_KEY": KEY,
     }
-    return lambda *args: command.run(*args, env=environ, cwd=tmp_path)
+    return lambda *args, **more: command.run(*args, env=environ, cwd=tmp_path, **more)
 
 
 def test_the_life_of_a_webhook(run: Run) -> None:
@@ -62,3 +62,22 @@ def test_the_life_of_a_webhook(run: Run) -> None:
     ]
     for text in (listed, audited, json.dumps([sent, shown, changed])):
         assert secret not in text
+
+
+def test_people_are_told_and_the_url_of_slack_is_in_no_command_line(run: Run) -> None:
+    url = "https://93.184.215.14/services/s3cret"
+    make = ("webhooks", "create", "team", "--kind", "slack", "--event", "run.failed")
+    refused(run(*make, "--url", url), 2, "stdin")
+    quiet = ("--quiet", "22:00-07:00", "--timezone", "Europe/Copenhagen")
+    made = json.loads(run(*make, *quiet, "--group-seconds", "5", "--json", stdin=url).stdout)
+    assert (made["kind"], made["url"]) == ("slack", "https://93.184.215.14/…")
+    assert (made["secret"], made["group_seconds"]) == (None, 5)
+    assert made["quiet_hours"] == {"from": "22:00", "to": "07:00", "timezone": "Europe/Copenhagen"}
+    assert "22:00-07:00 Europe/Copenhagen" in run("webhooks", "list").stdout
+    change = ("webhooks", "change", "team", "--quiet", "off", "--url", "-", "--json")
+    changed = json.loads(run(*change, stdin="https://93.184.215.14:444/s3cret").stdout)
+    assert (changed["quiet_hours"], changed["url"]) == (None, "https://93.184.215.14:444/…")
+    assert "s3cret" not in str([made, changed]) + run("audit", "list", "--json").stdout
+    mail = ("webhooks", "create", "ops", "--kind", "email", "--event", "run.failed")
+    refused(run(*mail), 2, "addresses")
+    refused(run(*mail, "--to", "ops@example.org"), 2, "ATLAS_SMTP_HOST")

@@ -168,3 +168,47 @@ def test_the_way_back_is_refused_where_it_would_lose_data(database_url: str) -> 
     with pytest.raises(UsageError, match="no revision 'yesterday'"):
         migrations.downgrade(engine, "yesterday")
     engine.dispose()
+
+
+def test_who_fails_when_it_is_first_written_down(database_url: str) -> None:
+    engine = sa.create_engine(database_url)
+    migrations.upgrade(engine, "0023")
+    with engine.begin() as conn:
+        for name, statuses in {
+            "well": ["failed", "succeeded"],
+            "ill": ["failed", "succeeded", "blocked", "cancelled", "failed"],
+        }.items():
+            number = conn.execute(
+                sa.text(
+                    "INSERT INTO pipeline.connection (name, connector, config, document,"
+                    " fingerprint) VALUES (:name, 'c', '', '{}', '') RETURNING id"
+                ),
+                {"name": name},
+            ).scalar_one()
+            for status in statuses:
+                conn.execute(
+                    sa.text(
+                        "INSERT INTO pipeline.run (id, connection_id, connection, trigger, status,"
+                        " finished_at) VALUES (gen_random_uuid(), :number, :name, 'cli', :status,"
+                        " clock_timestamp())"
+                    ),
+                    {"number": number, "name": name, "status": status},
+                )
+    migrations.upgrade(engine)
+    found = sa.text(
+        "SELECT r.connection, r.status, r.finished_at = o.since FROM pipeline.outage AS o"
+        " JOIN pipeline.run AS r ON r.id = o.run_id"
+    )
+    with engine.begin() as conn:
+        assert [tuple(row) for row in conn.execute(found)] == [("ill", "blocked", True)]
+        conn.execute(sa.text("DELETE FROM pipeline.outage"))
+        conn.execute(
+            sa.text(
+                "INSERT INTO pipeline.webhook (name, kind, addresses, events)"
+                " VALUES ('ops', 'email', '{ops@example.org}', '{run.failed}')"
+            )
+        )
+    with pytest.raises(UsageError, match=r"pipeline\.webhook\.kind"):
+        migrations.downgrade(engine, "0023")
+    migrations.downgrade(engine, "0023", lose=True)
+    engine.dispose()

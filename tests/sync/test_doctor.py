@@ -26,6 +26,7 @@ from atlas.sync import doctor
 from atlas.sync.doctor import examine
 from atlas.sync.findings import Finding, State
 from atlas.sync.ticks import _WORK
+from tests.sync.receivers import MailServer
 from tests.sync.test_worker_start import start_worker
 
 
@@ -110,6 +111,17 @@ def test_a_tick_that_nobody_does(name: str, settings: Settings, engine: sa.Engin
 
 def test_those_are_all_there_are() -> None:
     assert set(ticks.NAMES) == set(_WORK)
+
+
+def test_a_mail_server_that_cannot_be_reached(settings: Settings) -> None:
+    server = MailServer()
+    mail = {"smtp_host": "127.0.0.1", "smtp_sender": "a@example.org", "smtp_security": "none"}
+    settings = dataclasses.replace(settings, smtp_port=server.port, **mail)
+    assert Finding("mail", State.OK, "127.0.0.1 lets us in") in examine(settings)
+    server.close()
+    found = _unwell(settings)["mail"]
+    assert found.seen == "127.0.0.1 does not let us in: connection"
+    assert "ATLAS_SMTP_" in str(found.remedy)
 
 
 def test_servers_that_are_away(settings: Settings, engine: sa.Engine) -> None:

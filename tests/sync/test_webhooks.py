@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
@@ -18,54 +18,22 @@ import sqlalchemy as sa
 
 from atlas.errors import UsageError
 from atlas.ledger import ends, rotation, runs, webhooks
+from atlas.ledger import webhook_turns as turns
 from atlas.model.stage import Status
 from atlas.settings import Settings
 from atlas.sync import webhook_post
 from atlas.sync import webhooks as use
 from atlas.sync.webhook_post import Refused, checked, post
+from tests.sync.receivers import Receiver
 
 SECRET = b"s" * 40
-
-
-class Receiver:
-    """An HTTP server that answers as it is told to, and keeps what it was sent."""
-
-    def __init__(self) -> None:
-        self.got: list[tuple[dict[str, str], bytes]] = []
-        self.answer: Callable[[BaseHTTPRequestHandler], None] = self.status(204)
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                outer.got.append(({k.lower(): v for k, v in self.headers.items()}, body))
-                outer.answer(self)
-
-            def log_message(self, *args: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        self.url = f"http://127.0.0.1:{self.server.server_port}/in?x=1"
-
-    @staticmethod
-    def status(code: int, **headers: str) -> Callable[[BaseHTTPRequestHandler], None]:
-        def answer(handler: BaseHTTPRequestHandler) -> None:
-            handler.send_response(code)
-            for name, value in headers.items():
-                handler.send_header(name, value)
-            handler.end_headers()
-
-        return answer
 
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
     made = Receiver()
     yield made
-    made.server.shutdown()
-    made.server.server_close()
+    made.close()
 
 
 @pytest.fixture
@@ -275,12 +243,12 @@ def test_a_message_is_given_up_after_so_many_attempts(
 ) -> None:
     receiver.answer = Receiver.status(500)
     _run(engine)
-    for _ in range(webhooks.MOST_ATTEMPTS + 1):
+    for _ in range(turns.MOST_ATTEMPTS + 1):
         _now(engine)
         use.deliver_webhooks(engine, settings)
     (delivery,) = _deliveries(engine)
-    assert (delivery["status"], len(delivery["log"])) == ("given_up", webhooks.MOST_ATTEMPTS)
-    assert len(receiver.got) == webhooks.MOST_ATTEMPTS
+    assert (delivery["status"], len(delivery["log"])) == ("given_up", turns.MOST_ATTEMPTS)
+    assert len(receiver.got) == turns.MOST_ATTEMPTS
 
 
 def test_who_wakes_up_too_late_writes_nothing(
@@ -288,17 +256,17 @@ def test_who_wakes_up_too_late_writes_nothing(
 ) -> None:
     _run(engine)
     with engine.begin() as conn:
-        turn = webhooks.take(conn, SECRET)
+        turn = turns.take(conn, SECRET)
         assert turn is not None
-        due = webhooks.next_due(conn, turn)
+        due = turns.next_due(conn, turn)
         assert due is not None
-        assert webhooks.take(conn, SECRET) is None
+        assert turns.take(conn, SECRET) is None
         conn.execute(sa.text("UPDATE pipeline.webhook SET lease_until = now()"))
     _now(engine)
     assert use.deliver_webhooks(engine, settings) == 1
     with engine.begin() as conn:
-        assert not webhooks.failed(conn, turn, due, {"status": None}, gone=True)
-        assert not webhooks.arrived(conn, turn, due, {"status": 200})
+        assert not turns.failed(conn, turn, due, {"status": None}, gone=True)
+        assert not turns.arrived(conn, turn, due, {"status": 200})
     assert _hook(engine)["enabled"] is True
     assert len(_deliveries(engine)[0]["log"]) == 1
 
@@ -309,13 +277,13 @@ def test_who_delivers_to_it_as_it_was_writes_nothing(
 ) -> None:
     _run(engine)
     with engine.begin() as conn:
-        turn = webhooks.take(conn, SECRET)
+        turn = turns.take(conn, SECRET)
         assert turn is not None
-        due = webhooks.next_due(conn, turn)
+        due = turns.next_due(conn, turn)
         assert due is not None
         webhooks.change(conn, "pager", change, actor="test")
-        assert not webhooks.failed(conn, turn, due, {"status": None}, gone=True)
-        assert not webhooks.arrived(conn, turn, due, {"status": 200})
+        assert not turns.failed(conn, turn, due, {"status": None}, gone=True)
+        assert not turns.arrived(conn, turn, due, {"status": 200})
     assert _hook(engine)["failed_attempts"] == 0
     assert _deliveries(engine)[0]["log"] == []
 

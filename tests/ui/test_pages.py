@@ -44,7 +44,8 @@ FILLED = {
     "/quarantine/<dataset>": "/quarantine/club_members",
     "/lineage/<node>": "/lineage/club_members",
     "/lineage/runs/<run_id>": "/lineageRUN",
-    "/settings/webhooks/<name>": "/settings/webhooks/pager",
+    "/settings/webhooks": "/settings/webhooks?kind=email",
+    "/settings/webhooks/<name>": "/settings/webhooks/team",
     "/personal-data/<dataset>": "/personal-data/club_members",
     "/personal-data/<dataset>/changes": "/personal-data/club_members/changes",
     "/personal-data/policies/<policy>": "/personal-data/policies/default",
@@ -71,6 +72,8 @@ def there(stack: Stack, club: str, browser: Browser, session: Path) -> dict[str,
     """The paths of a run that has ended and of a connection in the making; nothing is at work."""
     hook = ("pager", "--url", "https://hooks.example.org/atlas", "--event", "run.failed")
     stack.atlas.run("webhooks", "create", *hook)
+    slack = ("team", "--kind", "slack", "--event", "run.failed", "--quiet", "22:00-07:00")
+    stack.atlas.run("webhooks", "create", *slack, stdin="https://hooks.slack.example.org/x\n")
     with browser.new_context(storage_state=session) as context:
         seen = watched(context, stack)
         page = seen.page

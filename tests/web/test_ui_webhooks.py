@@ -82,6 +82,37 @@ def test_it_is_tested_changed_switched_and_taken_away(api: Api, engine: sa.Engin
     ]
 
 
+def test_people_are_told_in_slack(api: Api, engine: sa.Engine) -> None:
+    assert 'type="password"' in _get(api, f"{LIST}?kind=slack")
+    form = {"kind": "slack", "name": "team", "event": ["run.failed"], "group": "5"}
+    url = "https://hooks.slack.example.org/s3cret"
+    wrong = _post(api, **form, url=url, quiet_from="22:00")
+    assert wrong.status_code == 422
+    assert "Quiet_hours: &#39;&#39; is no time of day" in wrong.text
+    made = _post(api, **form, url=url, quiet_from="22:00", quiet_to="07:00")
+    assert made.status_code == 200
+    page = f"{LIST}/team"
+    shown = _get(api, page)
+    assert 'value="22:00"' in shown
+    assert "https://hooks.slack.example.org/…" in shown
+    # The URL stays as it is unless there is another one; what is emptied is gone.
+    _post(api, page, event=["run.blocked"], group="5", url="")
+    with engine.begin() as conn:
+        now = webhooks.get(conn, "team")
+    assert (now["events"], now["quiet_hours"], now["group_seconds"]) == (["run.blocked"], None, 5)
+    _post(api, f"{page}/test")
+    assert "messages of Atlas arrive here" in _get(api, page)
+    assert "s3cret" not in wrong.text + made.text + shown
+
+
+def test_people_are_told_by_mail_once_there_is_a_server(api: Api) -> None:
+    assert "ATLAS_SMTP_HOST" in _get(api, f"{LIST}?kind=email")
+    form = {"kind": "email", "name": "ops", "event": ["run.failed"]}
+    refused = _post(api, **form, to="ops@example.org, lead@example.org")
+    assert refused.status_code == 422
+    assert 'value="ops@example.org, lead@example.org"' in refused.text
+
+
 def test_it_is_an_admins_alone(api: Api) -> None:
     assert api.get(LIST, "privacy", headers=HTML).status_code == 403
     assert _post(api, role="privacy", **FORM).status_code == 403

@@ -49,7 +49,7 @@ from atlas.ledger.tables.results import (
     schema_change,
     source_change,
 )
-from atlas.ledger.tables.webhooks import webhook, webhook_delivery
+from atlas.ledger.tables.webhooks import outage, webhook, webhook_delivery
 from atlas.ledger.tables.work import (
     attempt,
     outbox,
@@ -93,6 +93,7 @@ __all__ = [
     "measurement_total",
     "metadata",
     "operation",
+    "outage",
     "outbox",
     "pii_change",
     "pii_override",

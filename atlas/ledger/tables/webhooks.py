@@ -12,9 +12,20 @@ webhook = sa.Table(
     metadata,
     identity(),
     sa.Column("name", sa.Text, nullable=False, unique=True),
-    sa.Column("url", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False, server_default="webhook"),
+    # In Slack the URL is the secret: here stands its host alone.
+    sa.Column("url", sa.Text),
+    sa.Column("addresses", ARRAY(sa.Text), comment="of mail"),
     sa.Column("events", ARRAY(sa.Text), nullable=False, comment="kinds that it is told of"),
-    sa.Column("secret", BYTEA, nullable=False, comment="encrypted", info={"encrypted": True}),
+    sa.Column("secret", BYTEA, comment="encrypted", info={"encrypted": True}),
+    sa.Column(
+        "group_seconds",
+        sa.Integer,
+        nullable=False,
+        server_default="60",
+        comment="what happens within them is one message, by mail and in Slack",
+    ),
+    sa.Column("quiet", JSONB, comment="hours in which what happens is held: from, to, zone"),
     sa.Column("enabled", sa.Boolean, nullable=False, server_default=sa.true()),
     sa.Column("reason", sa.Text, comment="why Atlas disabled it; NULL: it did not"),
     sa.Column(
@@ -27,6 +38,12 @@ webhook = sa.Table(
     sa.Column("fence", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("created_at", time, nullable=False, server_default=now),
     sa.Column("updated_at", time, nullable=False, server_default=now),
+    sa.CheckConstraint(
+        "CASE kind WHEN 'email' THEN addresses IS NOT NULL"
+        " WHEN 'webhook' THEN url IS NOT NULL AND secret IS NOT NULL"
+        " WHEN 'slack' THEN url IS NOT NULL AND secret IS NOT NULL ELSE false END",
+        name="kind",
+    ),
     comment="a receiver of events",
 )
 
@@ -59,7 +76,12 @@ webhook_delivery = sa.Table(
         server_default=sa.text("'[]'::jsonb"),
         comment="of each attempt when, HTTP status, milliseconds and kind of error",
     ),
-    sa.CheckConstraint("status IN ('waiting', 'delivered', 'given_up')", name="status"),
+    sa.Column("recipient", sa.Text, comment="the address that a mail goes to"),
+    sa.Column("group_id", UUID(as_uuid=False), comment="what is told in one message"),
+    # Held: until its group is told; grouped: in a message, of the same group, that tells it.
+    sa.CheckConstraint(
+        "status IN ('waiting', 'held', 'grouped', 'delivered', 'given_up')", name="status"
+    ),
     sa.UniqueConstraint("webhook_id", "kind", "about"),
     sa.Index(
         "webhook_delivery_waiting",
@@ -70,4 +92,15 @@ webhook_delivery = sa.Table(
     sa.Index("webhook_delivery_of_webhook", "webhook_id", "id"),
     sa.Index("webhook_delivery_settled", "settled_at"),
     comment="what a receiver is to be told, and how that went; settled ones for thirty days",
+)
+
+
+outage = sa.Table(
+    "outage",
+    metadata,
+    # No foreign key: who changes a connection, and waits for a run's end, holds its row.
+    sa.Column("connection_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("since", time, nullable=False, server_default=now),
+    sa.Column("run_id", UUID(as_uuid=False), nullable=False, comment="the first that failed"),
+    comment="connections whose last run that read its source failed, or was blocked",
 )

@@ -29,8 +29,12 @@ from atlas.web.webhook_models import (
 _AT = "2025-03-01T09:00:01Z"
 _HOOK: dict[str, Any] = {
     "name": "pager",
+    "kind": "webhook",
     "url": "https://hooks.example.org/atlas",
+    "addresses": None,
     "events": ["run.blocked", "run.failed"],
+    "group_seconds": None,
+    "quiet_hours": None,
     "enabled": True,
     "reason": None,
     "waiting": 0,
@@ -59,6 +63,8 @@ _DELIVERY: dict[str, Any] = {
             "status": "failed",
         },
     },
+    "recipient": None,
+    "group_id": None,
     "status": "delivered",
     "created_at": "2025-03-01T09:00:00Z",
     "settled_at": _AT,
@@ -79,10 +85,9 @@ def create_webhook(body: WebhookRequest) -> Response:
     """Make a webhook."""
     from atlas.sync import webhooks
 
+    given = {"url": None, **msgspec.to_builtins(body)}
     with transaction() as conn:
-        made = webhooks.create(
-            conn, settings(), body.name, body.url, body.events, actor=g.key.actor
-        )
+        made = webhooks.create(conn, settings(), actor=g.key.actor, **given)
     return answer(made, 201, {"Location": f"/api/v1/webhooks/{body.name}"})
 
 
@@ -159,8 +164,10 @@ OPERATIONS = [
         role=Role.ADMIN,
         tag="Webhooks",
         summary="Create a webhook",
-        about="It is told of what happens from now on. Messages are signed as the Standard "
-        "Webhooks specification has it: HMAC-SHA256, keyed with the secret of this answer.",
+        about="It is told of what happens from now on. Messages to a program are signed as the "
+        "Standard Webhooks specification has it: HMAC-SHA256, keyed with the secret of this "
+        "answer. People get one message of what happens within `group_seconds`, outside their "
+        "`quiet_hours`.",
         handler=create_webhook,
         links=_LINKS,
         body=WebhookRequest,

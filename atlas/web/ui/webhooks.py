@@ -1,5 +1,6 @@
-"""Webhooks: who is told of what happens, and what became of it. For admins. The secret that signs
-messages stands in the answer to the form that made it, and nowhere else."""
+"""Notifications: who is told of what happens, and what became of it. For admins. The secret that
+signs messages stands in the answer to the form that made it, and nowhere else; the URL of Slack
+nowhere."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from flask import Response, g, request
 from atlas.errors import Conflict, UsageError
 from atlas.ledger import paging
 from atlas.ledger import webhooks as ledger
-from atlas.model.webhooks import Event
+from atlas.model import digest
+from atlas.model.webhooks import DIGEST, TEST, Event, Kind
 from atlas.roles import Role
 from atlas.web.database import settings, transaction
 from atlas.web.ui.pages import Page, go, render
@@ -23,6 +25,7 @@ EVENTS = {
     Event.RUN_FAILED: "a run failed",
     Event.RUN_BLOCKED: "a check stopped a run",
     Event.RUN_CANCELLED: "somebody cancelled a run",
+    Event.RUN_RECOVERED: "a run succeeded after one that failed or was stopped",
     Event.SCHEMA_CHANGED: "a source has other columns or streams than before",
     Event.PERSONAL_DATA_FOUND: "a scan found personal data where there were none before",
 }
@@ -35,6 +38,13 @@ ERRORS = {
     "tls": "no secure connection",
     "timeout": "no answer in time",
     "no-http": "it speaks no HTTP",
+    "not-set": "no mail server is set",
+    "greeting": "the mail server takes nothing",
+    "unavailable": "the mail server takes nothing now",
+    "login": "the mail server does not let us in",
+    "sender": "the mail server does not take our sender",
+    "recipient": "the mail server does not take the address",
+    "message": "the mail server does not take the message",
     "redirect": "it leads elsewhere",
 }
 """Why an attempt failed, in words."""
@@ -50,12 +60,17 @@ def create() -> Response:
     from atlas.sync import webhooks as use
 
     given = _given()
+    kind = request.form.get("kind", Kind.WEBHOOK.value)
+    given["kind"] = kind
     try:
+        values = {"url": None, **_values(kind)}
         with transaction() as conn:
             made = use.create(
-                conn, settings(), given["name"], given["url"], given["events"], actor=g.key.actor
+                conn, settings(), given["name"], actor=g.key.actor, kind=kind, **values
             )
     except (UsageError, Conflict) as error:
+        if kind == Kind.SLACK:  # it is a secret
+            given["url"] = ""
         return _listed(422, error=str(error), given=given)
     return _listed(made=made)
 
@@ -69,12 +84,17 @@ def change(name: str) -> Response:
     """Send it elsewhere, or tell it of other things."""
     from atlas.sync import webhooks as use
 
-    given = _given()
     try:
         with transaction() as conn:
-            changes = {"url": given["url"], "events": given["events"]}
+            kind = ledger.get(conn, name)["kind"]
+            changes = _values(kind)
+            if kind == Kind.SLACK and not changes["url"]:  # it stays as it is
+                del changes["url"]
+            if kind != Kind.WEBHOOK:
+                changes.setdefault("quiet_hours", None)
             use.change(conn, settings(), name, changes, actor=g.key.actor)
     except UsageError as error:
+        given = _given() | ({"url": ""} if kind == Kind.SLACK else {})
         return _one(name, 422, error=str(error), given=given)
     return go(f"{_LIST}/{name}", f"Webhook {name} was changed.")
 
@@ -116,18 +136,62 @@ def _switched(name: str, enabled: bool, words: str) -> Response:
 
 def _given() -> dict[str, Any]:
     form = request.form
+    said = {part: form.get(part, "").strip() for part in ("name", "url", "to", "group", *_QUIET)}
+    return {**said, "events": form.getlist("event")}
+
+
+_QUIET = ("quiet_from", "quiet_to", "quiet_zone")
+
+
+def _values(kind: str) -> dict[str, Any]:
+    """What a form says of a receiver of this kind; fields that are for others are passed over."""
+    said = _given()
+    values: dict[str, Any] = {"events": said["events"]}
+    if kind == Kind.EMAIL:
+        values["addresses"] = said["to"].replace(",", " ").split()
+    else:
+        values["url"] = said["url"]
+    if kind == Kind.WEBHOOK:
+        return values
+    if said["group"]:
+        if not (said["group"].isascii() and said["group"].isdecimal()):
+            raise UsageError("group_seconds: it must be a whole number of seconds")
+        values["group_seconds"] = int(said["group"][:9])
+    start, end, zone = (said[part] for part in _QUIET)
+    if start or end:
+        values["quiet_hours"] = {"from": start, "to": end, "timezone": zone or "UTC"}
+    return values
+
+
+def _shown(found: dict[str, Any]) -> dict[str, Any]:
+    """What stands in the fields of one that is there."""
+    quiet = found["quiet_hours"] or {}
     return {
-        "name": form.get("name", "").strip(),
-        "url": form.get("url", "").strip(),
-        "events": form.getlist("event"),
+        **found,
+        "url": "" if found["kind"] == Kind.SLACK else found["url"],
+        "to": " ".join(found["addresses"] or ()),
+        "group": found["group_seconds"],
+        **{part: quiet.get(word, "") for part, word in zip(_QUIET, _WORDS, strict=True)},
     }
+
+
+_WORDS = ("from", "to", "timezone")
 
 
 def _listed(status: int = 200, **more: Any) -> Response:
     with transaction() as conn:
         items = ledger.listed(conn)
     context = {"given": {}, "error": None, "made": None, **more}
-    return render("settings_webhooks.html", status, items=items, events=EVENTS, **context)
+    kind = context["given"].get("kind") or request.args.get("kind", "")
+    return render(
+        "settings_webhooks.html",
+        status,
+        items=items,
+        events=EVENTS,
+        kind=kind if kind in list(Kind) else Kind.WEBHOOK.value,
+        mail=settings().smtp_host is not None,
+        **context,
+    )
 
 
 def _one(name: str, status: int = 200, **more: Any) -> Response:
@@ -137,22 +201,28 @@ def _one(name: str, status: int = 200, **more: Any) -> Response:
         after = paging.before(cursor)
         told = ledger.deliveries(conn, name, limit=_PER_PAGE + 1, after=after)
     page = paging.page(told, _PER_PAGE)
-    context = {"given": found, "error": None, **more}
+    context = {"given": _shown(found), "error": None, **more}
     return render(
         "settings_webhook.html",
         status,
         hook=found,
         events=EVENTS,
         errors=ERRORS,
-        deliveries=[{**each, "text": _text(each["payload"])} for each in page["items"]],
+        deliveries=[{**each, "text": _text(found, each)} for each in page["items"]],
         next_cursor=page["next_cursor"],
         first=cursor is None,
         **context,
     )
 
 
-def _text(payload: Any) -> str:
-    return json.dumps(payload, indent=2, ensure_ascii=False)
+def _text(found: dict[str, Any], delivery: dict[str, Any]) -> str:
+    """What is sent."""
+    kind, payload = delivery["kind"], delivery["payload"]
+    if found["kind"] == Kind.WEBHOOK or kind not in (DIGEST, TEST):
+        return json.dumps(payload, indent=2, ensure_ascii=False)
+    data = payload["data"]
+    words = digest.text(kind, data, settings().public_url)
+    return f"Atlas: {digest.subject(kind, data)}\n\n{words}"
 
 
 PAGES = [
