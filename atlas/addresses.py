@@ -1,8 +1,10 @@
-"""What an address is: of mail, of a host. Of no room, as settings are read with it."""
+"""What an address is: of mail, of a host, of a service. Settings are read with it."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from urllib.parse import urlsplit
 
 _ATOM, _LABEL = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+", r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*|[0-9A-Fa-f:.]+")
@@ -40,3 +42,59 @@ def port(text: str) -> int:
     if not 1 <= (value := int(text)) <= 65535:
         raise ValueError("must be a port number, 1 to 65535")
     return value
+
+
+def listening(text: str) -> int:
+    """The port that a server of ours listens on; 0: a free one.
+
+    Raises:
+        ValueError: it is none.
+    """
+    value = int(text)
+    if not 0 <= value <= 65535:
+        raise ValueError("must be a port number, 0 (any free one) to 65535")
+    return value
+
+
+def url(*schemes: str) -> Callable[[str], str]:
+    """What lets a URL of these schemes pass, and raises ValueError for anything else."""
+
+    def parse(text: str) -> str:
+        if urlsplit(text).scheme not in schemes:
+            raise ValueError(
+                "must be a URL that starts with " + " or ".join(f"{s}:" for s in schemes)
+            )
+        return text
+
+    return parse
+
+
+def origin(text: str) -> str:
+    """Scheme, host and port of a URL that has no more than these.
+
+    Raises:
+        ValueError: it is none.
+    """
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username:
+        raise ValueError("must be a URL that starts with http: or https:")
+    if parts.path not in {"", "/"} or parts.query or parts.fragment:
+        raise ValueError("must be scheme, host and port, and no path")
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def collector(text: str) -> str:
+    """Where a service over HTTP takes what is sent to it.
+
+    Raises:
+        ValueError: it is none.
+    """
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("must be a URL that starts with http: or https:")
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise ValueError("must be without user and query: ATLAS_OTEL_HEADERS is for secrets")
+    path = parts.path.rstrip("/")
+    return f"{parts.scheme}://{parts.netloc}" + (
+        path if path.endswith("/v1/traces") else f"{path}/v1/traces"
+    )

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from atlas import addresses
 from atlas.errors import AtlasError, UsageError
@@ -51,13 +50,6 @@ def _whole(text: str) -> int:
     return value
 
 
-def _port(text: str) -> int:
-    value = int(text)
-    if not 0 <= value <= 65535:
-        raise ValueError("must be a port number, 0 (any free one) to 65535")
-    return value
-
-
 def _positive_float(text: str) -> float:
     value = float(text)
     if not 0 < value < float("inf"):
@@ -81,38 +73,6 @@ def _file(text: str) -> Path:
     if not path.is_file():
         raise ValueError("is no file")
     return path
-
-
-def _url(*schemes: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if urlsplit(text).scheme not in schemes:
-            raise ValueError(
-                "must be a URL that starts with " + " or ".join(f"{s}:" for s in schemes)
-            )
-        return text
-
-    return parse
-
-
-def _origin(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username:
-        raise ValueError("must be a URL that starts with http: or https:")
-    if parts.path not in {"", "/"} or parts.query or parts.fragment:
-        raise ValueError("must be scheme, host and port, and no path")
-    return f"{parts.scheme}://{parts.netloc}"
-
-
-def _collector(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError("must be a URL that starts with http: or https:")
-    if "@" in parts.netloc or parts.query or parts.fragment:
-        raise ValueError("must be without user and query: ATLAS_OTEL_HEADERS is for secrets")
-    path = parts.path.rstrip("/")
-    return f"{parts.scheme}://{parts.netloc}" + (
-        path if path.endswith("/v1/traces") else f"{path}/v1/traces"
-    )
 
 
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+=[ -~]+", re.A)
@@ -199,13 +159,13 @@ class Settings:
         _path, Path(".atlas"), "Where Atlas keeps what it owns: embedded data, connectors, logs."
     )
     database_url: str | None = _setting(
-        _url("postgresql", "postgres"),
+        addresses.url("postgresql", "postgres"),
         None,
         "PostgreSQL 15 or newer; unset: Atlas runs its own.",
         secret=True,
     )
     redis_url: str | None = _setting(
-        _url("redis", "rediss", "unix"),
+        addresses.url("redis", "rediss", "unix"),
         None,
         "Redis 6.2 or newer; unset: Atlas runs its own.",
         secret=True,
@@ -230,7 +190,9 @@ class Settings:
         secret=True,
     )
     host: str = _setting(str, "127.0.0.1", "Address that the web process listens on.")
-    port: int = _setting(_port, 8000, "Port that the web process listens on; 0: a free one.")
+    port: int = _setting(
+        addresses.listening, 8000, "Port that the web process listens on; 0: a free one."
+    )
     metrics_open: bool = _setting(_yes_or_no, False, "Whether `/metrics` is open without a key.")
     rate_limit: Rate | None = _setting(
         _rate,
@@ -240,9 +202,9 @@ class Settings:
     rate_limit_address: Rate | None = _setting(
         _rate, Rate(300, 60), "Requests without a valid key that an address may make, or off."
     )
-    flower_port: int = _setting(_port, 0, "Port of Flower; 0: a free one.")
+    flower_port: int = _setting(addresses.listening, 0, "Port of Flower; 0: a free one.")
     public_url: str | None = _setting(
-        _origin,
+        addresses.origin,
         None,
         "Where browsers reach Atlas, such as https://atlas.example.org; unset: as it listens. With "
         "https its cookies are sent by https only.",
@@ -260,7 +222,7 @@ class Settings:
         _positive_float, 604800.0, "Seconds after which a login ends, however it is used."
     )
     oidc_issuer: str | None = _setting(
-        _url("https", "http"),
+        addresses.url("https", "http"),
         None,
         "Issuer of OpenID Connect that people may log in by; unset: none, and nobody is asked.",
     )
@@ -287,7 +249,7 @@ class Settings:
         _one_of("text", "json"), "text", "What log lines are: for people, or a JSON object each."
     )
     otel_endpoint: str | None = _setting(
-        _collector,
+        addresses.collector,
         None,
         "Collector of OpenTelemetry that gets traces by OTLP over HTTP, such as "
         "http://localhost:4318; unset: none are made.",
@@ -452,7 +414,7 @@ class Settings:
         _positive_float, 300.0, "Seconds that the Soda scan of one stream may take."
     )
     openlineage_url: str | None = _setting(
-        _url("http", "https"),
+        addresses.url("http", "https"),
         None,
         "OpenLineage endpoint; unset: events go to ATLAS_HOME/lineage/events.jsonl.",
     )
