@@ -78,7 +78,7 @@ def test_a_role_that_may_make_none_says_so(
 ) -> None:
     name = f"small_{uuid.uuid4().hex[:8]}"
     admin.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(name)))
-    monkeypatch.setattr(readers, "_exists", lambda _: False)
+    monkeypatch.setattr(readers, "exists", lambda _: False)
     small = sa.create_engine(make_url(engine.url).set(username=name))
     with small.begin() as conn:
         assert not readers.ensure(conn)
