@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from atlas.errors import AtlasError
 from atlas.settings import PREFIX, Settings
@@ -101,13 +102,19 @@ def environment(settings: Settings, servers: Mapping[str, str]) -> dict[str, str
     for spec in fields(settings):
         value = getattr(settings, spec.name)
         if value != spec.default:
-            text = ",".join(value) if isinstance(value, tuple) else str(value)
-            if value is None:  # of a limit that is switched off
-                text = "off"
-            ours[PREFIX + spec.name.upper()] = text
+            ours[PREFIX + spec.name.upper()] = _said(value)
     ours |= {PREFIX + name.upper(): value for name, value in servers.items()}
     # Celery must know before it is imported that SIGTERM asks its workers for a soft shutdown.
     return {**inherited, **ours, "PYTHONUNBUFFERED": "1"}
+
+
+def _said(value: Any) -> str:
+    """A setting's value as its variable has it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None:  # of a limit that is switched off
+        return "off"
+    return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
 def with_ports(settings: Settings) -> Settings:

@@ -7,6 +7,7 @@ import signal
 import socket
 import stat
 import subprocess
+from dataclasses import fields
 from pathlib import Path
 
 import psutil
@@ -97,6 +98,14 @@ def test_children_see_the_settings(settings: Settings, monkeypatch: pytest.Monke
 def test_a_limit_of_requests_reaches_the_children(rate: str) -> None:
     given = parse({"ATLAS_RATE_LIMIT": rate, "ATLAS_RATE_LIMIT_ADDRESS": rate})
     assert parse(environment(given, {})) == given
+
+
+def test_what_is_switched_on_reaches_the_children() -> None:
+    switches = [spec.name for spec in fields(Settings) if isinstance(spec.default, bool)]
+    assert "webhook_private" in switches
+    for value in ("true", "false"):
+        given = parse({f"ATLAS_{name.upper()}": value for name in switches})
+        assert parse(environment(given, {})) == given
 
 
 def test_the_contracts_processes(settings: Settings) -> None:
