@@ -26,7 +26,7 @@ from atlas.sync import doctor
 from atlas.sync.doctor import examine
 from atlas.sync.findings import Finding, State
 from atlas.sync.ticks import _WORK
-from tests.sync.receivers import MailServer
+from tests.sync.receivers import MailServer, nobody
 from tests.sync.test_worker_start import start_worker
 
 
@@ -119,7 +119,8 @@ def test_a_mail_server_that_cannot_be_reached(settings: Settings) -> None:
     settings = dataclasses.replace(settings, smtp_port=server.port, **mail)
     assert Finding("mail", State.OK, "127.0.0.1 lets us in") in examine(settings)
     server.close()
-    found = _unwell(settings)["mail"]
+    with nobody() as port:
+        found = _unwell(dataclasses.replace(settings, smtp_port=port))["mail"]
     assert found.seen == "127.0.0.1 does not let us in: connection"
     assert "ATLAS_SMTP_" in str(found.remedy)
 

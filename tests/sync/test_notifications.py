@@ -20,7 +20,7 @@ from atlas.ledger.secrets import keys
 from atlas.model.stage import Status
 from atlas.settings import Settings
 from atlas.sync import webhooks as use
-from tests.sync.receivers import MailServer, Receiver
+from tests.sync.receivers import MailServer, Receiver, nobody
 
 SECRET = b"s" * 40
 TO = "ops@example.org"
@@ -48,6 +48,13 @@ def server() -> Iterator[MailServer]:
     made = MailServer()
     yield made
     made.close()
+
+
+@pytest.fixture
+def away(settings: Settings) -> Iterator[Settings]:
+    """The settings while nobody is there to take mail."""
+    with nobody() as port:
+        yield replace(settings, smtp_port=port)
 
 
 @pytest.fixture
@@ -439,12 +446,11 @@ def test_who_is_reached_again_within_days_gets_it_and_who_is_not_is_disabled(
     engine: sa.Engine,
     settings: Settings,
     make: Make,
-    server: MailServer,
+    away: Settings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     make("email")
     monkeypatch.setattr(turns, "_LOGGED", 5)
-    away = replace(settings, smtp_port=_nobody())
     _run(engine)
     for _ in range(turns.MOST_ATTEMPTS + 1):  # so often a program is not tried
         assert use.deliver_webhooks(engine, away) == 0
@@ -464,15 +470,8 @@ def test_who_is_reached_again_within_days_gets_it_and_who_is_not_is_disabled(
     assert "3 days" in found["reason"]
 
 
-def _nobody() -> int:
-    """A port at which nobody listens: of a server that is gone."""
-    gone = Receiver()
-    gone.close()
-    return gone.server.server_port
-
-
 def test_a_mail_server_that_is_away_keeps_nothing_from_others_and_is_asked_once(
-    engine: sa.Engine, settings: Settings, make: Make, slack: Receiver
+    engine: sa.Engine, settings: Settings, make: Make, slack: Receiver, away: Settings
 ) -> None:
     with engine.begin() as conn:
         for number in range(3):
@@ -491,7 +490,6 @@ def test_a_mail_server_that_is_away_keeps_nothing_from_others_and_is_asked_once(
     make("webhook")
     _run(engine)
     _do(engine, "UPDATE pipeline.webhook SET next_attempt_at = now() WHERE kind <> 'email'")
-    away = replace(settings, smtp_port=_nobody())
     assert use.deliver_webhooks(engine, away) == 2
     assert len(slack.got) == 2
     failed = "SELECT count(*) FROM pipeline.webhook WHERE failed_attempts > 0"
