@@ -85,11 +85,16 @@ class Due:
     old: bool
 
 
+# Neither is settled: said beside it, for the index of those that are not.
 _DUE = sa.and_(
-    _sent.webhook_id == _hook.id, _sent.status == "waiting", _sent.next_attempt_at <= _now
+    _sent.webhook_id == _hook.id,
+    _sent.settled_at.is_(None),
+    _sent.status == "waiting",
+    _sent.next_attempt_at <= _now,
 )
 _RIPE = sa.and_(
     _sent.webhook_id == _hook.id,
+    _sent.settled_at.is_(None),
     _sent.status == "held",
     _sent.created_at <= _now - sa.func.make_interval(0, 0, 0, 0, 0, 0, _hook.group_seconds),
 )

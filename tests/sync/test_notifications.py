@@ -497,6 +497,20 @@ def test_a_mail_server_that_is_away_keeps_nothing_from_others_and_is_asked_once(
         assert conn.execute(sa.text(failed)).scalar() == 1
 
 
+def test_what_is_settled_costs_nothing_when_it_is_looked_for_what_is_due(
+    engine: sa.Engine,
+) -> None:
+    """It is kept for a month, and looked for every few seconds."""
+    asked: list[tuple[Any, ...]] = []
+    with engine.begin() as conn:
+        conn.execute(sa.text("SET LOCAL enable_seqscan = off"))
+        sa.event.listen(conn, "before_cursor_execute", lambda *told: asked.append(told))
+        assert turns.take(conn, SECRET) is None
+        _, _, statement, values, *_ = asked[-1]
+        plan = conn.exec_driver_sql(f"EXPLAIN {statement}", values).scalars().all()
+    assert len([line for line in plan if "webhook_delivery_waiting" in line]) == 2, plan
+
+
 # --- once, whoever delivers ----------------------------------------------------------------------
 
 
