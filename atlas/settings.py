@@ -85,6 +85,12 @@ def _headers(text: str) -> tuple[str, ...]:
     return words
 
 
+def _ascii(text: str) -> str:
+    if not text.isascii():  # the library that speaks to mail servers knows nothing else
+        raise ValueError("must be of ASCII characters alone")
+    return text
+
+
 def _yes_or_no(text: str) -> bool:
     if text not in ("true", "false"):
         raise ValueError("must be true or false")
@@ -445,8 +451,8 @@ class Settings:
     smtp_security: str = _setting(
         _one_of("starttls", "tls", "none"), "starttls", "How the way to it is secured."
     )
-    smtp_user: str | None = _setting(str, None, "Who Atlas logs in as there; unset: nobody.")
-    smtp_password: str | None = _setting(str, None, "With this password.", secret=True)
+    smtp_user: str | None = _setting(_ascii, None, "Who Atlas logs in as there; unset: nobody.")
+    smtp_password: str | None = _setting(_ascii, None, "With this password.", secret=True)
     smtp_sender: str | None = _setting(addresses.mailbox, None, "Address that messages come from.")
 
     @property

@@ -193,6 +193,10 @@ def test_a_wrong_setting_of_mail_is_named() -> None:
         ({**server, "ATLAS_SMTP_USER": "atlas"}, "ATLAS_SMTP_PASSWORD"),
         ({**server, "ATLAS_SMTP_PASSWORD": "hunter2"}, "ATLAS_SMTP_PASSWORD"),
         ({**server, **login, "ATLAS_SMTP_SECURITY": "none"}, "ATLAS_SMTP_SECURITY"),
+        # Each would stop whoever delivers, when it comes to it.
+        ({**server, **login, "ATLAS_SMTP_PASSWORD": "hunter2ä"}, "ATLAS_SMTP_PASSWORD"),
+        ({**server, **login, "ATLAS_SMTP_USER": "jürgen"}, "ATLAS_SMTP_USER"),
+        ({**server, "ATLAS_SMTP_HOST": "a" * 64 + ".example.org"}, "ATLAS_SMTP_HOST"),
     ]:
         with pytest.raises(UsageError) as refused:
             parse(given)
