@@ -41,13 +41,13 @@ def upgrade() -> None:
         INSERT INTO pipeline.outage (connection_id, since, run_id)
         SELECT DISTINCT ON (r.connection_id) r.connection_id, r.finished_at, r.id
           FROM pipeline.run AS r
+          LEFT JOIN (
+               SELECT connection_id, max(seq) AS seq FROM pipeline.run
+                WHERE status = 'succeeded' AND trigger NOT IN ('remask', 'reprocess')
+                GROUP BY connection_id) AS good ON good.connection_id = r.connection_id
          WHERE r.connection_id IS NOT NULL AND r.finished_at IS NOT NULL
            AND r.status IN ('failed', 'blocked') AND r.trigger NOT IN ('remask', 'reprocess')
-           AND NOT EXISTS (
-               SELECT FROM pipeline.run AS later
-                WHERE later.connection_id = r.connection_id AND later.seq > r.seq
-                  AND later.status = 'succeeded'
-                  AND later.trigger NOT IN ('remask', 'reprocess'))
+           AND (good.seq IS NULL OR r.seq > good.seq)
          ORDER BY r.connection_id, r.seq
         """
     )
