@@ -11,6 +11,7 @@ import os
 import platform
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,10 @@ _ALLOWED = (
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
     *("http_proxy", "https_proxy", "all_proxy", "no_proxy"),
 )
+
+_LONGEST = 3 * 24 * 3600.0
+"""Seconds after which no connector has its directory any more: several times what a stage may take
+(celeryconfig.py)."""
 
 
 def environment(
@@ -74,8 +79,8 @@ def write(path: Path, content: bytes) -> Path:
 
 
 def left(settings: Settings) -> list[Path]:
-    """The directories of processes of this host that are gone. Of another host's nothing is known,
-    which may share ``ATLAS_HOME``."""
+    """The directories of processes that are gone. Of those of another host, which may share
+    ``ATLAS_HOME``, nothing is known but their age; a container that is made anew is one, too."""
     parent = settings.home / "tmp"
     found = []
     if parent.is_dir():
@@ -83,9 +88,18 @@ def left(settings: Settings) -> list[Path]:
             owner = directory.name.rpartition(".")[0]
             host, _, process = owner.rpartition("@")
             pid = process.partition("-")[0]
-            if host == platform.node() and pid.isdigit() and owner != _owner(int(pid)):
+            if not pid.isdigit():
+                continue
+            if owner != _owner(int(pid)) if host == platform.node() else _old(directory):
                 found.append(directory)
     return found
+
+
+def _old(directory: Path) -> bool:
+    try:
+        return time.time() - directory.stat().st_mtime > _LONGEST
+    except FileNotFoundError:  # its host has just removed it
+        return False
 
 
 def sweep(settings: Settings) -> int:

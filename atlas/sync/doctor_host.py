@@ -5,6 +5,7 @@ Of what other hosts have it knows nothing: run it on each.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import shutil
@@ -169,8 +170,10 @@ def _leftovers(settings: Settings) -> Iterator[Finding]:
 def _alone(settings: Settings) -> Iterator[int]:
     """Processes of connectors that were handed to the first process of the machine, for theirs
     ended. (In a container without `init` a worker may be that one: then they are its own.)"""
-    if "celery" in " ".join(psutil.Process(1).cmdline()):
-        return
+    # Where each sees only its own processes, the first one is not ours to see.
+    with contextlib.suppress(psutil.Error):
+        if "celery" in " ".join(psutil.Process(1).cmdline()):
+            return
     ours = tuple(f"{settings.home.absolute() / name}{os.sep}" for name in ("connectors", "tmp"))
     for process in psutil.process_iter(["ppid", "cmdline"]):
         words = process.info["cmdline"] or []

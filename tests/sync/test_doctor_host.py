@@ -104,7 +104,13 @@ def test_what_a_killed_connector_left(settings: Settings, home: Path) -> None:
         assert left.name in _unwell(settings)["temporary files"].seen
         assert workspace.sweep(settings) == 1
         assert "temporary files" not in _unwell(settings)
-    assert (home / "tmp" / "elsewhere@1-1.00.abc").exists()
+    elsewhere = home / "tmp" / "elsewhere@1-1.00.abc"
+    assert elsewhere.exists()
+    # A container that is made anew is another host, and its files hold secrets for ever.
+    os.utime(elsewhere, (0, 0))
+    assert elsewhere.name in _unwell(settings)["temporary files"].seen
+    assert workspace.sweep(settings) == 1
+    assert not elsewhere.exists()
 
 
 def test_a_connector_whose_worker_is_gone(settings: Settings, home: Path) -> None:
@@ -131,6 +137,18 @@ def test_a_connector_whose_worker_is_gone(settings: Settings, home: Path) -> Non
         assert str(process.pid) in _unwell(settings)["processes"].seen
     finally:
         process.kill()
+
+
+def test_a_first_process_that_is_not_ours_to_see(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on macOS, or where /proc is mounted with hidepid."""
+
+    def refuse(process: psutil.Process) -> list[str]:
+        raise psutil.AccessDenied(process.pid)
+
+    monkeypatch.setattr(psutil.Process, "cmdline", refuse)
+    assert "processes" not in _unwell(settings)
 
 
 def _installed(home: Path, script: str | None) -> None:
