@@ -48,7 +48,8 @@ class Load:
         self._ended = threading.Event()
         self._threads = [
             threading.Thread(target=self._repeat, args=(step, pause))
-            for step, pause in ((self._sync, 0.5), (self._read, 0.05), (self._read, 0.05))
+            # A key may ask fifty times a second: however fast the machine is, these do not.
+            for step, pause in ((self._sync, 0.5), (self._read, 0.2), (self._read, 0.2))
         ]
         self.answers: Counter[str] = Counter()
 
