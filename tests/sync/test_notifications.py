@@ -20,6 +20,7 @@ from atlas.ledger.secrets import keys
 from atlas.model.stage import Status
 from atlas.settings import Settings
 from atlas.sync import webhooks as use
+from atlas.sync.webhook_post import say
 from tests.sync.receivers import MailServer, Receiver, nobody
 
 SECRET = b"s" * 40
@@ -304,6 +305,11 @@ def test_slack_reads_no_markup(
     assert "jane" not in text
 
 
+def test_what_would_be_markup_is_escaped_on_its_way(slack: Receiver) -> None:
+    assert say(slack.url, "<!channel> &amp; a", private=True) == 204
+    assert _texts(slack) == ["&lt;!channel&gt; &amp;amp; a"]
+
+
 def test_a_url_of_slack_is_a_secret(
     engine: sa.Engine, settings: Settings, make: Make, slack: Receiver
 ) -> None:
@@ -391,9 +397,16 @@ def test_while_a_receiver_is_away_what_happens_becomes_one_message(
     for number in range(4):
         _run(engine, connection=f"shop{number}")
         _due(engine)
+        # As after many attempts: the longest that it is left alone for.
+        _do(engine, "UPDATE pipeline.webhook SET failed_attempts = 20")
+        _do(engine, "UPDATE pipeline.webhook_delivery SET attempts = 20")
         assert use.deliver_webhooks(engine, settings) == 0
     slack.answer = Receiver.status(200)
-    _due(engine)
+    for table in ("webhook", "webhook_delivery"):  # five minutes pass
+        _do(
+            engine,
+            f"UPDATE pipeline.{table} SET next_attempt_at = next_attempt_at - '5m'::interval",
+        )
     assert use.deliver_webhooks(engine, settings) == 2
     assert [each.partition("\n")[0] for each in _texts(slack)[-2:]] == [
         "Atlas: shop0 failed",
