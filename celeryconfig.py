@@ -19,6 +19,9 @@ def _broker(url: str) -> str:
         path, _, query = url.removeprefix("unix:").removeprefix("//").partition("?")
         database = dict(part.split("=", 1) for part in query.split("&") if "=" in part).get("db", 0)
         return f"redis+socket://{path}?virtual_host={database}"
+    if url.startswith("rediss:") and "ssl_cert_reqs=" not in url:
+        # kombu would take any certificate where redis-py takes none that it cannot verify.
+        return url + ("&" if "?" in url else "?") + "ssl_cert_reqs=required"
     return url
 
 
