@@ -7,7 +7,12 @@ says what to do, and holds neither a secret nor personal data.
 
 from __future__ import annotations
 
+import errno
+
 from atlas.roles import Role
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""``errno`` of an OSError: no room on the disk, in the quota, or for a file of that size."""
 
 
 class AtlasError(Exception):

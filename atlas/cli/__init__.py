@@ -29,7 +29,7 @@ from atlas.cli.subjects import audit, erase, export, find
 from atlas.cli.users import users
 from atlas.cli.webhooks import webhooks
 from atlas.cli.worker_health import worker_health
-from atlas.errors import AtlasError
+from atlas.errors import NO_ROOM, AtlasError
 
 
 @click.group(
@@ -103,6 +103,10 @@ def main() -> None:
     except Exception as error:
         if debug:
             raise
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            where = f" ({error.filename})" if error.filename else ""
+            click.echo(f"atlas: the disk is full{where}: free space there", err=True)
+            sys.exit(1)
         click.echo(
             f"atlas: internal error ({type(error).__name__}): run it again with "
             "`atlas --debug …` to see where, and please report it",

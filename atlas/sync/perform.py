@@ -22,7 +22,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from atlas import logs, traces
-from atlas.errors import AtlasError, LostClaim, TerminalError, TransientError
+from atlas.errors import NO_ROOM, AtlasError, LostClaim, TerminalError, TransientError
 from atlas.ledger import claims, ends, outbox, parts, runs, state
 from atlas.ledger.claims import Claim, Found
 from atlas.ledger.database import classified, classify
@@ -306,6 +306,12 @@ def as_ours(error: Exception, url: str) -> AtlasError:
         return error
     if isinstance(error, SQLAlchemyError | psycopg2.Error):
         return classify(error, url)
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        return TransientError(
+            f"a disk of host {socket.gethostname()} is full: free space there, below ATLAS_HOME "
+            "first (`atlas doctor` says where)",
+            outage=True,
+        )
     # Its message may hold a value of a row: only its kind and place are told.
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:

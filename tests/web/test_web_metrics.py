@@ -344,12 +344,21 @@ def test_every_alert_and_panel_asks_for_what_is_told(
     assert {"atlas_redis_up", "atlas_stage_seconds_bucket", "atlas_workers"} <= asked
 
 
-def test_every_alert_has_its_place_in_the_documentation(checkout: Path) -> None:
-    text = (checkout / "docs" / "monitoring.md").read_text()
+_PARTS = ["**Means.**", "**See.**", "**Do.**", "**Over when**"]
+
+
+def test_every_alert_has_its_runbook(checkout: Path) -> None:
+    text = (checkout / "docs" / "runbooks.md").read_text()
+    found = re.split(r"^## (\w+)$", text, flags=re.MULTILINE)[1:]
+    sections = dict(zip(found[::2], found[1::2], strict=True))
     rules = yaml.safe_load((checkout / "deploy" / "prometheus" / "alerts.yml").read_text())
-    names = {rule["alert"] for group in rules["groups"] for rule in group["rules"]}
-    assert names == set(re.findall(r"^\| `(Atlas\w+)` \|", text, re.MULTILINE))
-    for group in rules["groups"]:
-        for rule in group["rules"]:
-            assert set(rule["annotations"]) == {"summary", "description"}
-            assert rule["labels"]["severity"] in {"critical", "warning", "info"}
+    alerts = [rule for group in rules["groups"] for rule in group["rules"]]
+    assert [rule["alert"] for rule in alerts] == list(sections)
+    for rule in alerts:
+        assert set(rule["annotations"]) == {"summary", "description", "runbook_url"}
+        assert rule["annotations"]["runbook_url"] == f"docs/runbooks.md#{rule['alert'].lower()}"
+        assert rule["labels"]["severity"] in {"critical", "warning", "info"}
+    for name, section in sections.items():
+        parts = re.findall(r"^\*\*[A-Z][a-z ]+\.?\*\*", section, re.MULTILINE)
+        assert parts == _PARTS, name
+        assert "```sh" in section, name
