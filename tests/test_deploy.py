@@ -28,6 +28,7 @@ from atlas.settings import PREFIX, Settings
 ROOT = Path(__file__).resolve().parents[1]
 SETTINGS = {PREFIX + spec.name.upper() for spec in fields(Settings)}
 SERVERS = {"postgres", "redis"}
+MONITORING = {"prometheus", "alertmanager", "grafana"}
 ONE_SHOT = {"migrate"}
 _SECRET_NAME = re.compile(r"PASSW|SECRET|KEY|TOKEN|AUTH", re.IGNORECASE)
 _VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?::(?P<kind>[-?])(?P<text>[^}]*))?\}")
@@ -71,7 +72,8 @@ def _with_defaults(text: str) -> str:
 
 
 def _app_services(compose: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    return {name: s for name, s in compose["services"].items() if name not in SERVERS}
+    others = SERVERS | MONITORING
+    return {name: s for name, s in compose["services"].items() if name not in others}
 
 
 def _strings(value: Any) -> Iterator[str]:
@@ -174,7 +176,14 @@ def test_what_a_service_refers_to_is_there(compose: dict[str, Any]) -> None:
     for name, service in compose["services"].items():
         assert set(service["networks"]) <= set(compose["networks"]), name
         for volume in service.get("volumes", ()):
-            assert volume.split(":")[0] in compose["volumes"], name
+            source = volume.split(":")[0]
+            if source.startswith("./"):
+                assert (ROOT / source).exists(), name
+                assert volume.endswith(":ro"), name
+            else:
+                assert source in compose["volumes"], name
+        for secret in service.get("secrets", ()):
+            assert secret["source"] in compose["secrets"], name
         for other, needed in service.get("depends_on", {}).items():
             if needed["condition"] == "service_healthy":
                 assert "healthcheck" in compose["services"][other], name
@@ -189,7 +198,7 @@ def test_every_process_is_watched_and_comes_after_what_it_needs(compose: dict[st
             continue
         assert service["healthcheck"]["test"][0] in ("CMD", "CMD-SHELL"), name
         assert service["restart"] == "unless-stopped", name
-        if name not in SERVERS:
+        if name not in SERVERS | MONITORING:
             assert set(service["depends_on"]) == SERVERS | ONE_SHOT, name
 
 
@@ -240,6 +249,197 @@ def test_images_are_pinned_to_a_version(
         assert not image.endswith(":latest")
 
 
+# --- monitoring ----------------------------------------------------------------------------------
+
+
+def test_monitoring_comes_when_it_is_asked_for(compose: dict[str, Any]) -> None:
+    for name, service in compose["services"].items():
+        assert service.get("profiles", []) == (["monitoring"] if name in MONITORING else []), name
+        if name in MONITORING:
+            assert service["read_only"] is True, name
+            assert service["cap_drop"] == ["ALL"], name
+
+
+@pytest.mark.parametrize(("password", "starts"), [("", False), ("x", True)])
+def test_grafana_has_no_password_that_everybody_knows(
+    compose: dict[str, Any], password: str, starts: bool
+) -> None:
+    *shell, script = compose["services"]["grafana"]["entrypoint"]
+    script = script.replace("$$", "$").replace("exec /run.sh", "echo started")
+    done = subprocess.run(
+        [*shell, script],
+        env={"GF_SECURITY_ADMIN_PASSWORD": password},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode == 0, "started" in done.stdout) == (starts, starts)
+    assert ("GRAFANA_PASSWORD" in done.stderr) is not starts
+
+
+def _read(name: str) -> Any:
+    return yaml.safe_load((ROOT / "deploy" / name).read_text())
+
+
+_SCRAPE = {
+    "type": "object",
+    "required": ["scrape_configs", "rule_files", "global"],
+    "additionalProperties": False,
+    "properties": {
+        "global": {"type": "object"},
+        "rule_files": {"const": ["alerts.yml"]},
+        "alerting": {"type": "object", "required": ["alertmanagers"]},
+        "scrape_configs": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["job_name", "metrics_path", "authorization", "static_configs"],
+                "additionalProperties": False,
+                "properties": {
+                    "job_name": {"const": "atlas"},
+                    "metrics_path": {"const": "/metrics"},
+                    "authorization": {"required": ["credentials_file"], "maxProperties": 1},
+                    "static_configs": {"type": "array", "minItems": 1},
+                },
+            },
+        },
+    },
+}
+_RULES = {
+    "type": "object",
+    "required": ["groups"],
+    "additionalProperties": False,
+    "properties": {
+        "groups": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["name", "rules"],
+                "additionalProperties": False,
+                "properties": {
+                    "name": {"type": "string"},
+                    "rules": {
+                        "type": "array",
+                        "items": {
+                            "type": "object",
+                            "required": ["alert", "expr", "labels", "annotations"],
+                            "additionalProperties": False,
+                            "properties": {
+                                "alert": {"pattern": "^Atlas[A-Za-z]+$"},
+                                "expr": {"type": "string"},
+                                "for": {"pattern": "^[0-9]+[smh]$"},
+                                "labels": {"additionalProperties": {"type": "string"}},
+                                "annotations": {"additionalProperties": {"type": "string"}},
+                            },
+                        },
+                    },
+                },
+            },
+        }
+    },
+}
+
+
+def test_prometheus_files_have_their_form(compose: dict[str, Any]) -> None:
+    for name in ("prometheus.yml", "compose.yml"):
+        config = _read(f"prometheus/{name}")
+        assert [e.message for e in Draft202012Validator(_SCRAPE).iter_errors(config)] == [], name
+    rules = _read("prometheus/alerts.yml")
+    assert [error.message for error in Draft202012Validator(_RULES).iter_errors(rules)] == []
+    wrong = copy.deepcopy(rules)
+    wrong["groups"][0]["rules"][0]["fro"] = "2m"
+    assert not Draft202012Validator(_RULES).is_valid(wrong)
+    beside = _read("prometheus/compose.yml")
+    (scrape,) = beside["scrape_configs"]
+    targets = scrape["static_configs"][0]["targets"]
+    (manager,) = beside["alerting"]["alertmanagers"]
+    for target in targets + manager["static_configs"][0]["targets"]:
+        assert target.split(":")[0] in compose["services"]
+    (secret,) = compose["services"]["prometheus"]["secrets"]
+    assert scrape["authorization"]["credentials_file"] == secret["target"]
+
+
+def test_promtool_takes_them() -> None:
+    """Where it is installed: `apt-get install prometheus`."""
+    if not shutil.which("promtool"):
+        pytest.skip("promtool is not installed")
+    for name in ("alerts.yml",):
+        subprocess.run(
+            ["promtool", "check", "rules", ROOT / "deploy/prometheus" / name], check=True
+        )
+
+
+def test_alertmanager_has_whom_it_routes_to() -> None:
+    config = _read("prometheus/alertmanager.yml")
+    assert set(config) == {"route", "receivers", "inhibit_rules"}
+    assert config["route"]["receiver"] in {each["name"] for each in config["receivers"]}
+    names = {
+        rule["alert"]
+        for group in _read("prometheus/alerts.yml")["groups"]
+        for rule in group["rules"]
+    }
+    for rule in config["inhibit_rules"]:
+        for matcher in rule["source_matchers"] + rule["target_matchers"]:
+            label, operator, pattern = re.fullmatch(r'(\w+)(=~|!=|=)"([^"]+)"', matcher).groups()  # type: ignore[union-attr]
+            assert label == "alertname"
+            words = pattern.split("|") if operator == "=~" else [pattern]
+            assert all(any(re.fullmatch(word, name) for name in names) for word in words), matcher
+
+
+def test_grafana_is_given_what_it_shows(compose: dict[str, Any]) -> None:
+    (source,) = _read("grafana/provisioning/datasources/prometheus.yml")["datasources"]
+    host = re.fullmatch(r"http://(\w+):9090", source["url"])
+    assert host is not None
+    assert host[1] in compose["services"]
+    assert source["type"] == "prometheus"
+    assert source["isDefault"] is True
+    (provider,) = _read("grafana/provisioning/dashboards/atlas.yml")["providers"]
+    volumes = [v.split(":") for v in compose["services"]["grafana"]["volumes"]]
+    (shown,) = (target for source, target, *_ in volumes if source.endswith("atlas.json"))
+    assert shown == f"{provider['options']['path']}/atlas.json"
+    dashboard = json.loads((ROOT / "deploy/grafana/atlas.json").read_bytes())
+    assert {"title", "uid", "schemaVersion", "panels", "templating"} <= set(dashboard)
+    panels = dashboard["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    for panel in panels:
+        place = panel["gridPos"]
+        assert place["x"] + place["w"] <= 24, panel["title"]
+        if panel["type"] != "row":
+            assert panel["targets"], panel["title"]
+            assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
+    (variable,) = dashboard["templating"]["list"]
+    assert (variable["name"], variable["query"]) == ("datasource", "prometheus")
+
+
+def test_every_file_of_deployment_is_looked_at() -> None:
+    """By a test of this module; a new one needs one, too."""
+    there = {
+        str(path.relative_to(ROOT))
+        for path in [
+            *(ROOT / "deploy").rglob("*"),
+            *ROOT.glob("*compose*"),
+            *ROOT.glob("Dockerfile*"),
+        ]
+        if path.is_file()
+    }
+    units = {str(path.relative_to(ROOT)) for path in (ROOT / "deploy/systemd").iterdir()}
+    manifests = {str(path.relative_to(ROOT)) for path in (ROOT / "deploy/kubernetes").glob("*.yml")}
+    assert all(re.search(r"\.(service|target)$", name) for name in units)
+    assert there - units - manifests == {
+        "Dockerfile",
+        "docker-compose.yml",
+        "deploy/grafana/atlas.json",
+        "deploy/grafana/provisioning/dashboards/atlas.yml",
+        "deploy/grafana/provisioning/datasources/prometheus.yml",
+        "deploy/prometheus/alertmanager.yml",
+        "deploy/prometheus/alerts.yml",
+        "deploy/prometheus/compose.yml",
+        "deploy/prometheus/prometheus.yml",
+    }
+    assert manifests
+    assert (ROOT / "Procfile").is_file()
+
+
 # --- secrets -------------------------------------------------------------------------------------
 
 
@@ -272,8 +472,9 @@ def test_no_secret_in_the_files(name: str) -> None:
 
 def test_secrets_come_from_outside_and_are_asked_for(compose: dict[str, Any]) -> None:
     asked = set()
-    # An endpoint may be open, and mail sent without a login or not at all.
-    optional = {"ATLAS_OPENLINEAGE_API_KEY", "ATLAS_SMTP_PASSWORD"}
+    # An endpoint may be open, and mail sent without a login or not at all; and what is asked for
+    # here is asked for whatever the profile.
+    optional = {"ATLAS_OPENLINEAGE_API_KEY", "ATLAS_SMTP_PASSWORD", "GF_SECURITY_ADMIN_PASSWORD"}
     for name, service in compose["services"].items():
         for variable, value in service.get("environment", {}).items():
             for match in _VARIABLE.finditer(value):
@@ -444,6 +645,7 @@ def test_pods_have_few_rights_and_are_watched(
         assert rights["allowPrivilegeEscalation"] is False, name
         assert rights["capabilities"] == {"drop": ["ALL"]}, name
         assert {"cpu", "memory"} <= set(container["resources"]["requests"]), name
+        assert ("livenessProbe" in container) is (name not in ONE_SHOT), name
         if name.startswith("worker-"):
             queue = name.removeprefix("worker-")
             assert container["livenessProbe"]["exec"]["command"] == [
@@ -522,6 +724,20 @@ def test_units_are_sound(tmp_path: Path) -> None:
     said = _verified(folder, tmp_path)
     assert "atlas" not in said, said
     assert "Restrat" in _verified(folder, tmp_path, "Restrat=always")
+
+
+def test_units_leave_little_open(tmp_path: Path) -> None:
+    """By `systemd-analyze security`: 0 is shut, 10 open; 4.0 is what it calls OK."""
+    for name, text in _units(ROOT / "deploy" / "systemd").items():
+        if name.endswith(".service"):
+            (tmp_path / name).write_text(text)
+            command = ["systemd-analyze", "security", "--offline=true", "--no-pager"]
+            unit = str(tmp_path / name)
+            for threshold, expected in (("40", 0), ("10", 1)):
+                done = subprocess.run(
+                    [*command, f"--threshold={threshold}", unit], capture_output=True, check=False
+                )
+                assert min(done.returncode, 1) == expected, name
 
 
 def test_units_run_what_the_procfile_runs(
