@@ -61,10 +61,19 @@ def url(*schemes: str) -> Callable[[str], str]:
     """What lets a URL of these schemes pass, and raises ValueError for anything else."""
 
     def parse(text: str) -> str:
-        if urlsplit(text).scheme not in schemes:
+        parts = urlsplit(text)
+        if parts.scheme not in schemes:
             raise ValueError(
                 "must be a URL that starts with " + " or ".join(f"{s}:" for s in schemes)
             )
+        try:
+            _ = parts.port
+        except ValueError:
+            # Not the parser's words: what it takes for a port may be of a password.
+            raise ValueError(
+                "has a port that is no number: write / @ : ? # of a password as %2F %40 %3A %3F "
+                "%23, and several hosts of PostgreSQL as ?host=A:5432&host=B:5432"
+            ) from None
         return text
 
     return parse

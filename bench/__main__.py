@@ -17,6 +17,7 @@ from typing import Any
 from bench import (
     Options,
     accept,
+    capacity,
     connections,
     explore,
     governed,
@@ -57,6 +58,7 @@ MEASUREMENTS: dict[str, Callable[[Options], Result]] = {
     "quality": quality.measure,
     "lineage": lineage.measure,
     "navigate": navigate.measure,
+    "capacity": capacity.measure,
 }
 
 

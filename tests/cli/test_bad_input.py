@@ -60,6 +60,15 @@ def test_a_secret_of_a_setting_is_not_shown(tmp_path: Path) -> None:
     assert "hunter2" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    "url", ["postgresql://u:s3cr/et@h/d", "postgresql://u:s3cret@a:1,b:2/d", "postgresql://h:x/d"]
+)
+def test_a_url_that_does_not_come_apart(tmp_path: Path, url: str) -> None:
+    done = atlas(tmp_path, "connections", "list", ATLAS_DATABASE_URL=url)
+    refused(done, 2, "setting ATLAS_DATABASE_URL", "a port that is no number", "?host=A:5432")
+    assert "s3cr" not in done.stderr
+
+
 def test_no_stack(tmp_path: Path) -> None:
     refused(atlas(tmp_path, "runs", "list"), 1, "atlas up", "ATLAS_DATABASE_URL")
 
