@@ -65,7 +65,7 @@ def list_webhooks(as_json: bool) -> None:
 def _of_people(command: Any) -> Any:
     """The options of what people are told."""
     for option in (
-        click.option("--timezone", default="UTC", help="Of --quiet (UTC): Europe/Copenhagen."),
+        click.option("--timezone", help="Of --quiet (UTC): Europe/Copenhagen."),
         click.option(
             "--quiet",
             metavar="HOURS",
@@ -160,9 +160,11 @@ def change(
 
 
 def _said(
-    addresses: tuple[str, ...], group_seconds: int | None, quiet: str | None, timezone: str
+    addresses: tuple[str, ...], group_seconds: int | None, quiet: str | None, timezone: str | None
 ) -> dict[str, Any]:
     """What was said of people; what was left out is not in it."""
+    if timezone is not None and quiet in (None, "off"):
+        raise UsageError("--timezone: it is that of --quiet: say which hours, too")
     given: dict[str, Any] = {}
     if addresses:
         given["addresses"] = list(addresses)
@@ -171,7 +173,7 @@ def _said(
     if quiet is not None:
         start, _, end = quiet.partition("-")
         given["quiet_hours"] = (
-            None if quiet == "off" else {"from": start, "to": end, "timezone": timezone}
+            None if quiet == "off" else {"from": start, "to": end, "timezone": timezone or "UTC"}
         )
     return given
 

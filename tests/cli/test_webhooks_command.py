@@ -74,6 +74,7 @@ def test_people_are_told_and_the_url_of_slack_is_in_no_command_line(run: Run) ->
     assert (made["secret"], made["group_seconds"]) == (None, 5)
     assert made["quiet_hours"] == {"from": "22:00", "to": "07:00", "timezone": "Europe/Copenhagen"}
     assert "22:00-07:00 Europe/Copenhagen" in run("webhooks", "list").stdout
+    refused(run("webhooks", "change", "team", "--timezone", "Europe/Paris"), 2, "--quiet")
     change = ("webhooks", "change", "team", "--quiet", "off", "--url", "-", "--json")
     changed = json.loads(run(*change, stdin="https://93.184.215.14:444/s3cret").stdout)
     assert (changed["quiet_hours"], changed["url"]) == (None, "https://93.184.215.14:444/…")
