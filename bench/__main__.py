@@ -22,6 +22,7 @@ from bench import (
     explore,
     governed,
     growth,
+    herd,
     interface,
     lineage,
     memory,
@@ -49,6 +50,7 @@ MEASUREMENTS: dict[str, Callable[[Options], Result]] = {
     "postgres": postgres.measure,
     "reading": reading.measure,
     "connections": connections.measure,
+    "herd": herd.measure,
     "overhead": overhead.measure,
     "accept": accept.measure,
     "web": web.measure,
@@ -71,7 +73,8 @@ def main() -> int:
     parser.add_argument(
         "--rows",
         type=_count,
-        help="rows (connections; requests of accept; runs of web, pages), to try a smaller scale",
+        help="rows (connections, herd: connections; accept: requests; web, pages: runs), to try "
+        "a smaller scale",
     )
     parser.add_argument(
         "--runs",

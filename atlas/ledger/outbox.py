@@ -147,17 +147,23 @@ def sent(conn: sa.Connection, message: Message) -> None:
     )
 
 
-def forgive(conn: sa.Connection, run_id: str) -> None:
-    """The run's explore was taken up, and had to wait for others: no message was lost."""
-    conn.execute(
+def taken_up(conn: sa.Connection, run_id: str) -> int:
+    """A message of the run's explore was taken up, and it has to wait for others: none was lost.
+
+    Returns:
+        How many more of its messages are on their way.
+    """
+    found: int | None = conn.execute(
         stage_run.update()
         .where(
             stage_run.c.run_id == run_id,
             stage_run.c.run_stream_id.is_(None),
             stage_run.c.status == "queued",
         )
-        .values(dispatches=0)
-    )
+        .values(dispatches=sa.func.greatest(stage_run.c.dispatches - 1, 0))
+        .returning(stage_run.c.dispatches)
+    ).scalar()
+    return found or 0
 
 
 def put_off(conn: sa.Connection, message: Message, seconds: float) -> None:

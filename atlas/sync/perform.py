@@ -72,7 +72,7 @@ def perform(
             if stage is Stage.EXPLORE:
                 slot = slots(os.getpid(), settings), str(uuid.uuid4())
                 if not slot[0].take(slot[1]):
-                    return _wait_for_slot(engine, run_id)
+                    return wait_for_slot(engine, run_id)
                 stack.callback(slot[0].release, slot[1])
             claim = claims.claim(
                 engine,
@@ -104,11 +104,15 @@ def slots(pid: int, settings: Settings) -> Slots:
     return Slots(settings)
 
 
-def _wait_for_slot(engine: sa.Engine, run_id: str | None) -> Found:
-    """All connectors that may run do: ask again soon, and leave this process to others."""
+def wait_for_slot(engine: sa.Engine, run_id: str | None) -> Found:
+    """All connectors that may run do: ask again soon, and leave this process to others.
+
+    Not where another message of the run is on its way: where many runs wait, messages wait for
+    long and are sent again, and if each brought the next there would be ever more of them.
+    """
     with engine.begin() as conn:
-        outbox.put(conn, "run", str(run_id), delay=random.uniform(1.0, 3.0))  # noqa: S311
-        outbox.forgive(conn, str(run_id))
+        if not outbox.taken_up(conn, str(run_id)):
+            outbox.put(conn, "run", str(run_id), delay=random.uniform(1.0, 3.0))  # noqa: S311
     return Found.HELD
 
 

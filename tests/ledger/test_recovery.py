@@ -18,7 +18,7 @@ from atlas.model.stage import Stage, Status
 from atlas.model.stream import Segment
 from atlas.settings import Settings
 from atlas.stages.work import begin
-from atlas.sync import cancel, dispatch, recovery, retry
+from atlas.sync import cancel, dispatch, perform, recovery, retry
 from tests.ledger.conftest import add_streams, at_once, wait_until_blocked
 
 NewRun = Callable[[], str]
@@ -274,3 +274,23 @@ def test_a_retry_meets_the_end_of_its_staging_table(
         assert staging.left(cursor(conn)) == []
         (only,) = run_documents.document(conn, run_id)["streams"]
     assert [part["status"] for part in only["stages"]] == ["queued"] * 5
+
+
+def test_messages_of_a_run_that_waits_for_a_slot_do_not_multiply(
+    engine: sa.Engine, connection_id: int
+) -> None:
+    """Where many wait, one is sent again before the first is taken up: of three only the last
+    brings another, or each of them would for as long as the run waits."""
+    with engine.begin() as conn:
+        run_id = runs.create(
+            conn, connection="shop", trigger="cli", selected=None, full_refresh=False
+        )
+        for _ in range(2):
+            message = outbox.Message(outbox.put(conn, "run", run_id), "run", run_id)
+            outbox.sent(conn, message)
+    left = []
+    for _ in range(3):
+        perform.wait_for_slot(engine, run_id)
+        with engine.begin() as conn:
+            left.append(conn.execute(sa.text("SELECT count(*) FROM pipeline.outbox")).scalar_one())
+    assert left == [0, 0, 1]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from tests.soak.samples import LINES, MEMORY, Line, memory
+from tests.soak.samples import FILES, LINES, MEMORY, Line, of_processes
 from tests.soak.trend import Sample, trend
 
+_OF_PROCESSES = (MEMORY, FILES)
 _FEW = 8
 """Samples of a measure below which nothing is said of it."""
 
@@ -18,7 +19,8 @@ def judged(series: Mapping[str, Sequence[Sample]], *, warm: float) -> tuple[list
         series: samples by measure, since the stack was warm.
         warm: seconds until a process that was started anew is.
     """
-    lines = [Line(name, leak=0) for name in sorted(series) if name.startswith(MEMORY)]
+    lines = [Line(name) for name in sorted(series) if name.startswith(_OF_PROCESSES)]
+    lines.sort(key=lambda line: line.name.startswith(FILES))
     table = [
         "| what | start | end | growth by its trend | verdict |",
         "| --- | --: | --: | --: | --- |",
@@ -36,8 +38,8 @@ def judged(series: Mapping[str, Sequence[Sample]], *, warm: float) -> tuple[list
 
 def _judge(line: Line, samples: Sequence[Sample], warm: float) -> tuple[str, str]:
     found = trend(samples, warm=warm)
-    if line.name.startswith(MEMORY):
-        line = memory(line.name, found.start)
+    if line.name.startswith(_OF_PROCESSES):
+        line = of_processes(line.name, found.start)
     unit = f" {line.unit}" if line.unit else ""
     bad = ""
     if len(samples) < _FEW:
@@ -50,9 +52,9 @@ def _judge(line: Line, samples: Sequence[Sample], warm: float) -> tuple[str, str
     elif line.leak is None:
         verdict = "data"
     elif found.sure and found.growth >= line.leak:
-        bad = verdict = f"**GROWS**: {line.leak:g}{unit} would be too much"
+        bad = verdict = f"**GROWS**: {line.leak:.0f}{unit} would be too much"
     else:
-        verdict = f"flat: less than {line.leak:g}{unit}"
+        verdict = f"flat: less than {line.leak:.0f}{unit}"
     numbers = " | ".join(
         f"{value:,.{line.digits}f}{unit}" for value in (found.start, found.end, found.growth)
     )

@@ -20,6 +20,8 @@ from tests.soak.trend import Sample
 
 MIB = 2**20
 MEMORY = "memory of "
+FILES = "open files of "
+SERVERS = ("postgres", "redis")
 WORK_TABLES = ("outbox", "tick", "worker", "scan_part", "measurement", "idempotency")
 """What these hold belongs to work under way, or is summed up: their rows go with it."""
 
@@ -42,7 +44,6 @@ class Line:
 
 
 LINES = (
-    Line("open files of Atlas's processes", leak=40),
     Line("threads of Atlas's processes", leak=20),
     Line("sessions of PostgreSQL", leak=8),
     Line("keys of Redis", leak=15),
@@ -68,12 +69,15 @@ LINES = (
     Line("data: ledger, a run", "KiB", digits=1),
     Line("data: lineage/events.jsonl", "MiB", digits=1),
 )
-"""Every line but those of memory, which depend on the processes there are."""
+"""Every line but those of kinds of processes, which depend on what there is."""
 
 
-def memory(name: str, start: float) -> Line:
-    """The line of a kind of process's memory; a tenth of what is much in any case is no leak."""
-    return Line(name, "MiB", leak=max(32.0, start / 10), digits=0)
+def of_processes(name: str, start: float) -> Line:
+    """The line of a measure of a kind of process; a tenth of what is much in any case is no
+    leak."""
+    if name.startswith(FILES):
+        return Line(name, leak=max(20.0, start / 10))
+    return Line(name, "MiB", leak=max(32.0, start / 10))
 
 
 class Samples:
@@ -133,21 +137,18 @@ class Samples:
                 for name, pid in pids:
                     with contextlib.suppress(psutil.Error):
                         kinds[re.sub(r"-\d+$", "", name)].append(psutil.Process(pid))
-        files = threads = 0
-        lives: list[object] = []
+        threads = 0
         for kind, tops in sorted(kinds.items()):
-            bytes_ = 0
+            bytes_ = files = 0
             for process in _families(kind, tops):
                 with contextlib.suppress(psutil.Error, OSError):
                     bytes_ += self._memory(process.pid, server=kind == "postgres")
-                    if kind not in ("postgres", "redis"):
-                        files += process.num_fds()
-                        threads += process.num_threads()
+                    files += process.num_fds()
+                    threads += process.num_threads() if kind not in SERVERS else 0
             life = tuple(top.pid for top in tops)
-            lives.append(life)
             yield MEMORY + kind, Sample(0, bytes_ / MIB, life)
-        # Each process has its share of them, whichever was started anew: one life for all.
-        yield "open files of Atlas's processes", Sample(0, files)
+            if kind not in SERVERS:
+                yield FILES + kind, Sample(0, files, life)
         yield "threads of Atlas's processes", Sample(0, threads)
 
     def _memory(self, pid: int, *, server: bool) -> int:
