@@ -33,7 +33,7 @@ _SETTINGS = {"ATLAS_EXTRACT_CONCURRENCY": "8", "ATLAS_CONNECTOR_SLOTS": "4"}
 _QUIET = 20.0
 """Seconds that the quiet API is asked."""
 _PAUSE = 0.05
-_AHEAD = 20.0
+_AHEAD = 60.0
 """Seconds until the herd comes, in which its schedules are made."""
 _PATIENCE = 900.0
 _SUM = """
