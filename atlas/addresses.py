@@ -61,7 +61,13 @@ def url(*schemes: str) -> Callable[[str], str]:
     """What lets a URL of these schemes pass, and raises ValueError for anything else."""
 
     def parse(text: str) -> str:
-        parts = urlsplit(text)
+        try:
+            parts = urlsplit(text)
+        except ValueError:
+            # Not its words: they quote the name and the password.
+            raise ValueError(
+                "is no URL: write characters of a password that are no ASCII, or [ or ], as %XX"
+            ) from None
         if parts.scheme not in schemes:
             raise ValueError(
                 "must be a URL that starts with " + " or ".join(f"{s}:" for s in schemes)

@@ -69,6 +69,15 @@ def test_a_url_that_does_not_come_apart(tmp_path: Path, url: str) -> None:
     assert "s3cr" not in done.stderr
 
 
+@pytest.mark.parametrize("password", ["s3cr℀et", "s3cr[et"])
+def test_a_url_that_is_none(tmp_path: Path, password: str) -> None:
+    """Of the first one the parser of URLs quotes all that stands before the path."""
+    url = f"postgresql://u:{password}@h/d"
+    done = atlas(tmp_path, "connections", "list", ATLAS_DATABASE_URL=url)
+    refused(done, 2, "setting ATLAS_DATABASE_URL", "is no URL")
+    assert "s3cr" not in done.stderr
+
+
 def test_no_stack(tmp_path: Path) -> None:
     refused(atlas(tmp_path, "runs", "list"), 1, "atlas up", "ATLAS_DATABASE_URL")
 
