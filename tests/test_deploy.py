@@ -226,6 +226,8 @@ def test_servers_are_reached_from_inside_alone(compose: dict[str, Any]) -> None:
     for name in SERVERS:
         assert compose["services"][name]["networks"] == ["inside"]
         assert "ports" not in compose["services"][name]
+    for name in ("prometheus", "alertmanager", "grafana"):
+        assert compose["services"][name]["networks"] == ["outside"]
     for name, service in compose["services"].items():
         for port in service.get("ports", ()):
             assert _with_defaults(port).startswith("127.0.0.1:"), name
