@@ -62,16 +62,18 @@ def broker(tmp_path: Path) -> Iterator[str]:
     with log, subprocess.Popen([program, str(config)], stdout=log) as server:
         url = f"unix://broker:secret@{socket}?db=0"
         deadline = time.monotonic() + 60
-        with redis.Redis.from_url(url) as client:
-            while True:
-                try:
-                    client.ping()
-                    break
-                except redis.ConnectionError:
-                    assert time.monotonic() < deadline
-                    time.sleep(0.05)
-        yield url
-        server.terminate()
+        try:
+            with redis.Redis.from_url(url) as client:
+                while True:
+                    try:
+                        client.ping()
+                        break
+                    except redis.ConnectionError:
+                        assert time.monotonic() < deadline
+                        time.sleep(0.05)
+            yield url
+        finally:  # else its end is waited for, whatever failed
+            server.terminate()
 
 
 def test_the_servers_of_the_page_are_enough(
