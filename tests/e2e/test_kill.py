@@ -79,6 +79,7 @@ def test_killed_in(atlas: Atlas, tmp_path: Path, undisturbed: Any, stage: str) -
             atlas.apply(source(name, rows, **OPTIONS, hang_after=12, fail_once_marker=marker))
             run_id = atlas.start(name)
             atlas.until(lambda: _running(atlas, run_id, stage), what=lambda: atlas.document(run_id))
+            atlas.until(Path(marker).exists)  # else it would stall again
             atlas.kill(WORKER[stage])
         else:
             run_id = _stalled(atlas, name, stage)

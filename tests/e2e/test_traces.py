@@ -168,6 +168,8 @@ def test_a_killed_worker_leaves_no_hole(
     there.first()
     atlas.apply(there.connection(name, **(there.stalls() if stage == "explore" else {})))
     with held(atlas, name, stage, lambda: atlas.start(name)) as run_id:
+        if stage == "explore":  # its source stalls, and will not again
+            atlas.until((tmp_path / "stalled").exists)
         atlas.kill(WORKER[stage])
     assert atlas.wait(run_id)["status"] == "succeeded"
     spans = _whole(atlas, collector, run_id, *(f"stage {each}" for each in STAGES))
