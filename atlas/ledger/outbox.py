@@ -166,6 +166,11 @@ def taken_up(conn: sa.Connection, run_id: str) -> int:
     return found or 0
 
 
+def lost(conn: sa.Connection, stage_run_id: int) -> None:
+    """No message waits in the stage's queue: none of those that were sent is on its way."""
+    conn.execute(stage_run.update().where(stage_run.c.id == stage_run_id).values(dispatches=0))
+
+
 def put_off(conn: sa.Connection, message: Message, seconds: float) -> None:
     """It could not be sent, for a reason of its own: others go first."""
     conn.execute(

@@ -57,6 +57,8 @@ def recover(engine: sa.Engine, settings: Settings) -> int:
         for orphan in outbox.orphans(conn, settings.redispatch_seconds, idle):
             found += 1
             with _one_of_many(conn, f"stage {orphan.stage} of run {orphan.run_id}"):
+                if orphan.stage in idle:
+                    outbox.lost(conn, orphan.stage_run_id)
                 _take_up(conn, settings, orphan)
     with engine.begin() as conn:
         for poisoned in parts.poisoned(conn, settings.max_attempts):

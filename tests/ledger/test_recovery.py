@@ -294,3 +294,27 @@ def test_messages_of_a_run_that_waits_for_a_slot_do_not_multiply(
         with engine.begin() as conn:
             left.append(conn.execute(sa.text("SELECT count(*) FROM pipeline.outbox")).scalar_one())
     assert left == [0, 0, 1]
+
+
+def test_messages_that_were_lost_are_not_waited_for(
+    engine: sa.Engine, connection_id: int, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis lost what it had: the one that recovery sends brings another while the run waits for a
+    slot, instead of leaving that to those that will never come."""
+    with engine.begin() as conn:
+        run_id = runs.create(
+            conn, connection="shop", trigger="cli", selected=None, full_refresh=False
+        )
+        for _ in range(2):
+            outbox.sent(conn, outbox.Message(outbox.put(conn, "run", run_id), "run", run_id))
+        long_ago = "clock_timestamp() - interval '1 day'"
+        conn.execute(sa.text(f"UPDATE pipeline.stage_run SET dispatched_at = {long_ago}"))
+        conn.execute(sa.text(f"UPDATE pipeline.run SET created_at = {long_ago}"))
+    monkeypatch.setattr(dispatch, "waiting", lambda: ([Stage.EXPLORE], 1))
+    _recover(engine, settings)
+    with engine.begin() as conn:
+        (message,) = outbox.due(conn)
+        outbox.sent(conn, message)
+    perform.wait_for_slot(engine, run_id)
+    with engine.begin() as conn:
+        assert conn.execute(sa.text("SELECT ref FROM pipeline.outbox")).scalars().all() == [run_id]
