@@ -83,7 +83,9 @@ def test_it_is_tested_changed_switched_and_taken_away(api: Api, engine: sa.Engin
 
 
 def test_people_are_told_in_slack(api: Api, engine: sa.Engine) -> None:
-    assert 'type="password"' in _get(api, f"{LIST}?kind=slack")
+    asked = _get(api, f"{LIST}?kind=slack")
+    assert 'type="password"' in asked
+    assert 'name="group" type="text" value="60"' in asked
     form = {"kind": "slack", "name": "team", "event": ["run.failed"], "group": "5"}
     url = "https://hooks.slack.example.org/s3cret"
     wrong = _post(api, **form, url=url, quiet_from="22:00")
