@@ -98,6 +98,13 @@ class _Handler(BaseHTTPRequestHandler):
         if answer == "breaks off":
             self.close_connection = True
             return
+        if answer == "leads elsewhere":
+            collector.paths.add(self.path)
+            self.send_response(200 if self.path == "/elsewhere" else 307)
+            self.send_header("Location", "/elsewhere")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         if answer == "takes":
             collector.headers.append(dict(self.headers))
             collector.paths.add(self.path)

@@ -141,7 +141,8 @@ def test_what_is_no_collector_is_refused_by_name(name: str, value: str, why: str
 
 
 @pytest.mark.parametrize(
-    "answer", ["hangs", "garbage", "breaks off", "refuses", "is busy", "is not there"]
+    "answer",
+    ["hangs", "garbage", "breaks off", "refuses", "is busy", "leads elsewhere", "is not there"],
 )
 def test_a_collector_that_misbehaves_costs_only_spans(
     answer: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -168,6 +169,7 @@ def test_a_collector_that_misbehaves_costs_only_spans(
         finally:
             traces.stop(60)
         assert answer == "is not there" or collector.spans[-1].name == "kept"
+    assert "/elsewhere" not in collector.paths
     # Said once, in our own words.
     assert caplog.text.count("takes no spans") == 1
     assert "pl4nted" not in caplog.text

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Sequence
 from urllib.parse import unquote
 
+import requests
 from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
@@ -49,6 +50,8 @@ class Export:
     def __init__(self, settings: Settings, process: str) -> None:
         # It logs each failure, with what the collector answered and where it is.
         logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
+        session = requests.Session()
+        session.max_redirects = 0  # whoever it leads to would get the headers, which are secret
         self._resource = Resource.create(
             {
                 "service.name": os.environ.get("OTEL_SERVICE_NAME") or "atlas",
@@ -64,6 +67,7 @@ class Export:
                     headers=dict(map(_header, settings.otel_headers)),
                     timeout=_PATIENCE,
                     compression=Compression.Gzip,
+                    session=session,
                 )
             ),
             max_queue_size=MOST,
