@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import psycopg2
 import sqlalchemy as sa
+from psycopg2.errorcodes import DEADLOCK_DETECTED
+from sqlalchemy.exc import DBAPIError
 
 from atlas.connectors import catalog, runner
 from atlas.connectors.config import validate
@@ -27,6 +30,9 @@ from atlas.roles import Role
 from atlas.settings import Settings, secret_key
 from atlas.sync import connections_file, policies
 from atlas.sync.quality_tried import try_out
+
+_ATTEMPTS = 5
+"""Times that a deletion is begun which is ended by a deadlock: each took a second to be found."""
 
 
 def create(
@@ -165,24 +171,47 @@ def delete(
         Conflict: something else in the database depends on one of its tables.
         TransientError: PostgreSQL cannot do it now.
     """
-    with classified(engine.url.render_as_string()), engine.begin() as conn:
-        # From here on nobody can start a run of it.
-        connection_id = connections.lock(conn, name)
-        if seen is not None:
-            seen(conn)
-        active = runs.active_of(conn, connection_id)
-        if active is not None:
-            raise ActiveRun(name, active)
-        cur = cursor(conn)
-        # Nobody will retry its runs, so nobody needs what they left at work.
-        for run_stream_id in set(staging.left(cur)) & set(connections.streams_read(conn, name)):
-            staging.drop(cur, run_stream_id)
-        connections.delete(conn, connection_id)
-        audit.put(conn, actor, "connection.delete", name, {"drop_data": drop_data})
-        if not drop_data:
-            return []
-        connections.forget_runs(conn, name)
-        return removal.drop(cur, name)
+    with classified(engine.url.render_as_string()):
+        left = _ATTEMPTS
+        while True:
+            left -= 1
+            try:
+                with engine.begin() as conn:
+                    return _delete(conn, name, actor, drop_data, seen)
+            except (DBAPIError, psycopg2.Error) as error:
+                # Whoever still looks after its runs locks the same rows in another order.
+                if not left or not _deadlocked(error):
+                    raise
+
+
+def _deadlocked(error: DBAPIError | psycopg2.Error) -> bool:
+    return getattr(getattr(error, "orig", error), "pgcode", None) == DEADLOCK_DETECTED
+
+
+def _delete(
+    conn: sa.Connection,
+    name: str,
+    actor: str,
+    drop_data: bool,
+    seen: Callable[[sa.Connection], None] | None,
+) -> list[str]:
+    # From here on nobody can start a run of it.
+    connection_id = connections.lock(conn, name)
+    if seen is not None:
+        seen(conn)
+    active = runs.active_of(conn, connection_id)
+    if active is not None:
+        raise ActiveRun(name, active)
+    cur = cursor(conn)
+    # Nobody will retry its runs, so nobody needs what they left at work.
+    for run_stream_id in set(staging.left(cur)) & set(connections.streams_read(conn, name)):
+        staging.drop(cur, run_stream_id)
+    connections.delete(conn, connection_id)
+    audit.put(conn, actor, "connection.delete", name, {"drop_data": drop_data})
+    if not drop_data:
+        return []
+    connections.forget_runs(conn, name)
+    return removal.drop(cur, name)
 
 
 def _see_what_it_keeps(before: Connection | None, after: Connection, may_unmask: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from atlas.ledger import audit, catalog, connections
 from atlas.ledger.database import cursor
 from atlas.sync import datasets, edit
 from tests.conftest import copied
+from tests.ledger.conftest import at_once, wait_until_blocked
 from tests.stages import pipeline
 from tests.stages.conftest import Source, row, source
 
@@ -283,6 +285,28 @@ def test_what_people_said_goes_with_the_tables(users: Source) -> None:
     edit.delete(users.engine, "shop", actor="test", drop_data=True)
     assert users.value("SELECT count(*) FROM pipeline.dataset_note") == 0
     assert users.value("SELECT count(*) FROM pipeline.dataset_index") == 0
+
+
+def test_a_deletion_that_meets_whoever_looks_after_its_runs_is_begun_anew(users: Source) -> None:
+    """One has the last row that a deletion takes, and wants the first."""
+
+    def look() -> None:
+        with users.engine.begin() as conn:
+            # Of the two it is the deletion that a deadlock ends.
+            conn.execute(sa.text("SET LOCAL deadlock_timeout = '60s'"))
+            conn.execute(sa.text("SELECT 1 FROM pipeline.stream_table FOR UPDATE"))
+            has.set()
+            wait_until_blocked(users.engine)
+            conn.execute(sa.text("SELECT 1 FROM pipeline.connection FOR UPDATE"))
+
+    def remove() -> None:
+        has.wait()
+        gone.extend(edit.delete(users.engine, "shop", actor="test", drop_data=True))
+
+    has = threading.Event()
+    gone: list[str] = []
+    assert at_once(look, remove) == [None, None]
+    assert "navigate.shop_users" in gone
 
 
 # --- searching -----------------------------------------------------------------------------------
