@@ -159,8 +159,9 @@ class Book:
                 " LEFT JOIN pipeline.stream_table t"
                 "   ON t.connection = r.connection AND t.stream = s.stream"
                 " WHERE r.finished_at IS NOT NULL AND r.id <> ALL(CAST(:seen AS uuid[]))"
+                "   AND r.connection = ANY(:names)"
             ),
-            {"seen": list(self._seen)},
+            {"seen": list(self._seen), "names": list(self._streams)},
         ).all()
         for one in ended:
             batch = Batch(one.run_id, one.status == "succeeded", [], [])

