@@ -99,20 +99,30 @@ def broken(settings: Settings) -> list[str]:
     root = settings.home / "connectors"
     found = []
     for path in sorted([*root.glob("*.json"), *root.glob("*/*.json")]):
-        marker = json.loads(path.read_bytes())
-        named = f"{marker['name']} {marker['version']}"
-        program = Path(marker["command"][0])
+        try:
+            marker = json.loads(path.read_bytes())
+            named = f"{marker['name']} {marker['version']}"
+            program = Path(marker["command"][0])
+        except (OSError, ValueError, LookupError, TypeError):
+            found.append(f"{path.stem} ({path} cannot be read)")
+            continue
         if not program.exists():
             found.append(f"{named} ({program} is gone)")
         elif not os.access(program, os.X_OK):
             found.append(f"{named} ({program} cannot be executed)")
-        else:
-            with program.open("rb") as file:
-                line = file.readline(_SHEBANG).decode(errors="replace")
-            interpreter = line.removeprefix("#!").strip().split(" ")[0]
-            if line.startswith("#!/") and not Path(interpreter).exists():
-                found.append(f"{named} ({interpreter} is gone)")
+        elif (interpreter := _interpreter(program)) is not None and not interpreter.exists():
+            found.append(f"{named} ({interpreter} is gone)")
     return list(dict.fromkeys(found))
+
+
+def _interpreter(program: Path) -> Path | None:
+    """What a script says in its first line that it is run by; None: it is none, or is not said."""
+    try:
+        with program.open("rb") as file:
+            line = file.readline(_SHEBANG).decode(errors="replace")
+    except OSError:
+        return None  # a program may be run by who may not read it
+    return Path(line.removeprefix("#!").strip().split(" ")[0]) if line.startswith("#!/") else None
 
 
 def install(

@@ -207,6 +207,9 @@ def _attempt(engine: sa.Engine, settings: Settings, turn: Turn, due: Due) -> tup
         log.warning(
             "webhook %s: attempt %d: %s %s", turn.name, due.attempt, error.kind, status or ""
         )
+    except Exception as error:  # noqa: BLE001 - it is this message's: others get theirs
+        refused = Refused("internal")
+        log.error("webhook %s: attempt %d: %s", turn.name, due.attempt, type(error).__name__)
     entry = {
         "status": status,
         "milliseconds": round((time.monotonic() - started) * 1000),

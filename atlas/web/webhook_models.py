@@ -166,7 +166,7 @@ class WebhookAttempt(msgspec.Struct):
         str | None,
         Meta(
             description="Null: it was taken. Else name, address-refused, connection, tls, timeout, "
-            "no-http, redirect or status; by mail also not-set, greeting, login, sender, "
+            "no-http, redirect, status or internal; by mail also not-set, greeting, login, sender, "
             "recipient, message or unavailable."
         ),
     ]

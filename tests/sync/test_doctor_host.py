@@ -179,3 +179,13 @@ def test_connectors_that_cannot(
     found = _unwell(settings)["connectors"]
     assert found.seen.count("source-x 1.0") == 1
     assert why in found.seen
+
+
+@pytest.mark.parametrize("marker", ["", "[]", '{"name": "source-x", "version": "1.0"}'])
+def test_what_says_of_a_connector_that_it_is_there_is_broken(
+    settings: Settings, home: Path, marker: str
+) -> None:
+    _installed(home, f"#!{sys.executable} -P\n")
+    path = home / "connectors" / "source-x.json"
+    path.write_text(marker)
+    assert f"source-x ({path} cannot be read)" in _unwell(settings)["connectors"].seen

@@ -183,6 +183,29 @@ def test_what_is_not_taken_is_tried_again(
     assert (_hook(engine)["failed_attempts"], _hook(engine)["failing_since"]) == (0, None)
 
 
+def test_an_error_that_nobody_thought_of_is_one_of_its_message_alone(
+    engine: sa.Engine,
+    settings: Settings,
+    hook: str,
+    receiver: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def breaks(*_: object, **__: object) -> int:
+        raise RuntimeError("whatever stood in the message")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(use, "post", breaks)
+        _run(engine)
+        assert use.deliver_webhooks(engine, settings) == 0
+    (delivery,) = _deliveries(engine)
+    assert [each["error"] for each in delivery["log"]] == ["internal"]
+    assert "RuntimeError" in caplog.text
+    assert "whatever" not in caplog.text
+    _now(engine)
+    assert use.deliver_webhooks(engine, settings) == 1
+
+
 def test_an_answer_that_drips_is_cut_off(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -46,6 +46,7 @@ ERRORS = {
     "recipient": "the mail server does not take the address",
     "message": "the mail server does not take the message",
     "redirect": "it leads elsewhere",
+    "internal": "an error of Atlas itself: see the log of the worker on queue control",
 }
 """Why an attempt failed, in words."""
 
