@@ -146,7 +146,7 @@ def measure(options: Options) -> Result:
         Limit("runs that succeeded, one a schedule", runs, count, "runs", at_most=False),
         Limit("connectors at once", most, slots, "connectors"),
         # One a run, and those that were sent again, each time later, while the first waited.
-        Limit("messages that wait at once", queued, 3 * count, "messages"),
+        Limit("messages that wait at once", queued, 2 * count, "messages"),
         Limit(
             f"p95 of {worst}, herd over quiet",
             _p95(herd[worst]) / _p95(quiet[worst]),
