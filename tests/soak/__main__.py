@@ -180,7 +180,7 @@ class Soak:
             if name != FAILING:
                 self.wrong.append(f"{count} runs of {name} did not succeed")
         outcomes = dict(stack.rows("SELECT outcome, count(*) FROM pipeline.attempt GROUP BY 1"))
-        table, grown = report.judged(self._samples.series, warm=min(self._warm, 300.0))
+        table, grown = report.judged(self._samples.series, warm=min(self._warm, 120.0))
         self.wrong += [f"grows: {line}" for line in grown]
         faults = ", ".join(f"{name} {n}" for name, n in sorted(self._trouble.done.items()))
         memory = "proportional share (PSS)" if self._samples.pss else "resident (RSS)"

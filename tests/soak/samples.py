@@ -76,10 +76,7 @@ def of_processes(name: str, start: float) -> Line:
     """The line of a measure of a kind of process; a tenth of what is much in any case is no
     leak."""
     if name.startswith(FILES):
-        return Line(name, leak=max(40.0, start / 10))
-    if name == f"{MEMORY}postgres":
-        # Each of its sessions has caches, which are filled anew whenever it was killed.
-        return Line(name, "MiB", leak=128.0)
+        return Line(name, leak=max(20.0, start / 10))
     return Line(name, "MiB", leak=max(32.0, start / 10))
 
 
