@@ -17,6 +17,7 @@ from typing import Any
 import psycopg2
 import pytest
 import sqlalchemy as sa
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from psycopg2.sql import SQL, Identifier, Literal
 from sqlalchemy.exc import DBAPIError, OperationalError
 
@@ -147,6 +148,14 @@ def test_what_is_no_collector_is_refused_by_name(name: str, value: str, why: str
 def test_a_collector_that_misbehaves_costs_only_spans(
     answer: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    made: list[OTLPSpanExporter] = []
+
+    class Exporter(OTLPSpanExporter):
+        def __init__(self, **of: Any) -> None:
+            super().__init__(**of)
+            made.append(self)
+
+    monkeypatch.setattr(export, "OTLPSpanExporter", Exporter)
     monkeypatch.setattr(export, "_PATIENCE", 0.2)
     monkeypatch.setattr(export, "_EVERY", 10.0)
     caplog.set_level(logging.INFO)
@@ -161,6 +170,8 @@ def test_a_collector_that_misbehaves_costs_only_spans(
             assert answer == "is not there" or collector.asked.wait(120)
             _until(lambda: "takes no spans" in caplog.text)
             if answer != "is not there":
+                # On a busy machine the collector may take its time: now that is no misbehaviour.
+                made[0]._timeout = 120.0
                 collector.answer = "takes"
                 collector.released.set()
                 _until(lambda: "takes spans again" in caplog.text)
