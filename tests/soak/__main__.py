@@ -3,8 +3,10 @@ is stuck, and nothing grows but data.
 
 ``python -m tests.soak --minutes 60 [--seed N] [--workers 2] [--connections 20] [--gap 75]``. With
 ``ATLAS_DATABASE_URL`` and ``ATLAS_REDIS_URL`` set it works with those servers, which are to be its
-own alone: an empty database, and a Redis that it flushes. What it draws comes from the seed.
-Prints a table in Markdown; exit code 1: something grows, is lost, is there twice, or is stuck.
+own alone: an empty database, and a Redis that it flushes. ``--home`` is that of a stack which runs
+already, started by hand as docs/operations.md says, with its environment. What it draws comes from
+the seed. Prints a table in Markdown; exit code 1: something grows, is lost, is there twice, or is
+stuck.
 """
 
 from __future__ import annotations
@@ -28,18 +30,22 @@ import sqlalchemy as sa
 from tests.chaos.stack import SETTINGS, Stack, plain, wait
 from tests.soak import report
 from tests.soak.account import Book
+from tests.soak.byhand import BROKER, ByHand
 from tests.soak.hosts import further
 from tests.soak.readers import Readers
 from tests.soak.samples import Samples
-from tests.soak.trouble import Trouble
+from tests.soak.trouble import ANYWHERE, EMBEDDED, FLUSHING, Trouble
 from tests.soak.world import FAILING, NAMES, World
 
-_OURS = {
-    # As short as retention goes; the soak makes what is older than `kept` that old.
+# As short as retention goes; the soak makes what is older than `kept` that old.
+_RETENTION = {
     "ATLAS_EXPLORE_DAYS": "1",
     "ATLAS_QUARANTINE_DAYS": "1",
     "ATLAS_RUN_LOG_DAYS": "1",
     "ATLAS_LINEAGE_DAYS": "1",
+}
+_OURS = {
+    **_RETENTION,
     # As a user has it.
     "ATLAS_PROBE_INTERVAL": "15",
     "ATLAS_LOAD_CONCURRENCY": "4",
@@ -76,7 +82,7 @@ class Soak:
             stack,
             random.Random(f"{options.seed} faults"),
             options.gap,
-            embedded="ATLAS_DATABASE_URL" not in os.environ and "ATLAS_REDIS_URL" not in os.environ,
+            names=_faults(stack),
             tell=_tell,
         )
         self._readers = Readers(stack)
@@ -96,6 +102,12 @@ class Soak:
             self._trouble.stop()
         self._end()
         return self._told()
+
+    def keep(self, directory: Path) -> None:
+        """Write what was measured there."""
+        for name, found in (("series", self._samples.series), ("parts", self._samples.parts)):
+            told = {what: [(s.at, s.value, s.life) for s in each] for what, each in found.items()}
+            (directory / f"{name}.json").write_text(json.dumps(told))
 
     def _soak(self) -> None:
         began = time.monotonic()
@@ -180,10 +192,10 @@ class Soak:
             if name != FAILING:
                 self.wrong.append(f"{count} runs of {name} did not succeed")
         outcomes = dict(stack.rows("SELECT outcome, count(*) FROM pipeline.attempt GROUP BY 1"))
-        table, grown = report.judged(self._samples.series, warm=min(self._warm, 120.0))
+        samples = self._samples
+        table, grown = report.judged(samples.series, samples.parts, warm=min(self._warm, 120.0))
         self.wrong += [f"grows: {line}" for line in grown]
         faults = ", ".join(f"{name} {n}" for name, n in sorted(self._trouble.done.items()))
-        memory = "proportional share (PSS)" if self._samples.pss else "resident (RSS)"
         return "\n".join(
             [
                 *table,
@@ -195,7 +207,7 @@ class Soak:
                 f"Requests of readers meanwhile: {self._readers.told}.",
                 f"Start is after {self._warm:.0f} s of warming up. Looks: {self._samples.looks}.",
                 f"Parts of looks that a server's fault hid: {self._samples.missed}.",
-                f"Memory is {memory}, of all processes of a kind together.",
+                "Memory is proportional share (PSS); of PostgreSQL's sessions what is their own.",
             ]
         )
 
@@ -209,6 +221,14 @@ def _away() -> Iterator[None]:
     """What a server that is just away keeps from being done is done the next time."""
     with contextlib.suppress(sa.exc.OperationalError, sa.exc.InterfaceError, OSError):
         yield
+
+
+def _faults(stack: Stack) -> tuple[str, ...]:
+    """Names of what may happen to it."""
+    if isinstance(stack, ByHand):
+        return ANYWHERE + (FLUSHING if BROKER in os.environ else ())
+    embedded = "ATLAS_DATABASE_URL" not in os.environ and "ATLAS_REDIS_URL" not in os.environ
+    return ANYWHERE + FLUSHING + (EMBEDDED if embedded else ())
 
 
 def _tell(line: str) -> None:
@@ -225,22 +245,22 @@ def main() -> int:
     parser.add_argument(
         "--gap", type=float, default=60.0, help="seconds between faults, on average"
     )
+    parser.add_argument(
+        "--home", type=Path, help="of a stack that runs already, started by hand (docs/operations)"
+    )
     parser.add_argument("--keep", action="store_true", help="keep the home, whatever comes of it")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    home = Path(tempfile.mkdtemp(prefix="atlas-soak-"))
-    names = ("ATLAS_DATABASE_URL", "ATLAS_REDIS_URL")
-    outside = {name: os.environ[name] for name in names if name in os.environ}
-    database, broker = (outside.get(name) for name in names)
+    home = options.home or Path(tempfile.mkdtemp(prefix="atlas-soak-"))
     _tell(f"seed {options.seed}, {options.minutes:g} min, in {home}")
     began = time.monotonic()
-    with plain(home, {**SETTINGS, **_OURS, **outside}) as stack:
-        stack.database, stack.broker = database, broker
-        with further(stack, options.workers) as homes:
-            soak = Soak(options, stack, homes)
-            told = soak.do()
-        if soak.wrong:
-            stack.keep_evidence(home / "evidence")
+    with _stack(home, options.workers, by_hand=options.home is not None) as (stack, homes):
+        soak = Soak(options, stack, homes)
+        told = soak.do()
+        evidence = home / "evidence" if options.home is None else Path("evidence").resolve()
+        if soak.wrong or options.keep:
+            stack.keep_evidence(evidence)
+            soak.keep(evidence)
     print(told)
     print(
         f"`make soak MINUTES={options.minutes:g} SEED={options.seed}`"
@@ -249,10 +269,24 @@ def main() -> int:
     for line in soak.wrong:
         print(line)
     if soak.wrong or options.keep:
-        print(f"what tells of it is in {home}")
-        return 1 if soak.wrong else 0
-    shutil.rmtree(home)
-    return 0
+        print(f"what tells of it is in {evidence}")
+    elif options.home is None:
+        shutil.rmtree(home)
+    return 1 if soak.wrong else 0
+
+
+@contextlib.contextmanager
+def _stack(home: Path, workers: int, *, by_hand: bool) -> Iterator[tuple[Stack, list[Path]]]:
+    """The stack to be soaked, and the homes of its further hosts."""
+    if by_hand:
+        yield ByHand(home, _RETENTION), []
+        return
+    names = ("ATLAS_DATABASE_URL", "ATLAS_REDIS_URL")
+    outside = {name: os.environ[name] for name in names if name in os.environ}
+    with plain(home, {**SETTINGS, **_OURS, **outside}) as stack:
+        stack.database, stack.broker = (outside.get(name) for name in names)
+        with further(stack, workers) as homes:
+            yield stack, homes
 
 
 if __name__ == "__main__":

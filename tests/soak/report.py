@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from tests.soak.samples import FILES, LINES, MEMORY, Line, of_processes
 from tests.soak.trend import Sample, trend
@@ -12,11 +13,17 @@ _FEW = 8
 """Samples of a measure below which nothing is said of it."""
 
 
-def judged(series: Mapping[str, Sequence[Sample]], *, warm: float) -> tuple[list[str], list[str]]:
+def judged(
+    series: Mapping[str, Sequence[Sample]],
+    parts: Mapping[str, Sequence[Sample]] = MappingProxyType({}),
+    *,
+    warm: float,
+) -> tuple[list[str], list[str]]:
     """The table's lines, and a line for each measure that grows.
 
     Args:
         series: samples by measure, since the stack was warm.
+        parts: of those that are sums over processes, what each of these adds.
         warm: seconds until a process that was started anew is.
     """
     lines = [Line(name) for name in sorted(series) if name.startswith(_OF_PROCESSES)]
@@ -30,14 +37,16 @@ def judged(series: Mapping[str, Sequence[Sample]], *, warm: float) -> tuple[list
         samples = series.get(line.name, ())
         if not samples:
             continue
-        row, bad = _judge(line, samples, warm)
+        row, bad = _judge(line, samples, parts.get(line.name, ()), warm)
         table.append(row)
         grown += [bad] if bad else []
     return table, grown
 
 
-def _judge(line: Line, samples: Sequence[Sample], warm: float) -> tuple[str, str]:
-    found = trend(samples, warm=warm)
+def _judge(
+    line: Line, samples: Sequence[Sample], parts: Sequence[Sample], warm: float
+) -> tuple[str, str]:
+    found = trend(samples, parts, warm=warm)
     if line.name.startswith(_OF_PROCESSES):
         line = of_processes(line.name, found.start)
     unit = f" {line.unit}" if line.unit else ""

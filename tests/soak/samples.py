@@ -92,17 +92,19 @@ class Samples:
         self._homes = list(homes)
         self._began = time.monotonic()
         self.series: dict[str, list[Sample]] = defaultdict(list)
+        self.parts: dict[str, list[Sample]] = defaultdict(list)
+        """Of a measure that is a sum over processes, what each of these adds, by its pid."""
         self.looks = 0
         self.missed = 0
-        self.pss = True
 
     def look(self) -> None:
         """One look at everything; what a fault hides just now is missing from it."""
         at = time.monotonic() - self._began
         self.looks += 1
         server = self._server()
-        for kind, found in self._processes():
-            self._add(at, kind, found.value, found.life)
+        for name, value, parts in self._processes():
+            self._add(at, name, value)
+            self.parts[name] += [Sample(at, part, pid) for pid, part in parts.items()]
         parts = (self._files, self._broker, self._database)
         for part in parts:
             try:
@@ -114,6 +116,7 @@ class Samples:
     def begin(self) -> None:
         """Forget what was before: from here on counts."""
         self.series.clear()
+        self.parts.clear()
         self.looks = self.missed = 0
 
     def _add(self, at: float, name: str, value: float, life: object = None) -> None:
@@ -126,41 +129,83 @@ class Samples:
 
     # --- processes -----------------------------------------------------------------------------
 
-    def _processes(self) -> Iterator[tuple[str, Sample]]:
-        kinds: dict[str, list[psutil.Process]] = defaultdict(list)
+    def _processes(self) -> Iterator[tuple[str, float, dict[int, float]]]:
+        """Each measure of a kind, and what of it is whose."""
+        memory: dict[str, dict[int, float]] = defaultdict(dict)
+        files: dict[str, dict[int, float]] = defaultdict(dict)
+        threads: dict[int, float] = {}
+        for kind, process in self._living():
+            with contextlib.suppress(psutil.Error, OSError):
+                memory[kind][process.pid] = self._memory(process.pid, kind == "postgres") / MIB
+                if kind not in SERVERS:
+                    files[kind][process.pid] = process.num_fds()
+                    threads[process.pid] = process.num_threads()
+        for what, found in ((MEMORY, memory), (FILES, files)):
+            for kind, each in sorted(found.items()):
+                yield what + kind, sum(each.values()), each
+        yield "threads of Atlas's processes", sum(threads.values()), threads
+
+    def _living(self) -> Iterator[tuple[str, psutil.Process]]:
+        """All processes that last, with what kind each is of: a pool is another than who forked
+        it."""
+        kinds = set()
+        for name, pid in self._named():
+            kind = re.sub(r"-\d+$", "", name)
+            kinds.add(kind)
+            with contextlib.suppress(psutil.Error):
+                top = psutil.Process(pid)
+                yield kind, top
+                if kind == "supervisor":
+                    continue
+                forked = kind if kind in SERVERS else f"{kind}: what it forked"
+                for child in top.children(recursive=True):
+                    # Connectors come and go.
+                    with contextlib.suppress(psutil.Error):
+                        line = " ".join(child.cmdline())
+                        if "source.py" not in line and "atlas/process.py" not in line:
+                            yield forked, child
+        for kind, pids in self._elsewhere().items():
+            if kind not in kinds:
+                for pid in pids:
+                    with contextlib.suppress(psutil.Error):
+                        yield kind, psutil.Process(pid)
+
+    def _named(self) -> Iterator[tuple[str, int]]:
+        """Name and pid of each process that somebody keeps alive."""
         for home in self._homes:
             with contextlib.suppress(OSError, ValueError):
-                state = json.loads((home / "stack.json").read_text())
-                pids = [(entry["name"], entry["pid"]) for entry in state["processes"]]
-                if home == self._stack.home:
-                    pids.append(("atlas up", state["up_pid"]))
-                for name, pid in pids:
-                    with contextlib.suppress(psutil.Error):
-                        kinds[re.sub(r"-\d+$", "", name)].append(psutil.Process(pid))
-        threads = 0
-        for kind, tops in sorted(kinds.items()):
-            bytes_ = files = 0
-            for process in _families(kind, tops):
-                with contextlib.suppress(psutil.Error, OSError):
-                    bytes_ += self._memory(process.pid, server=kind == "postgres")
-                    files += process.num_fds()
-                    threads += process.num_threads() if kind not in SERVERS else 0
-            life = tuple(top.pid for top in tops)
-            yield MEMORY + kind, Sample(0, bytes_ / MIB, life)
-            if kind not in SERVERS:
-                yield FILES + kind, Sample(0, files, life)
-        yield "threads of Atlas's processes", Sample(0, threads)
+                state = (
+                    self._stack.state
+                    if home == self._stack.home
+                    else json.loads((home / "stack.json").read_text())
+                )
+                yield from ((each["name"], each["pid"]) for each in state.get("processes", ()))
+                if home == self._stack.home and state.get("up_pid"):
+                    yield "supervisor", state["up_pid"]
 
-    def _memory(self, pid: int, *, server: bool) -> int:
+    def _elsewhere(self) -> dict[str, list[int]]:
+        """The servers' processes as they tell of them, where they work on this machine."""
+        found: dict[str, list[int]] = {}
+        with contextlib.suppress(sa.exc.DBAPIError, redis.RedisError, OSError):
+            sessions = self._stack.rows(
+                "SELECT pid FROM pg_stat_activity"
+                " WHERE datname = current_database() AND application_name LIKE 'atlas%'"
+            )
+            found["postgres"] = [pid for (pid,) in sessions if _comm(pid) == "postgres"]
+            pid = int(self._stack.redis.info("server")["process_id"])  # type: ignore[index]
+            found["redis"] = [pid] if _comm(pid) == "redis-server" else []
+        return found
+
+    def _memory(self, pid: int, server: bool) -> int:
         """Its proportional share, which counts what is shared once; else what is resident. Of
         PostgreSQL what each process has for itself: its shared buffers are bounded by a setting."""
         try:
             text = Path(f"/proc/{pid}/smaps_rollup").read_text()
             wanted = "Pss_Anon" if server else "Pss"
-            return 1024 * int(re.search(rf"^{wanted}:\s+(\d+)", text, re.MULTILINE)[1])  # type: ignore[index]
-        except (PermissionError, TypeError):
-            self.pss = False
-            return int(psutil.Process(pid).memory_info().rss)
+        except PermissionError:  # another user's
+            text = Path(f"/proc/{pid}/status").read_text()
+            wanted = "RssAnon"
+        return 1024 * int(re.search(rf"^{wanted}:\s+(\d+)", text, re.MULTILINE)[1])  # type: ignore[index]
 
     # --- files, Redis, PostgreSQL --------------------------------------------------------------
 
@@ -234,18 +279,12 @@ class Samples:
         yield "schedules: latest", float(late)
 
 
-def _families(kind: str, tops: list[psutil.Process]) -> Iterator[psutil.Process]:
-    """The processes of a kind with what they forked and keep; not connectors, which come and go."""
-    for top in tops:
-        yield top
-        if kind == "atlas up":
-            continue
-        with contextlib.suppress(psutil.Error):
-            for child in top.children(recursive=True):
-                with contextlib.suppress(psutil.Error):
-                    line = " ".join(child.cmdline())
-                    if "source.py" not in line and "atlas/process.py" not in line:
-                        yield child
+def _comm(pid: int) -> str:
+    """The name of a process of this machine; nothing where there is none."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
 
 
 def _size(path: Path) -> int:

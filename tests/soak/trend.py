@@ -49,24 +49,28 @@ class Trend:
     sure: bool
 
 
-def trend(samples: Sequence[Sample], *, warm: float) -> Trend:
+def trend(samples: Sequence[Sample], parts: Sequence[Sample] = (), *, warm: float) -> Trend:
     """Judge the samples of a measure, in their order.
 
     Args:
+        parts: of a measure that is a sum over processes, what each of these adds, in the order of
+            time: it grows if they do, each in its life, not if there are others or more of them.
         warm: seconds that a process takes until it has loaded all that it will; of the lives that
             begin later than the samples do, these are left out.
     """
+    whole = parts or samples
     began: dict[object, float] = {}
-    for sample in samples:
+    for sample in whole:
         began.setdefault(sample.life, sample.at)
     first = samples[0].at
     steady = [
         sample
-        for sample in samples
+        for sample in whole
         if began[sample.life] == first or sample.at - began[sample.life] >= warm
     ]
-    thinned = _thinned(steady or list(samples))
-    duration = samples[-1].at - first
+    thinned = _thinned(steady or list(whole))
+    # As many of them as there were, on average.
+    duration = (samples[-1].at - first) * len(whole) / len(samples)
     slope, sure = _slope(thinned)
     edge = max(len(samples) // 10, 1)
     return Trend(

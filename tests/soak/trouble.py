@@ -6,14 +6,17 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from tests.chaos.brake import STAGES
 from tests.chaos.faults import PLAIN
 from tests.chaos.stack import Stack, wait
 
-_ANYWHERE = ("child", "worker", "beat", "web", "freeze", "flushall")
-_EMBEDDED = ("redis", "postgres")
+ANYWHERE = ("child", "worker", "beat", "web", "freeze")
+FLUSHING = ("flushall",)
+"""Where Redis lets somebody."""
+EMBEDDED = ("redis", "postgres")
+"""Of a stack that runs its own servers."""
 
 
 class Trouble:
@@ -21,6 +24,7 @@ class Trouble:
 
     Args:
         gap: seconds between two faults, on average.
+        names: those that may happen.
     """
 
     def __init__(
@@ -29,13 +33,13 @@ class Trouble:
         dice: random.Random,
         gap: float,
         *,
-        embedded: bool,
+        names: Sequence[str],
         tell: Callable[[str], None],
     ) -> None:
         self._stack = stack
         self._dice = dice
         self._gap = gap
-        self._names = _ANYWHERE + (_EMBEDDED if embedded else ())
+        self._names = names
         self._tell = tell
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="trouble")
