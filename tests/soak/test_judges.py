@@ -58,6 +58,30 @@ def test_a_peak_at_the_end_is_no_leak_and_a_leak_that_ends_low_is_one() -> None:
     assert _grown([*leaking[:-1], Sample(HOUR, 100, 0)]) != []
 
 
+def _pool(curve: Curve, *, killed: bool) -> tuple[list[Sample], list[Sample]]:
+    """An hour's samples of four processes, as a sum and one by one. If one is killed after half of
+    it, another takes its place that holds more from its start."""
+    sums, parts = [], []
+    for number in range(360):
+        at = number * 10.0
+        new = killed and at > HOUR / 2
+        values = {pid: 100 + curve(at) for pid in (1, 2, 3)}
+        values |= {5: 160 + curve(at - HOUR / 2)} if new else {4: 100 + curve(at)}
+        sums.append(Sample(at, sum(values.values())))
+        parts += [Sample(at, value, pid) for pid, value in values.items()]
+    return sums, parts
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_each_process_of_a_kind_is_compared_with_itself(killed: bool) -> None:
+    for leak, found in ((0, 0), (4, 0), (15, 1)):
+        sums, parts = _pool(_leak(leak), killed=killed)
+        assert len(report.judged({WEB: sums}, {WEB: parts}, warm=120)[1]) == found
+    # The sum alone takes who came later for growth.
+    if killed:
+        assert _grown(_pool(_leak(0), killed=True)[0]) != []
+
+
 def test_a_tenth_of_what_is_much_is_no_leak() -> None:
     large = [Sample(s.at, s.value + 1000, s.life) for s in _hour(_leak(60))]
     assert _grown(large) == []
