@@ -250,6 +250,7 @@ def failed(
     gone: bool = False,
     alone: bool = False,
     over: bool = False,
+    wait: float = 0.0,
 ) -> bool:
     """It did not arrive, and is tried again after a growing delay: to a program up to
     :data:`MOST_ATTEMPTS` times, to people for :data:`LONGEST_FAILING` seconds; so long the receiver
@@ -259,16 +260,20 @@ def failed(
         gone: the receiver says that it wants nothing more.
         alone: it is about this address alone; the others of the receiver get theirs.
         over: to try again would not help.
+        wait: seconds in which the receiver wants nothing more; it is given at most the longest
+            delay that there is.
     """
     if not _holds(conn, turn):
         return False
+    wait = min(wait, _LONGEST)
     people = turn.kind is not Kind.WEBHOOK
     if over or (due.old if people else due.attempt >= MOST_ATTEMPTS):
         _log(conn, due, entry, status="given_up", settled_at=_now)
     else:
         # People get what is older first: so that it is due whenever their receiver is.
         longest = _LONGEST_AWAY if people and not alone else _LONGEST
-        _log(conn, due, entry, next_attempt_at=_after(_delay(due.attempt, longest)))
+        delay = max(_delay(due.attempt, longest), wait)
+        _log(conn, due, entry, next_attempt_at=_after(delay))
     row = conn.execute(
         webhook.update()
         .where(_hook.id == turn.id)
@@ -284,7 +289,7 @@ def failed(
         days = round(LONGEST_FAILING / 86400)
         _disable(conn, turn, f"nothing arrived for {days} days; the last deliveries tell why")
     elif not alone:
-        delay = _delay(row.failed_attempts, _LONGEST_AWAY)
+        delay = max(_delay(row.failed_attempts, _LONGEST_AWAY), wait)
         conn.execute(
             webhook.update().where(_hook.id == turn.id).values(next_attempt_at=_after(delay))
         )

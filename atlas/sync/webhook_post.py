@@ -2,13 +2,16 @@
 
 The name is resolved once. Each address it has must be one that the world can reach; one of them is
 then connected to as it is, so that nobody can have the name mean another one in between. Redirects
-are not followed, proxies not used, and of the answer nothing but its status is read.
+are not followed, proxies not used, and of the answer nothing but its status is read, and when it
+says so for how long to leave the receiver alone.
 """
 
 from __future__ import annotations
 
 import base64
 import contextlib
+import datetime as dt
+import email.utils
 import hmac
 import http.client
 import ipaddress
@@ -33,13 +36,19 @@ LONGEST_URL = 2000
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
-class Refused(Exception):
-    """The message was not taken; ``kind`` is one word for why, ``status`` the answer's, if any."""
+# Statuses that say "later"; of a redirect the header means something else.
+_LATER = {429, 503}
 
-    def __init__(self, kind: str, status: int | None = None) -> None:
+
+class Refused(Exception):
+    """The message was not taken; ``kind`` is one word for why, ``status`` the answer's, if any,
+    ``wait`` the seconds in which the receiver wants nothing more."""
+
+    def __init__(self, kind: str, status: int | None = None, wait: float = 0.0) -> None:
         super().__init__(kind)
         self.kind = kind
         self.status = status
+        self.wait = wait
 
 
 def checked(url: str, *, private: bool) -> str:
@@ -126,7 +135,8 @@ def _send(url: str, body: bytes, more: dict[str, str], *, private: bool) -> int:
     try:
         with _connected(host, port, address, tls=split.scheme == "https") as connection:
             connection.request("POST", target, body, headers)
-            status = connection.getresponse().status
+            with connection.getresponse() as answer:
+                status, later = answer.status, answer.headers["Retry-After"]
     except ssl.SSLError as error:
         raise Refused("tls") from error
     except TimeoutError as error:
@@ -136,8 +146,23 @@ def _send(url: str, body: bytes, more: dict[str, str], *, private: bool) -> int:
     except OSError as error:
         raise Refused("connection") from error
     if not 200 <= status < 300:
-        raise Refused("redirect" if 300 <= status < 400 else "status", status)
+        kind = "redirect" if 300 <= status < 400 else "status"
+        raise Refused(kind, status, _wait(later) if status in _LATER else 0.0)
     return status
+
+
+def _wait(text: str | None) -> float:
+    """Seconds that a ``Retry-After`` asks for, which may be infinite; 0: none, or it is none."""
+    text = (text or "").strip()
+    if text.isascii() and text.isdecimal():
+        return float(text)
+    try:
+        until = email.utils.parsedate_to_datetime(text)
+    except (ValueError, OverflowError):  # a courtesy: without it the usual delay holds
+        return 0.0
+    if until.tzinfo is None:  # "-0000", which is UTC
+        until = until.replace(tzinfo=dt.UTC)
+    return max(0.0, (until - dt.datetime.now(dt.UTC)).total_seconds())
 
 
 def _address(host: str, port: int, *, private: bool) -> str:

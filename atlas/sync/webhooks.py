@@ -222,7 +222,7 @@ def _attempt(engine: sa.Engine, settings: Settings, turn: Turn, due: Due) -> tup
         if isinstance(refused, Unsent):
             alone, over = refused.alone, refused.over
             return False, turns.failed(conn, turn, due, entry, alone=alone, over=over) and alone
-        turns.failed(conn, turn, due, entry, gone=status == _GONE)
+        turns.failed(conn, turn, due, entry, gone=status == _GONE, wait=refused.wait)
     return False, False
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import datetime as dt
+import email.utils
 import hmac
 import json
 import socket
@@ -181,6 +183,42 @@ def test_what_is_not_taken_is_tried_again(
     assert len({headers["webhook-id"] for headers, _ in receiver.got}) == 1
     assert len(receiver.got) == 2
     assert (_hook(engine)["failed_attempts"], _hook(engine)["failing_since"]) == (0, None)
+
+
+@pytest.mark.parametrize("kind", ["webhook", "slack"])
+def test_a_receiver_that_asks_for_time_gets_it(
+    engine: sa.Engine, settings: Settings, receiver: Receiver, kind: str
+) -> None:
+    more = {} if kind == "webhook" else {"group_seconds": 0}
+    with engine.begin() as conn:
+        events = ["run.cancelled"]
+        use.create(conn, settings, "pager", receiver.url, events, actor="test", kind=kind, **more)
+    _run(engine)
+    at = email.utils.format_datetime(dt.datetime.now(dt.UTC) + dt.timedelta(seconds=1900), True)
+    for code, said, least, most in (
+        (429, "1800", 1800, 1800),
+        (503, at, 1800, 1900),
+        (429, "9" * 400, 3600, 3600),
+        # As if nothing were said: what is in the past, no time, or about something else.
+        (503, "Wed, 21 Oct 2015 07:28:00 GMT", 1, 300),
+        (429, "soon", 1, 300),
+        (500, "1800", 1, 300),
+    ):
+        receiver.answer = Receiver.status(code, **{"Retry-After": said})
+        _now(engine)
+        before = _clock(engine)
+        assert use.deliver_webhooks(engine, settings) == 0
+        after = _clock(engine)
+        (waits,) = [each for each in _deliveries(engine) if each["status"] == "waiting"]
+        for until in (waits["next_attempt_at"], _hook(engine)["next_attempt_at"]):
+            assert before + dt.timedelta(seconds=least) <= until, said
+            assert until <= after + dt.timedelta(seconds=most), said
+
+
+def _clock(engine: sa.Engine) -> dt.datetime:
+    with engine.connect() as conn:
+        now: dt.datetime = conn.execute(sa.text("SELECT clock_timestamp()")).scalar_one()
+    return now
 
 
 def test_an_error_that_nobody_thought_of_is_one_of_its_message_alone(
