@@ -172,6 +172,19 @@ _STATE = sa.text(
            coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)
       FROM pipeline.lineage_event WHERE delivered_at IS NULL
     UNION ALL
+    -- Also those that Atlas disabled for it: nobody is told until somebody enables them.
+    SELECT 'webhooks_failing', NULL, count(*) FROM pipeline.webhook
+     WHERE failing_since IS NOT NULL AND (enabled OR reason IS NOT NULL)
+    UNION ALL
+    -- Neither what is still gathered nor what quiet hours hold is late.
+    SELECT 'webhooks_oldest', NULL,
+           coalesce(extract(epoch FROM clock_timestamp() - min(d.created_at)), 0)
+      FROM pipeline.webhook_delivery d JOIN pipeline.webhook w ON w.id = d.webhook_id
+     WHERE d.settled_at IS NULL AND w.enabled
+       AND (w.failing_since IS NOT NULL OR w.next_attempt_at <= clock_timestamp())
+       AND (d.status = 'waiting'
+            OR d.created_at <= clock_timestamp() - make_interval(secs => w.group_seconds))
+    UNION ALL
     SELECT 'schedule_lag', NULL,
            coalesce(extract(epoch FROM clock_timestamp() - min(due_at)), 0)
       FROM pipeline.connection WHERE due_at <= clock_timestamp()

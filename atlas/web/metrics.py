@@ -211,6 +211,8 @@ _STANDING = (
     ("outbox_oldest", "Age of the oldest of them.", None),
     ("lineage_waiting", "Lineage events that a sink has yet to get.", None),
     ("lineage_oldest", "Age of the oldest of them.", None),
+    ("webhooks_failing", "Receivers that take nothing now, or were disabled for it.", None),
+    ("webhooks_oldest", "Age of the oldest message that is due to a receiver.", None),
     ("schedule_lag", "How long the schedule that waits longest has been due.", None),
     ("tick_age", "Time since a tick was done last.", "tick"),
     ("workers", "Workers that live, by the queue that they serve.", "queue"),
@@ -218,7 +220,7 @@ _STANDING = (
     ("database_sessions_limit", "Sessions that PostgreSQL takes at most.", None),
     ("database_bytes", "Size of the database.", None),
 )
-_IN_SECONDS = {"outbox_oldest", "lineage_oldest", "schedule_lag", "tick_age"}
+_IN_SECONDS = {"outbox_oldest", "lineage_oldest", "webhooks_oldest", "schedule_lag", "tick_age"}
 
 
 def _standing(state: dict[str, dict[str | None, float]]) -> Iterator[Metric]:

@@ -20,12 +20,14 @@ from flask.testing import FlaskClient
 from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from atlas.ledger import claims, ends, measures, runs
+from atlas.ledger import claims, ends, measures, runs, webhooks
 from atlas.ledger.ticks import NAMES
 from atlas.model.stage import Stage, Status
 from atlas.model.stream import ConfiguredStream, StreamKey, SyncMode
+from atlas.model.webhooks import Event
 from atlas.settings import Settings
 from atlas.stages import ORDER
+from atlas.sync import webhooks as use
 from atlas.sync.queues import QUEUES
 from atlas.web import create_app, database
 
@@ -258,6 +260,50 @@ def test_without_redis_that_is_all_that_is_said(
     found = _scrape(api)
     assert _values(found["atlas_redis_up"]) == {(): 0.0}
     assert not {name for name in found if "queue" in name or "evicted" in name}
+
+
+def test_receivers_that_take_nothing_are_told(
+    api: Any, engine: sa.Engine, settings: Settings
+) -> None:
+    near = dataclasses.replace(settings, webhook_private=True)
+
+    def told() -> tuple[float, float]:
+        found = _scrape(api)
+        names = ("failing", "oldest_seconds")
+        failing, oldest = (_values(found[f"atlas_webhooks_{name}"])[()] for name in names)
+        return failing, oldest // 3600
+
+    def do(statement: str) -> None:
+        with engine.begin() as conn:
+            conn.execute(sa.text(statement))
+
+    with engine.begin() as conn:
+        for kind, more in (("slack", {"group_seconds": 60}), ("webhook", {})):
+            url = "http://127.0.0.1:9/"  # nobody is there
+            use.create(conn, near, kind, url, ["run.failed"], actor="t", kind=kind, **more)
+        webhooks.tell(conn, Event.RUN_FAILED, {"run_id": "r", "connection": "shop"})
+    assert told() == (0, 0)
+    # Of people it is held, until their quiet hours end; a program's is due.
+    do("UPDATE pipeline.webhook_delivery SET created_at = now() - '2h'::interval")
+    do("UPDATE pipeline.webhook SET next_attempt_at = now() + '8h'::interval WHERE kind = 'slack'")
+    assert told() == (0, 2)
+    do("UPDATE pipeline.webhook_delivery SET settled_at = now() WHERE status = 'waiting'")
+    assert told() == (0, 0)
+    do("UPDATE pipeline.webhook SET next_attempt_at = now()")
+    assert told() == (0, 2)
+    assert use.deliver_webhooks(engine, near) == 0
+    assert told() == (1, 0)
+    do("UPDATE pipeline.webhook_delivery SET created_at = now() - '2h'::interval")
+    assert told() == (1, 2)
+    # Whoever was disabled for it still takes nothing; nothing waits for him.
+    do("UPDATE pipeline.webhook SET failing_since = failing_since - '4d'::interval")
+    do("UPDATE pipeline.webhook SET next_attempt_at = now()")
+    do("UPDATE pipeline.webhook_delivery SET next_attempt_at = now()")
+    assert use.deliver_webhooks(engine, near) == 0
+    assert told() == (1, 0)
+    with engine.begin() as conn:
+        use.change(conn, near, "slack", {"enabled": True}, actor="t")
+    assert told() == (0, 0)
 
 
 def test_the_pool_tells_what_is_used_of_it(app: Flask, api: Any) -> None:
