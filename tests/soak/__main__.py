@@ -114,7 +114,7 @@ class Soak:
         every = min(max(self._seconds / 300, 2.0), 10.0)
         warm = False
         maintained = told = began
-        while (now := time.monotonic()) - began < self._seconds:
+        while (now := time.monotonic()) - began < self._seconds and self._trouble.error is None:
             if not warm and now - began > self._warm:
                 # From here on counts.
                 self._samples.begin()

@@ -35,20 +35,19 @@ class ByHand(Stack):
         self.database = settings.database_url
         self.broker = os.environ.get(BROKER) or settings.redis_url
         self._url = base_url(settings)
+        self._pids: dict[str, int] = {}
 
     @property
     def state(self) -> dict[str, Any]:
         """As stack.json has it of `atlas up`."""
-        processes = []
-        for path in sorted((self.home / "logs").glob("*.pid")):
-            with contextlib.suppress(OSError, ValueError):  # just being written anew
+        for path in (self.home / "logs").glob("*.pid"):
+            with contextlib.suppress(OSError, ValueError):  # just being written: as it was
                 # The first of its kind has the kind's name.
-                name = re.sub("-1$", "", path.stem)
-                processes.append({"name": name, "pid": int(path.read_text())})
-        up = next((each["pid"] for each in processes if each["name"] == "start"), None)
+                self._pids[re.sub("-1$", "", path.stem)] = int(path.read_text())
+        pids = dict(self._pids)
         return {
-            "processes": [each for each in processes if each["name"] != "start"],
-            "up_pid": up,
+            "up_pid": pids.pop("start", None),
+            "processes": [{"name": name, "pid": pid} for name, pid in sorted(pids.items())],
             "api_url": self._url,
         }
 
