@@ -27,7 +27,7 @@ _PEERS = {
 }
 _ATLAS = """
 from atlas.web import create_app
-print(create_app().config["ATLAS_OPENAPI"]["openapi"])
+print(create_app().config["ATLAS_OPENAPI"]()["openapi"])
 """
 _SCRIPTS = {
     "apiflask": """

@@ -79,6 +79,22 @@ def test_no_engine_is_imported(look: str, tmp_path: Path) -> None:
     assert not HEAVY & loaded
 
 
+def test_at_the_end_of_a_command_nothing_is_looked_through_for_garbage(tmp_path: Path) -> None:
+    ends = (
+        "import atexit, gc, sys\n"
+        "atexit.register(lambda: print('kept', gc.get_freeze_count() > 0))\n"
+        "from atlas.cli import main; sys.argv = ['atlas', '--version']; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", ends],
+        cwd=CHECKOUT,
+        env=_environ(tmp_path),
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.endswith("kept True\n"), done.stderr
+
+
 def test_help_imports_no_engine(tmp_path: Path) -> None:
     """The console script itself, as a user types it."""
     script = Path(sys.executable).with_name("atlas")

@@ -6,7 +6,11 @@ command line, gunicorn's master) pays nothing. No engine, no connector library e
 
 from __future__ import annotations
 
+import importlib
+import sys
 from typing import TYPE_CHECKING
+
+from atlas.garbage import not_looked_for
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -25,6 +29,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     Raises:
         UsageError: a setting is wrong.
     """
+    if "atlas.web.app" not in sys.modules:
+        with not_looked_for():
+            importlib.import_module("atlas.web.app")
     from atlas.web.app import build
 
     return build(settings)

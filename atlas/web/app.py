@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -66,7 +68,8 @@ def build(settings: Settings | None) -> Flask:
     session.install(app)
     pages.install(app, rooms.PAGES)
     docs.install(app)
-    app.config["ATLAS_OPENAPI"] = openapi.document(every)
+    # Made when it is asked for: it takes a while, and few do.
+    app.config["ATLAS_OPENAPI"] = cache(lambda: openapi.document(every))
     return app
 
 

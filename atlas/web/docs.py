@@ -36,13 +36,13 @@ def install(app: Flask) -> None:
 
 def get_openapi() -> Response:
     """The OpenAPI document."""
-    return answer(current_app.config["ATLAS_OPENAPI"])
+    return answer(current_app.config["ATLAS_OPENAPI"]())
 
 
 def get_docs() -> Response:
     """The operations and the problems as a page."""
     page = render_template(
-        "docs.html", api=current_app.config["ATLAS_OPENAPI"], problems=KINDS.values()
+        "docs.html", api=current_app.config["ATLAS_OPENAPI"](), problems=KINDS.values()
     )
     return Response(
         page,

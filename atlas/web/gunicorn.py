@@ -5,6 +5,7 @@ Each with its reason. Address and log level are Atlas's own settings.
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from atlas.errors import AtlasError
+from atlas.garbage import not_looked_for
 from atlas.settings import redis_url as _redis_url
 from atlas.settings import settings as _settings
 from atlas.web.database import THREADS
@@ -98,10 +100,11 @@ def on_exit(server: Any) -> None:
 
 
 def worker_exit(server: Any, worker: Any) -> None:
-    """In a worker that ends: what it did is still told."""
+    """In a worker that ends: what it did is still told; what it holds is not looked through."""
     from atlas import traces
 
     traces.stop()
+    gc.freeze()
 
 
 def child_exit(server: Any, worker: Any) -> None:
@@ -123,7 +126,8 @@ def post_worker_init(worker: Any) -> None:
 
     traces.start(_current, "web")
     try:
-        warm_up()
+        with not_looked_for():
+            warm_up()
     except AtlasError as error:
         worker.log.error("%s", error)
         sys.exit(Arbiter.WORKER_BOOT_ERROR)

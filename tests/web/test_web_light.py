@@ -26,10 +26,14 @@ ENGINES = [
 SLOW = ["celery", "kombu", "redis", "alembic"]
 
 _SCRIPT = """
-import json, sys
+import gc, json, sys
 import atlas.web
 app = atlas.web.create_app()
 cold = sorted(sys.modules)
+kept = [gc.isenabled(), gc.get_freeze_count()]
+atlas.web.create_app()
+assert [gc.isenabled(), gc.get_freeze_count()] == kept, "another application keeps more"
+assert kept[0] and kept[1] > 0, "what was imported is looked through for garbage"
 from atlas.web.app import warm_up
 warm_up()
 app.test_client().get("/readyz")
