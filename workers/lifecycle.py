@@ -3,10 +3,15 @@
 The parent loads what is slow, so that its children have it by the fork. They die with their parent
 and keep the ticks; and learn from it that the worker is to stop, so that they end or hand back what
 they do.
+
+Beat and Flower import this module and the tasks too, and know neither ledger nor stages: what only
+workers use is imported where they use it, and for good by :func:`import_for_all`.
 """
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import ctypes
 import gc
 import importlib
@@ -17,6 +22,7 @@ import sys
 import time
 from typing import Any
 
+from billiard.util import get_pdeathsig
 from celery.signals import (
     after_setup_logger,
     after_setup_task_logger,
@@ -30,31 +36,33 @@ from celery.signals import (
 
 from atlas import logs, traces
 from atlas.errors import AtlasError, LostKeys, WrongSecretKey
-from atlas.ledger.database import classified, engine, name_process, shared
-from atlas.ledger.secrets import keys
-from atlas.lineage.sinks import sinks
+from atlas.garbage import not_looked_for
 from atlas.model.stage import Stage
-from atlas.pii import installed
-from atlas.pii.declared import declared
 from atlas.settings import secret_key, settings
-from atlas.sync.dispatch import task_name
+from atlas.sync.broker import task_name
 from atlas.sync.queues import info, may_evict
 
 log = logging.getLogger(__name__)
 
 _PR_SET_PDEATHSIG = 1
-_STAGES = {
-    "extract": (Stage.EXPLORE,),
-    "scan": (Stage.PII,),
-    "load": (Stage.QUALITY, Stage.CHART, Stage.NAVIGATE, Stage.LINEAGE),
+_USED = {
+    "extract": ("atlas.sync.perform", "atlas.sync.operate", "atlas.stages.explore"),
+    "scan": ("atlas.sync.perform", "atlas.stages.pii"),
+    "load": (
+        "atlas.sync.perform",
+        *(f"atlas.stages.{stage}" for stage in ("quality", "chart", "navigate", "lineage")),
+    ),
+    "control": ("atlas.sync.ticks",),
 }
-"""By queue, the stages that its workers do."""
+"""By queue, what the tasks of its workers import."""
 _WORK = {*(task_name(stage) for stage in Stage), "atlas.scan", "atlas.operation"}
 """Tasks that are about something; the others look whether there is anything to do."""
 _queues: set[str] = set()
 _node = ""
 # A byte that parent and children share. An Event's lock could die with the child that holds it.
 _stopping = mmap.mmap(-1, 1)
+# What beat and Flower are at their end is looked through for garbage otherwise.
+atexit.register(gc.freeze)
 
 
 def stopping() -> bool:
@@ -78,7 +86,29 @@ def remember_queues(
     chosen = (options or {}).get("queues") or ""
     names = chosen.split(",") if isinstance(chosen, str) else chosen
     _queues.update(str(name).strip() for name in names)
+    with not_looked_for():
+        from atlas.ledger.database import name_process
     name_process(",".join(sorted(_queues)))
+
+
+@celeryd_init.connect
+def import_for_all(**_: Any) -> None:
+    """Before the pool forks: what its tasks use, once for all children.
+
+    They share the memory, and one that takes the place of another starts at once.
+    """
+    with not_looked_for():
+        from atlas.sync import presence  # noqa: F401
+
+        for queue in _queues & _USED.keys():
+            for name in _USED[queue]:
+                importlib.import_module(name)
+        if settings().otel_endpoint is not None:
+            import atlas.traces.export  # noqa: F401
+        # In each child billiard tells the kernel something, by a declaration that cffi parses: its
+        # parser is slow to import. What is asked for here changes nothing.
+        with contextlib.suppress(OSError):
+            get_pdeathsig()
 
 
 @celeryd_init.connect
@@ -86,6 +116,10 @@ def refuse_what_it_cannot_work_with(**_: Any) -> None:
     """Before the pool forks: a worker whose file of recognizers is wrong does not start, nor one
     that is to scan and has no model, nor one that is to deliver lineage and is not told where. Its
     children could do nothing but end."""
+    from atlas.lineage.sinks import sinks
+    from atlas.pii import installed
+    from atlas.pii.declared import declared
+
     try:
         declared(settings().pii_recognizers)
         if "control" in _queues:
@@ -102,6 +136,9 @@ def refuse_other_keys(**_: Any) -> None:
 
     A database that is away is waited for, as always.
     """
+    from atlas.ledger.database import classified, engine
+    from atlas.ledger.secrets import keys
+
     for last in (False, True):
         bound = engine(settings(), pool=1)
         try:
@@ -135,25 +172,16 @@ def refuse_a_broker_that_loses(**_: Any) -> None:
 
 @celeryd_init.connect
 def load_for_all(**_: Any) -> None:
-    """Before the pool forks: the modules of its stages, and the models, once for all children.
+    """Before the pool forks: the models. What is there then stays: a collection in a child would
+    only copy its pages."""
+    with not_looked_for():
+        if "scan" in _queues:
+            from atlas.stages.pii import warm_up
 
-    They share the memory, and one that takes the place of another starts at once.
-    """
-    for queue in _queues & _STAGES.keys():
-        for stage in _STAGES[queue]:
-            importlib.import_module(f"atlas.stages.{stage.value}")
-    if "scan" in _queues:
-        from atlas.stages.pii import warm_up
-
-        try:
-            warm_up()
-        except AtlasError as error:
-            raise SystemExit(f"this worker does not start: {error}") from None
-    if settings().otel_endpoint is not None:
-        import atlas.traces.export  # noqa: F401
-    # What is there now stays: a collection in a child would only copy its pages.
-    gc.collect()
-    gc.freeze()
+            try:
+                warm_up()
+            except AtlasError as error:
+                raise SystemExit(f"this worker does not start: {error}") from None
 
 
 @worker_process_init.connect
@@ -169,6 +197,7 @@ def start_child(**_: Any) -> None:
         sweep(settings())
     # Here, for the thread that sends them would not survive a fork; and before the first engine.
     traces.start(settings(), ",".join(sorted(_queues)))
+    from atlas.ledger.database import shared
     from atlas.sync import presence
 
     presence.start(shared(settings()), _node, _queues)

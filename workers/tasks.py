@@ -1,4 +1,8 @@
-"""The tasks: one a stage, and the ticks of beat."""
+"""The tasks: one a stage, and the ticks of beat.
+
+What they do is imported when they do it: beat and Flower need only their names. A worker has
+imported it before (:func:`workers.lifecycle.import_for_all`).
+"""
 
 from __future__ import annotations
 
@@ -9,13 +13,10 @@ from typing import Any
 from celery.exceptions import Ignore
 
 from atlas.errors import AtlasError, TransientError
-from atlas.ledger.claims import Found
-from atlas.ledger.database import shared
 from atlas.model.stage import Stage
 from atlas.settings import settings
-from atlas.sync import operate, probe, ticks
+from atlas.sync import probe
 from atlas.sync.broker import app
-from atlas.sync.perform import perform, perform_part
 from workers import lifecycle
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,10 @@ _tick = functools.partial(_task, send_events=False)
 
 def _perform(stage: Stage, **ids: Any) -> None:
     """Do the stage; end the chain here unless what follows may go on."""
+    from atlas.ledger.claims import Found
+    from atlas.ledger.database import shared
+    from atlas.sync.perform import perform
+
     try:
         found = perform(shared(settings()), settings(), stage, stopping=lifecycle.stopping, **ids)
     except TransientError as error:  # PostgreSQL is gone: recovery sends the stage again
@@ -74,6 +79,9 @@ def lineage(run_stream_id: int) -> None:
 @_task(name="atlas.scan")
 def scan() -> None:
     """Scan or mask the part of a stream that is next."""
+    from atlas.ledger.database import shared
+    from atlas.sync.perform import perform_part
+
     try:
         perform_part(shared(settings()), settings(), stopping=lifecycle.stopping)
     except TransientError as error:  # PostgreSQL is gone: recovery sees to the part
@@ -83,6 +91,9 @@ def scan() -> None:
 @_task(name="atlas.operation")
 def operation(operation_id: str) -> None:
     """Ask a connector, or install it, for somebody who polls."""
+    from atlas.ledger.database import shared
+    from atlas.sync import operate
+
     _attempt(
         operate.perform,
         shared(settings()),
@@ -96,18 +107,27 @@ def operation(operation_id: str) -> None:
 def tick() -> None:
     """Send what waits in the outbox, take up what lost its worker or its message, and request the
     syncs whose time has come."""
+    from atlas.ledger.database import shared
+    from atlas.sync import ticks
+
     _attempt(ticks.do_due, shared(settings()), settings())
 
 
 @_tick(name="atlas.deliver")
 def deliver() -> None:
     """Deliver lineage events."""
+    from atlas.ledger.database import shared
+    from atlas.sync import ticks
+
     _attempt(ticks.do, shared(settings()), settings(), "deliver")
 
 
 @_tick(name="atlas.notify")
 def notify() -> None:
     """Deliver what webhooks are told."""
+    from atlas.ledger.database import shared
+    from atlas.sync import ticks
+
     _attempt(ticks.do, shared(settings()), settings(), "notify")
 
 

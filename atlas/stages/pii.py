@@ -62,6 +62,8 @@ def _scanner(current: Settings) -> Scanner:
 def warm_up() -> None:
     """Load the models of this process before the first stream comes."""
     _scanner(settings())
+    # pyarrow imports pandas, where that is installed, when it makes its first array of a list.
+    pa.array([], pa.string())
 
 
 def run(work: Work) -> None:

@@ -11,6 +11,8 @@ from celery.app.amqp import AMQP
 from celery.signals import before_task_publish
 from kombu.connection import Connection
 
+from atlas.model.stage import Stage
+
 SENT_AT = "atlas_sent_at"
 """Header of each message: when it was sent, in seconds of Unix time."""
 
@@ -56,6 +58,11 @@ def _done_is_done() -> None:
                 self._quick_ack(delivery_tag)
 
     redis.Channel.QoS = QoS
+
+
+def task_name(stage: Stage) -> str:
+    """Name of the task that wraps ``stage``."""
+    return f"atlas.{stage.value}"
 
 
 @before_task_publish.connect  # type: ignore[untyped-decorator]

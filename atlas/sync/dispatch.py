@@ -20,7 +20,7 @@ from atlas.ledger.database import classified
 from atlas.ledger.tables import stage_run
 from atlas.model.stage import Stage, Status
 from atlas.stages import ORDER
-from atlas.sync.broker import app
+from atlas.sync.broker import app, task_name
 
 log = logging.getLogger(__name__)
 
@@ -32,11 +32,6 @@ _LATER = 6
 _PUT_OFF = 60.0
 _BUSY = 10.0
 """Seconds to wait for one of this process's connections to the broker."""
-
-
-def task_name(stage: Stage) -> str:
-    """Name of the Celery task that wraps ``stage``."""
-    return f"atlas.{stage.value}"
 
 
 def waiting() -> tuple[list[Stage], int]:
