@@ -95,6 +95,28 @@ def test_at_the_end_of_a_command_nothing_is_looked_through_for_garbage(tmp_path:
     assert done.stdout.endswith("kept True\n"), done.stderr
 
 
+def test_what_runs_the_servers_has_no_client_of_redis(tmp_path: Path) -> None:
+    """`atlas up` supervises for months, and starts often."""
+    runs = (
+        "import sys\n"
+        "from atlas.cli import stack\n"
+        "from atlas.ledger import database, migrations, secrets\n"
+        "from atlas.local import postgres, redis, supervisor\n"
+        "from atlas.pii import installed\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", runs + _LOADED],
+        cwd=CHECKOUT,
+        env=_environ(tmp_path),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    loaded = set(json.loads(done.stdout))
+    assert {"atlas.local.redis", "atlas.ledger.migrations"} <= loaded
+    assert not {"redis", "celery", "kombu", "flask", "opentelemetry"} & loaded
+
+
 def test_help_imports_no_engine(tmp_path: Path) -> None:
     """The console script itself, as a user types it."""
     script = Path(sys.executable).with_name("atlas")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -16,12 +17,6 @@ from types import TracebackType
 from urllib.parse import quote, urlsplit
 
 import psutil
-from redis import Redis as Client
-from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError, RedisError, ResponseError
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
-from redis.retry import Retry
 
 from atlas.errors import AtlasError
 from atlas.local import files, leftovers
@@ -34,6 +29,11 @@ def reach(url: str) -> None:
     Raises:
         AtlasError: it does not; names where it was looked for, without a password.
     """
+    # Not with the module: the client takes longer to import than all else that `atlas up` needs to
+    # run a Redis of its own, and stays in the process that supervises.
+    from redis import Redis as Client
+    from redis.exceptions import AuthenticationError, RedisError, ResponseError
+
     client = Client.from_url(url, socket_timeout=5, socket_connect_timeout=5)
     try:
         client.ping()
@@ -160,18 +160,15 @@ class Redis:
             time.sleep(0.02)
 
     def _answers(self) -> bool:
-        client = Client(
-            unix_socket_path=str(self._socket),
-            socket_timeout=5,
-            retry=Retry(NoBackoff(), 0),
-        )
         try:
-            return bool(client.ping())
-        # Not yet listening, or busy loading, which redis-py calls a ConnectionError too.
-        except (RedisConnectionError, RedisTimeoutError):
+            with socket.socket(socket.AF_UNIX) as client:
+                client.settimeout(5)
+                client.connect(str(self._socket))
+                client.sendall(b"PING\r\n")
+                # While it loads its data it answers with an error.
+                return client.recv(64).startswith(b"+PONG")
+        except OSError:  # not yet listening
             return False
-        finally:
-            client.close()
 
     def _end_leftovers(self) -> None:
         """End an earlier server of this directory; two would append to one file."""
