@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
@@ -83,6 +83,60 @@ def url(*schemes: str) -> Callable[[str], str]:
         return text
 
     return parse
+
+
+_NUMBER = re.compile(r"[0-9]{1,9}")
+_TLS = {
+    *("ssl_ca_certs", "ssl_ca_path", "ssl_ca_data", "ssl_certfile", "ssl_keyfile", "ssl_password"),
+    *("ssl_ciphers", "ssl_cert_reqs", "ssl_check_hostname"),
+}
+_WORDS = {
+    "ssl_cert_reqs": {"none", "optional", "required"},
+    "ssl_check_hostname": {"true", "false"},
+}
+
+
+def redis(text: str) -> str:
+    """``text`` if it is a URL of Redis that means the same to both who read it: redis-py, and
+    kombu, which workers get their messages by and which knows less.
+
+    Raises:
+        ValueError: it is none; nothing of it is quoted.
+    """
+    parts = urlsplit(url("redis", "rediss", "unix")(text))
+    if parts.fragment or not text.startswith(f"{parts.scheme}://"):
+        raise ValueError(f"must be {parts.scheme}://… with no # (of a password %23)")
+    given = parse_qsl(parts.query, keep_blank_values=True)
+    if parts.scheme == "unix":
+        database = dict(given).get("db", "0")
+        if parts.hostname or parts.path in {"", "/"} or {name for name, _ in given} - {"db"}:
+            raise ValueError(
+                "must be unix:///PATH or unix://USER:PASSWORD@/PATH, with ?db=1 at most"
+            )
+    else:
+        database = parts.path.removeprefix("/") or "0"
+        _see_options(parts.scheme, given)
+    if not _NUMBER.fullmatch(database):
+        where = "?db=0" if parts.scheme == "unix" else f"such as {parts.scheme}://host:6379/0"
+        raise ValueError(
+            f"must end in the number of a database, {where}; / ? # of a password are %2F %3F %23"
+        )
+    return text
+
+
+def _see_options(scheme: str, given: list[tuple[str, str]]) -> None:
+    if scheme == "redis" and given:
+        raise ValueError(
+            "must have nothing behind a ?: the database is behind the slash, such as "
+            "redis://host:6379/0; ? of a password is %3F"
+        )
+    for name, value in given:
+        if name not in _TLS or not value or value not in _WORDS.get(name, {value}):
+            raise ValueError(
+                f"must have nothing behind the ? but {', '.join(sorted(_TLS))}, and the database "
+                "behind the slash, such as rediss://host:6379/0?ssl_ca_certs=/etc/ca.pem; "
+                "? of a password is %3F"
+            )
 
 
 def origin(text: str) -> str:

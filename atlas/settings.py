@@ -171,7 +171,7 @@ class Settings:
         secret=True,
     )
     redis_url: str | None = _setting(
-        addresses.url("redis", "rediss", "unix"),
+        addresses.redis,
         None,
         "Redis 6.2 or newer; unset: Atlas runs its own.",
         secret=True,

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from atlas.errors import UsageError
+from atlas.settings import parse
 from tests import command
 
 KEY = "k" * 40
@@ -67,6 +69,54 @@ def test_a_url_that_does_not_come_apart(tmp_path: Path, url: str) -> None:
     done = atlas(tmp_path, "connections", "list", ATLAS_DATABASE_URL=url)
     refused(done, 2, "setting ATLAS_DATABASE_URL", "a port that is no number", "?host=A:5432")
     assert "s3cr" not in done.stderr
+
+
+def test_a_url_of_redis_that_workers_could_not_use(tmp_path: Path) -> None:
+    done = atlas(tmp_path, "up", ATLAS_REDIS_URL="redis://:s3cret@h:6379?db=0")
+    refused(done, 2, "setting ATLAS_REDIS_URL", "redis://host:6379/0")
+    assert "s3cr" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("redis://:s3cret@h/0?socket_timeout=5", "redis://host:6379/0"),
+        ("redis://:12?s3cret@h/0", "%3F"),
+        ("redis://:12/s3cret@h/0", "%2F"),
+        ("redis://:s3cret@h/shop", "number of a database"),
+        ("redis://:s3cret@h/0/", "number of a database"),
+        ("redis://:s3cret@h/0#x", "%23"),
+        ("rediss://:s3cret@h?db=1", "rediss://host:6379/0"),
+        ("rediss://:s3cret@h/0?ssl_cert_reqs=CERT_NONE", "ssl_cert_reqs"),
+        ("rediss://:s3cret@h/0?ssl_ca_certs=", "ssl_ca_certs"),
+        ("unix:/run/s3cret.sock", "unix://"),
+        ("unix:///run/s3cret.sock?db=x", "?db=0"),
+        ("unix:///run/redis.sock?password=s3cret", "unix://USER:PASSWORD@/PATH"),
+        ("unix://run/s3cret.sock", "unix:///PATH"),
+        ("REDIS://:s3cret@h/0", "redis://"),
+    ],
+)
+def test_another_url_of_redis_that_they_could_not(url: str, words: str) -> None:
+    with pytest.raises(UsageError) as refusal:
+        parse({"ATLAS_REDIS_URL": url})
+    assert str(refusal.value).startswith("setting ATLAS_REDIS_URL: its value must")
+    assert words in str(refusal.value)
+    assert "s3cr" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://h",
+        "redis://:p%3F@h:1/15",
+        "redis://u:p@[::1]:6379/0",
+        "rediss://h/2?ssl_ca_certs=/ca.pem&ssl_check_hostname=false",
+        "unix:///run/redis.sock?db=3",
+        "unix://u:p@/run/redis.sock",
+    ],
+)
+def test_a_url_of_redis_that_they_can(url: str) -> None:
+    assert parse({"ATLAS_REDIS_URL": url}).redis_url == url
 
 
 @pytest.mark.parametrize("password", ["s3cr℀et", "s3cr[et"])
