@@ -38,7 +38,7 @@ class Quiet:
             found = ZoneInfo(zone)
         except (KeyError, ValueError, OSError) as error:
             raise ValueError(
-                f"unknown timezone {zone[:80]!r}: write one such as Europe/Copenhagen"
+                f"unknown time zone {zone[:80]!r}: write one such as Europe/Copenhagen"
             ) from error
         start, end = _time(document.get("from")), _time(document.get("to"))
         if start == end:

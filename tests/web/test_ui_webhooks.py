@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 
 from atlas.ledger import audit, webhooks
@@ -57,6 +58,39 @@ def test_what_is_wrong_is_said_and_what_was_typed_stays(api: Api) -> None:
     assert 'value="ftp://x"' in answer.text
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"name": "Not so"}, "Name: it must be a small letter"),
+        ({"event": []}, "Told when: name at least one"),
+        ({"kind": "webhook", "url": "ftp://x"}, "URL: it must be"),
+        ({"url": "ftp://x"}, "URL of the incoming webhook: it must be"),
+        ({"kind": "email", "to": "ops@example.org"}, "Addresses: no mail can be sent"),
+        ({"group": "soon"}, "Seconds that are one message: it must be a whole number"),
+        ({"group": "7200"}, "Seconds that are one message: it must be 0 to 3600"),
+        ({"quiet_from": "22:00", "quiet_to": "22:00"}, "Quiet hours: they must end at another"),
+        (
+            {"quiet_from": "22:00", "quiet_to": "23:00", "quiet_zone": "Mars"},
+            "Quiet hours: unknown time zone",
+        ),
+    ],
+)
+def test_an_error_calls_fields_as_the_form_does(
+    api: Api, change: dict[str, Any], words: str
+) -> None:
+    form = {**FORM, "kind": "slack", **change}
+    answer = _post(api, **form)
+    assert answer.status_code == 422
+    found = re.search(r'role="alert">.*?</div>', answer.text, re.DOTALL)
+    assert found
+    assert words in found[0]
+    _post(api, **{**FORM, "kind": form["kind"]})
+    if form["kind"] != "email" and "name" not in change:  # the form of one that is there
+        answer = _post(api, f"{LIST}/pager", **form)
+        assert answer.status_code == 422
+        assert words in answer.text
+
+
 def test_it_is_tested_changed_switched_and_taken_away(api: Api, engine: sa.Engine) -> None:
     _post(api, **FORM)
     page = f"{LIST}/pager"
@@ -90,7 +124,7 @@ def test_people_are_told_in_slack(api: Api, engine: sa.Engine) -> None:
     url = "https://hooks.slack.example.org/s3cret"
     wrong = _post(api, **form, url=url, quiet_from="22:00")
     assert wrong.status_code == 422
-    assert "Quiet_hours: &#39;&#39; is no time of day" in wrong.text
+    assert "Quiet hours: say both From and To, or neither." in wrong.text
     made = _post(api, **form, url=url, quiet_from="22:00", quiet_to="07:00")
     assert made.status_code == 200
     page = f"{LIST}/team"

@@ -72,7 +72,7 @@ def create() -> Response:
     except (UsageError, Conflict) as error:
         if kind == Kind.SLACK:  # it is a secret
             given["url"] = ""
-        return _listed(422, error=str(error), given=given)
+        return _listed(422, error=_said(error, kind), given=given)
     return _listed(made=made)
 
 
@@ -96,7 +96,7 @@ def change(name: str) -> Response:
             use.change(conn, settings(), name, changes, actor=g.key.actor)
     except UsageError as error:
         given = _given() | ({"url": ""} if kind == Kind.SLACK else {})
-        return _one(name, 422, error=str(error), given=given)
+        return _one(name, 422, error=_said(error, kind), given=given)
     return go(f"{_LIST}/{name}", f"Webhook {name} was changed.")
 
 
@@ -141,6 +141,27 @@ def _given() -> dict[str, Any]:
     return {**said, "events": form.getlist("event")}
 
 
+_LABELS = {
+    "name": "Name",
+    "url": "URL",
+    "addresses": "Addresses",
+    "events": "Told when",
+    "group_seconds": "Seconds that are one message",
+    "quiet_hours": "Quiet hours",
+}
+
+
+def _said(error: Exception, kind: str) -> str:
+    """An error by what the form calls its field."""
+    field, colon, what = str(error).partition(": ")
+    if not colon or field not in _LABELS:
+        return str(error)
+    if field == "name":
+        what = "it must be a small letter, then up to 39 small letters, digits, _ or -"
+    of_slack = field == "url" and kind == Kind.SLACK
+    return f"{_LABELS[field]}{' of the incoming webhook' if of_slack else ''}: {what}"
+
+
 _QUIET = ("quiet_from", "quiet_to", "quiet_zone")
 
 
@@ -159,7 +180,9 @@ def _values(kind: str) -> dict[str, Any]:
             raise UsageError("group_seconds: it must be a whole number of seconds")
         values["group_seconds"] = int(said["group"][:9])
     start, end, zone = (said[part] for part in _QUIET)
-    if start or end:
+    if (start == "") != (end == ""):
+        raise UsageError("quiet_hours: say both From and To, or neither")
+    if start:
         values["quiet_hours"] = {"from": start, "to": end, "timezone": zone or "UTC"}
     return values
 
