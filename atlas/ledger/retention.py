@@ -1,4 +1,5 @@
-"""How long the control plane keeps what only tells of the past: logs and lineage events of runs.
+"""How long the control plane keeps what only tells of the past: logs and lineage events of runs,
+and where raw rows were that are gone.
 
 Ids of runs ascend with the time, so what is old is found by them at once, and nothing is read of
 what is kept.
@@ -6,12 +7,14 @@ what is kept.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 
-from atlas.ledger.tables import lineage_event, run, run_log
+from atlas.ledger.tables import lineage_event, run, run_log, run_stream, segment
 from atlas.model.ids import earliest
+from atlas.model.stream import StreamKey
 
 
 def forget_logs(conn: sa.Connection, days: int, *, most: int) -> int:
@@ -43,6 +46,22 @@ def forget_events(conn: sa.Connection, days: int, *, most: int) -> int:
         .limit(most)
     )
     return conn.execute(lineage_event.delete().where(lineage_event.c.id.in_(old))).rowcount
+
+
+def forget_segments(
+    conn: sa.Connection, key: StreamKey, run_ids: Collection[str], last: int
+) -> None:
+    """Delete where the raw rows of a stream of these runs were, up to the id ``last``: none is left
+    there. How many they were stays with the run; who asks what a refresh has replaced
+    (:func:`atlas.ledger.backlog.replaced`) is told of the same among the rows that are left."""
+    streams = sa.select(run_stream.c.id).where(
+        run_stream.c.run_id.in_(run_ids),
+        run_stream.c.namespace == (key.namespace or ""),
+        run_stream.c.stream == key.name,
+    )
+    conn.execute(
+        segment.delete().where(segment.c.run_stream_id.in_(streams), segment.c.last_id <= last)
+    )
 
 
 def _bound(days: int) -> str:

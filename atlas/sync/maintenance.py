@@ -135,7 +135,8 @@ def _forget(conn: sa.Connection, name: str, days: int) -> int:
     )
     before = min((each for each in bounds if each is not None), default=None)
     gone = expiry.forget(cur, tables, days, before=before, most=STEP)
-    if gone:
-        detail = {"rows": gone, "days": days}
+    if gone.rows:
+        retention.forget_segments(conn, key, gone.run_ids, gone.last)
+        detail = {"rows": gone.rows, "days": days}
         audit.put(conn, "atlas", "explore.expire", name, detail)
-    return gone
+    return gone.rows

@@ -25,6 +25,10 @@ from tests.stages.pipeline import ready, stages, sync
 
 RAW = "SELECT (data ->> 'id')::int FROM explore.shop_users_raw ORDER BY _atlas_id"
 CHART = "SELECT id FROM chart.shop_users ORDER BY id"
+SEGMENTS = (
+    "SELECT first_id || '-' || last_id FROM pipeline.segment g JOIN pipeline.run_stream s"
+    " ON s.id = g.run_stream_id WHERE s.stream = 'users' ORDER BY first_id"
+)
 JANE = "jane.roe@example.org"
 NONE: dict[str, Any] = {"quarantine_days": None, "explore_days": None}
 
@@ -60,11 +64,19 @@ def test_raw_rows_that_came_to_chart_go_after_their_days(
     raw = shop.column(RAW)
     young = raw[3:]
     assert 4 in young
+    read = shop.column(SEGMENTS)
+    assert len(read) == 2
     for days in (None, 11):
         assert _keep(shop, explore_days=days).explore == 0
         assert shop.column(RAW) == raw
+        assert shop.column(SEGMENTS) == read
     assert _keep(shop, explore_days=9) == Kept(3, 0, 0, 0, [])
     assert shop.column(RAW) == young
+    # Where they were is forgotten with them; how many they were is not.
+    assert shop.column(SEGMENTS) == read[1:]
+    assert shop.column("SELECT rows_explore FROM pipeline.run_stream WHERE stream = 'users'") == [
+        *(3, len(young)),
+    ]
     assert shop.column(CHART) == [1, 2, 3, 4]
     assert shop.value("SELECT count(*) FROM navigate.shop_users WHERE is_current") == 4
     with shop.engine.connect() as conn:
@@ -156,10 +168,13 @@ def test_a_row_in_quarantine_keeps_its_raw_row_and_what_came_after_it(shop: Sour
     # As of a run that carried it along, and ended lately.
     with shop.engine.begin() as conn:
         conn.execute(sa.text("UPDATE pipeline.run SET finished_at = now()"))
+    read = shop.column(SEGMENTS)
     assert _keep(shop, explore_days=5, quarantine_days=5) == Kept(1, 0, 0, 0, [])
     assert shop.column(RAW) == [2, 3]
+    assert shop.column(SEGMENTS) == read
     _age(shop)
     assert _keep(shop, explore_days=5, quarantine_days=5) == Kept(2, 1, 0, 0, [])
+    assert shop.column(SEGMENTS) == []
 
 
 def test_logs_and_events_go_with_their_days_but_not_what_waits(
