@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from atlas.errors import NotFound, UsageError
 from atlas.ledger import audit
+from atlas.ledger.prepared import Prepared
 from atlas.ledger.tables import api_key
 from atlas.model import access
 from atlas.model.access import Asker
@@ -50,21 +51,25 @@ def create(
     return {"id": key_id, "name": name, "role": role, "key": key}
 
 
-_FIND = sa.text(
-    """
-    -- Asked with every request.
-    SELECT CAST(id AS text) AS id, name, role,
-           coalesce(last_used_at < clock_timestamp() - CAST(:every AS interval), true) AS stale
-      FROM pipeline.api_key
-     WHERE hash = :hash AND revoked_at IS NULL
-       AND (expires_at IS NULL OR expires_at > clock_timestamp())
-    """
+_FIND = Prepared(
+    sa.text(
+        """
+        -- Asked with every request.
+        PREPARE atlas_find_key (bytea, interval) AS
+        SELECT CAST(id AS text) AS id, name, role,
+               coalesce(last_used_at < clock_timestamp() - $2, true) AS stale
+          FROM pipeline.api_key
+         WHERE hash = $1 AND revoked_at IS NULL
+           AND (expires_at IS NULL OR expires_at > clock_timestamp())
+        """
+    ),
+    sa.text("EXECUTE atlas_find_key (:hash, :every)"),
 )
 
 
 def find(conn: sa.Connection, key: str) -> tuple[Asker, bool] | None:
     """The valid key with this text, and whether its use is to be written down; or None."""
-    row = conn.execute(_FIND, {"hash": _hash(key), "every": USED_EVERY}).one_or_none()
+    row = _FIND.run(conn, {"hash": _hash(key), "every": USED_EVERY}).one_or_none()
     return None if row is None else (Asker(row.id, row.name, Role(row.role)), row.stale)
 
 

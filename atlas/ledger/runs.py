@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 
 from atlas.errors import ActiveRun, NotFound
+from atlas.ledger.prepared import Prepared
 from atlas.ledger.tables import run, run_stream, segment, stage_run
 from atlas.model.ids import uuid7
 from atlas.model.stage import Stage, Status
@@ -93,51 +94,54 @@ class RunStream:
         return self.refreshes or self.carries_refresh
 
 
-_CREATE = sa.text(
-    """
-    -- The run with its explore stage, which counts as sent: whoever commits this sends it. Nothing
-    -- is written where the connection has an active run already, whatever races. With it goes the
-    -- policy that it goes by, also when it is retried: the named one with the connection's own
-    -- words on top. NULL: there is none of that name.
-    WITH wanted AS (
-            SELECT c.id, c.name,
-                   CASE WHEN p.id IS NOT NULL OR asked.policy = 'default' THEN
-                       jsonb_build_object(
-                           'name', asked.policy,
-                           'entities', coalesce(p.entities, '{}') || asked.entities,
-                           'columns', coalesce(p.columns, '{}') || asked.columns)
-                   END AS policy
-              FROM pipeline.connection c
-             CROSS JOIN LATERAL (
-                   SELECT coalesce(c.document #>> '{pii,policy}', 'default') AS policy,
-                          CASE jsonb_typeof(c.document #> '{pii,entities}')
-                              WHEN 'object' THEN c.document #> '{pii,entities}' ELSE '{}'
-                          END AS entities,
-                          CASE jsonb_typeof(c.document #> '{pii,columns}')
-                              WHEN 'object' THEN c.document #> '{pii,columns}' ELSE '{}'
-                          END AS columns) asked
-              LEFT JOIN pipeline.pii_policy p ON p.name = asked.policy
-             WHERE c.name = :connection),
-         made AS (
-            INSERT INTO pipeline.run
-                   (id, connection_id, connection, trigger, selected, full_refresh, policy)
-            SELECT CAST(:id AS uuid), id, name, :trigger, CAST(:selected AS text[]), :full_refresh,
-                   policy
-              FROM wanted
-                ON CONFLICT (connection_id) WHERE status IN ('queued', 'running') DO NOTHING
-            RETURNING id),
-         explore AS (
-            INSERT INTO pipeline.stage_run (run_id, stage, position, dispatched_at, dispatches)
-            SELECT id, 'explore', 0, clock_timestamp(), 1 FROM made
-            RETURNING run_id),
-         told AS (
-            INSERT INTO pipeline.audit (actor, action, subject, detail)
-            SELECT CAST(:actor AS text), 'sync.start', :connection,
-                   jsonb_build_object('run_id', id, 'streams', CAST(:selected AS text[]),
-                                      'full_refresh', CAST(:full_refresh AS boolean))
-              FROM made WHERE CAST(:actor AS text) IS NOT NULL)
-    SELECT (SELECT id FROM wanted) AS connection_id, (SELECT run_id FROM explore) AS run_id
-    """
+_CREATE = Prepared(
+    sa.text(
+        """
+        -- The run with its explore stage, which counts as sent: whoever commits this sends it.
+        -- Nothing is written where the connection has an active run already, whatever races. With
+        -- it goes the policy that it goes by, also when it is retried: the named one with the
+        -- connection's own words on top. NULL: there is none of that name.
+        PREPARE atlas_create_run (uuid, text, text, text[], boolean, text) AS
+        WITH wanted AS (
+                SELECT c.id, c.name,
+                       CASE WHEN p.id IS NOT NULL OR asked.policy = 'default' THEN
+                           jsonb_build_object(
+                               'name', asked.policy,
+                               'entities', coalesce(p.entities, '{}') || asked.entities,
+                               'columns', coalesce(p.columns, '{}') || asked.columns)
+                       END AS policy
+                  FROM pipeline.connection c
+                 CROSS JOIN LATERAL (
+                       SELECT coalesce(c.document #>> '{pii,policy}', 'default') AS policy,
+                              CASE jsonb_typeof(c.document #> '{pii,entities}')
+                                  WHEN 'object' THEN c.document #> '{pii,entities}' ELSE '{}'
+                              END AS entities,
+                              CASE jsonb_typeof(c.document #> '{pii,columns}')
+                                  WHEN 'object' THEN c.document #> '{pii,columns}' ELSE '{}'
+                              END AS columns) asked
+                  LEFT JOIN pipeline.pii_policy p ON p.name = asked.policy
+                 WHERE c.name = $2),
+             made AS (
+                INSERT INTO pipeline.run
+                       (id, connection_id, connection, trigger, selected, full_refresh, policy)
+                SELECT $1, id, name, $3, $4, $5, policy FROM wanted
+                    ON CONFLICT (connection_id) WHERE status IN ('queued', 'running') DO NOTHING
+                RETURNING id),
+             explore AS (
+                INSERT INTO pipeline.stage_run (run_id, stage, position, dispatched_at, dispatches)
+                SELECT id, 'explore', 0, clock_timestamp(), 1 FROM made
+                RETURNING run_id),
+             told AS (
+                INSERT INTO pipeline.audit (actor, action, subject, detail)
+                SELECT $6, 'sync.start', $2,
+                       jsonb_build_object('run_id', id, 'streams', $4, 'full_refresh', $5)
+                  FROM made WHERE $6 IS NOT NULL)
+        SELECT (SELECT id FROM wanted) AS connection_id, (SELECT run_id FROM explore) AS run_id
+        """
+    ),
+    sa.text(
+        "EXECUTE atlas_create_run (:id, :connection, :trigger, :selected, :full_refresh, :actor)"
+    ),
 )
 
 
@@ -171,7 +175,7 @@ def create(
     missing = f"there is no connection {connection}: `atlas connections list` shows those there are"
     while True:
         try:
-            row = conn.execute(_CREATE, values).one()
+            row = _CREATE.run(conn, values).one()
         except IntegrityError as error:
             # It was deleted while this waited for its row.
             raise NotFound(missing) from error
