@@ -9,7 +9,7 @@ from typing import Any
 from celery import Celery
 from celery.app.amqp import AMQP
 from celery.signals import before_task_publish
-from kombu.connection import Connection
+from kombu.connection import Connection, ConnectionPool, PooledConnection
 
 from atlas.model.stage import Stage
 
@@ -19,32 +19,54 @@ SENT_AT = "atlas_sent_at"
 _LONGEST_WAIT = 3.0
 
 
-class _Connection(Connection):
-    """A connection that looks often whether its broker is back.
+class _Ours:
+    """What connections of ours do otherwise than kombu's: they go by our own transport, and look
+    often whether their broker is back.
 
     kombu waits two seconds longer after each try, up to thirty, and Celery does not pass on
     another bound: work would stand still for that long after the end of an outage.
     """
 
+    def get_transport_cls(self) -> Any:
+        return _transport()
+
     def _ensure_connection(self, *args: Any, **kwargs: Any) -> Any:
         kwargs["interval_max"] = _LONGEST_WAIT
-        return super()._ensure_connection(*args, **kwargs)  # type: ignore[no-untyped-call]
+        return super()._ensure_connection(*args, **kwargs)  # type: ignore[misc]
+
+
+class _Connection(_Ours, Connection):
+    def Pool(self, limit: int | None = None, **kwargs: Any) -> ConnectionPool:  # noqa: N802
+        return _Pool(self, limit, **kwargs)  # type: ignore[no-untyped-call]
+
+
+class _Pooled(_Ours, PooledConnection):
+    pass
+
+
+class _Pool(ConnectionPool):
+    def new(self) -> Connection:
+        return _Pooled(self, **dict(self.connection._info(resolve=False)))  # type: ignore[no-untyped-call]
 
 
 class _Amqp(AMQP):  # type: ignore[misc]
     Connection = _Connection
 
 
-def _done_is_done() -> None:
-    """Let a message that was worked on free its place, whether or not Redis takes that it was.
-
-    Where Redis did not answer for a moment, kombu logs that a message could not be acknowledged and
-    has it in hand for ever. A worker that lost as many acknowledgements as it has processes would
-    take no message any more.
-    """
+@cache
+def _transport() -> Any:
+    """kombu's transport by Redis, with what it does not do by itself."""
+    # Slow to import, for those who send nothing.
     from kombu.transport import redis
 
-    class QoS(redis.QoS):
+    class Hands(redis.QoS):
+        """Lets a message that was worked on free its place, whether or not Redis takes that it was.
+
+        Where Redis did not answer for a moment, kombu logs that a message could not be acknowledged
+        and has it in hand for ever. A worker that lost as many acknowledgements as it has processes
+        would take no message any more.
+        """
+
         def ack(self, delivery_tag: str) -> None:
             try:
                 super().ack(delivery_tag)  # type: ignore[no-untyped-call]
@@ -57,7 +79,24 @@ def _done_is_done() -> None:
             finally:
                 self._quick_ack(delivery_tag)
 
-    redis.Channel.QoS = QoS
+    class Line(redis.Channel):
+        """Keeps its client: to make one costs more than to send a message with it."""
+
+        QoS = Hands
+        _kept: Any = None
+
+        def _create_client(self, asynchronous: bool = False) -> Any:
+            if asynchronous:
+                return super()._create_client(asynchronous)  # type: ignore[no-untyped-call]
+            # Of the pool that there is now: a channel that lost its broker makes itself another.
+            if self._kept is None or self._kept.connection_pool is not self.pool:
+                self._kept = super()._create_client()  # type: ignore[no-untyped-call]
+            return self._kept
+
+    class Transport(redis.Transport):
+        Channel = Line
+
+    return Transport
 
 
 def task_name(stage: Stage) -> str:
@@ -75,7 +114,6 @@ def _stamp(headers: dict[str, Any] | None = None, **_: Any) -> None:
 @cache
 def app() -> Celery:
     """The application with the settings of celeryconfig; the tasks themselves are in workers."""
-    _done_is_done()
     application = Celery("atlas", set_as_current=False, amqp=_Amqp)
     application.config_from_object("celeryconfig")
     return application

@@ -128,7 +128,16 @@ def try_deliver(engine: sa.Engine, ids: list[int]) -> None:
 
 
 def _send_run(run_id: str) -> None:
-    app().send_task(task_name(Stage.EXPLORE), (run_id,))
+    args = (run_id,)
+    app().send_task(
+        task_name(Stage.EXPLORE),
+        args,
+        # A request waits for this. Celery would look through the arguments for what is long or goes
+        # round in circles, and see that the queue is declared, which who takes from it does.
+        argsrepr=repr(args),
+        kwargsrepr="{}",
+        declare=(),
+    )
 
 
 def _send(conn: sa.Connection, message: outbox.Message) -> None:
