@@ -70,8 +70,9 @@ def _begin() -> None:
 def _end(response: Response) -> Response:
     response.headers["X-Request-Id"] = g.request_id
     response.headers.update(g.get("rate_headers", {}))
-    for name, value in _HEADERS.items():
-        response.headers.setdefault(name, value)
+    # All at once: werkzeug's setdefault() makes and drops an error for each that is missing.
+    given = set(response.headers.keys(lower=True))
+    response.headers.extend(pair for pair in _HEADERS.items() if pair[0].lower() not in given)
     key = g.get("key")
     seconds = time.monotonic() - g.started
     _observe(response.status_code, seconds)
