@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html.parser import HTMLParser
 from typing import Any
 
 import sqlalchemy as sa
@@ -73,3 +74,42 @@ def logged_in(app: Flask, engine: sa.Engine, name: str) -> Browser:
         token = logins.enter(conn, str(found["id"]), "password", origin)
     browser.client.set_cookie("atlas", token, domain="localhost")
     return browser
+
+
+class _Controls(HTMLParser):
+    """What the fields of a page hold."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held: dict[str, list[str]] = {}
+        self._select: str | None = None
+        self._options: list[tuple[str | None, bool]] = []
+        self._many = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        name = found.get("name")
+        if tag == "select":
+            self._select, self._options, self._many = name, [], "multiple" in found
+        elif tag == "option":
+            self._options.append((found.get("value"), "selected" in found))
+        elif tag == "input" and name and (found.get("type") != "checkbox" or "checked" in found):
+            self.held.setdefault(name, []).append(found.get("value") or "")
+
+    def handle_data(self, data: str) -> None:
+        if self._select and self._options and self._options[-1][0] is None:
+            self._options[-1] = (data, self._options[-1][1])
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "select" and self._select:
+            chosen = [value or "" for value, selected in self._options if selected]
+            first = [] if self._many else [value or "" for value, _ in self._options[:1]]
+            self.held[self._select] = chosen or first
+            self._select = None
+
+
+def controls(page: str) -> dict[str, list[str]]:
+    """What a browser would send of a page's fields, by name, if nobody touched them."""
+    parser = _Controls()
+    parser.feed(page)
+    return parser.held

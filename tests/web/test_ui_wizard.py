@@ -18,6 +18,7 @@ from atlas.sync import drafting
 from atlas.web.ui import rules_form
 from tests.connectors import pretend
 
+from .browser import controls
 from .conftest import SECRET, Api
 
 HTML = {"Accept": "text/html"}
@@ -71,7 +72,7 @@ def _begin(api: Api) -> str:
     return str(answer.headers["Location"]).removesuffix("/source")
 
 
-def _answer(engine: sa.Engine) -> None:
+def _answer(engine: sa.Engine, streams: list[dict[str, Any]] = STREAMS) -> None:
     """Have every question to the source be answered."""
     with engine.begin() as conn:
         for row in conn.execute(sa.select(table).where(table.c.finished_at.is_(None))).all():
@@ -79,7 +80,7 @@ def _answer(engine: sa.Engine) -> None:
             assert claimed is not None
             result = {"name": NAME, "version": "1"}
             if row.kind == "discover":
-                result["streams"] = STREAMS  # type: ignore[assignment]
+                result["streams"] = streams  # type: ignore[assignment]
             with engine.begin() as other:
                 operations.finish(other, claimed, result=result)
 
@@ -288,6 +289,82 @@ def test_all_streams_as_they_are_is_no_selection(api: Api, engine: sa.Engine) ->
         "orders": {},
         "people": {"exclude": ["at"]},
     }
+
+
+WIDE = [
+    {
+        **STREAMS[0],
+        "json_schema": {
+            "properties": {
+                "id": {"type": "integer"},
+                "order.id": {"type": "integer"},
+                "order": {"properties": {"id": {"type": "integer"}}},
+                "at": {"type": "string"},
+                **{f"c{n}": {"type": "string"} for n in range(310)},
+            }
+        },
+    },
+    {**STREAMS[1], "namespace": "public"},
+]
+
+
+@pytest.mark.parametrize(
+    "selection",
+    [
+        {"primary_key": [["order", "id"]]},
+        {"primary_key": [["order.id"]]},
+        {"primary_key": [["id"], ["order.id"], ["order", "id"]]},
+        {"primary_key": [["c309"], ["at"]]},
+        {"primary_key": [["gone"]]},
+        {"sync_mode": "incremental", "cursor_field": ["c309"]},
+        {"sync_mode": "incremental", "cursor_field": ["order", "id"]},
+        {"sync_mode": "incremental", "cursor_field": ["order.id"]},
+        {"sync_mode": "full_refresh", "cursor_field": ["at"]},
+        {"columns": ["at", "id", "c305"]},
+        {"exclude": ["c305", "c2"]},
+    ],
+    ids=str,
+)
+def test_a_step_that_nobody_touched_keeps_what_was_said(
+    api: Api, engine: sa.Engine, settings: Settings, selection: dict[str, Any]
+) -> None:
+    path = _begin(api)
+    _post(api, f"{path}/source", **SOURCE)
+    _answer(engine, WIDE)
+    said = {"orders": selection, "public.people": {"primary_key": [["id"]]}}
+    with engine.begin() as conn:
+        draft = drafts.get(
+            conn, SECRET.encode(), path.rpartition("/")[2], asked_by=api.ids["operator"]
+        )
+        drafting.say(conn, settings, draft, streams=said)
+    held = controls(api.get(f"{path}/streams", "operator", headers=HTML).text)
+    assert _post(api, f"{path}/streams", **held).status_code == 303
+    assert _draft(api, engine, path).document["streams"] == said
+    # What was wrong with another stream loses nothing either.
+    held |= {"s1-mode": ["incremental"], "s1-cursor": [""]}
+    again = _post(api, f"{path}/streams", **held)
+    assert "stream public.people: an incremental sync needs a cursor" in again.text
+    held = controls(again.text) | {"s1-mode": ["full_refresh"]}
+    assert _post(api, f"{path}/streams", **held).status_code == 303
+    assert _draft(api, engine, path).document["streams"]["orders"] == selection
+
+
+def test_a_key_of_several_columns_is_chosen_where_the_source_says_none(
+    api: Api, engine: sa.Engine
+) -> None:
+    path = _begin(api)
+    _post(api, f"{path}/source", **SOURCE)
+    _answer(engine, WIDE)
+    page = api.get(f"{path}/streams", "operator", headers=HTML).text
+    assert re.search(r'<select[^>]* name="s0-key"[^>]* multiple', page)
+    held = controls(page) | {"s0-key": ["id", "order.id"]}
+    _post(api, f"{path}/streams", **held)
+    chosen = _draft(api, engine, path).document["streams"]
+    assert chosen["orders"] == {"primary_key": [["id"], ["order.id"]]}
+    assert "key id, order.id" in api.get(f"{path}/review", "operator", headers=HTML).text
+    held = controls(api.get(f"{path}/streams", "operator", headers=HTML).text)
+    _post(api, f"{path}/streams", **(held | {"s0-key": [""]}))
+    assert _draft(api, engine, path).document["streams"]["orders"] == {}
 
 
 def test_an_edit_changes_what_was_touched_and_nothing_else(

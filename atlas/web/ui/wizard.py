@@ -189,7 +189,8 @@ def post_streams(draft_id: str) -> Response:
         offered, asked = _offered(conn, draft)
         if not offered:
             return go(f"/drafts/{draft_id}/rules")
-        chosen, error = stream_form.parse(offered, request.form, draft.document.get("streams"))
+        before = draft.document.get("streams")
+        chosen, error = stream_form.parse(offered, request.form, before)
         if error is None:
             drafting.say(conn, settings(), draft, streams=chosen)
             return go(f"/drafts/{draft_id}/rules")
@@ -198,7 +199,7 @@ def post_streams(draft_id: str) -> Response:
         draft,
         "streams",
         422,
-        streams=stream_form.shown(offered, chosen or {}),
+        streams=stream_form.shown(offered, chosen or {}, before),
         asked=asked,
         every=False,
         error=error,
