@@ -460,6 +460,9 @@ class Settings:
         """Whether Atlas runs at least one of its own servers."""
         return self.database_url is None or self.redis_url is None
 
+    def __hash__(self) -> int:  # of a few: every request looks up what is made once for settings
+        return hash((self.home, self.database_url, self.redis_url))
+
     def __repr__(self) -> str:
         """Names the settings, never a secret's value."""
         shown = []
