@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import (
     Browser,
     BrowserContext,
@@ -139,6 +140,42 @@ class Watched:
         assert self.strangers == []
 
 
+_PAINTED = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+
+
+def themed(page: Page, name: str, screenshots: Path, *, whole: bool = True) -> None:
+    """A page as it is now, light and dark: no wider than the window, nothing that axe finds, and a
+    picture of each. ``whole``: with the sidebar, which all pages have."""
+    page.emulate_media(reduced_motion="reduce")
+    for theme in THEMES:
+        page.emulate_media(color_scheme=theme)
+        page.evaluate(_PAINTED)
+        # Who wants no motion gets the other theme at once: no colour is judged on its way.
+        assert page.evaluate("getComputedStyle(document.body).transitionProperty") == "none"
+        picture = screenshots / f"{name}-{theme}.jpg"
+        page.screenshot(path=picture, type="jpeg", quality=80, full_page=True)
+        wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        assert wide <= 0, f"{page.url} is {wide} pixels wider than the window"
+        options: dict[str, object] = {"resultTypes": ["violations"]}
+        if theme == "dark":
+            # Only the colours are others than of the light.
+            options["runOnly"] = ["color-contrast"]
+        context = None if whole else {"exclude": [[".sidebar"], [".topbar"]]}
+        found = Axe().run(page, context, options)
+        assert found.violations_count == 0, found.generate_report()
+
+
+def looked_at(page: Page, name: str, screenshots: Path) -> None:
+    """:func:`themed` at a desk and on a phone, for a page that comes of what was done before."""
+    before = page.viewport_size
+    for width, (across, down) in WIDTHS.items():
+        page.set_viewport_size({"width": across, "height": down})
+        themed(page, f"{name}-{width}", screenshots)
+    page.emulate_media(color_scheme="light")
+    if before is not None:
+        page.set_viewport_size(before)
+
+
 def watched(context: BrowserContext, stack: Stack) -> Watched:
     """A new page of ``context``."""
     page = context.new_page()
@@ -153,7 +190,7 @@ def session(browser: Browser, stack: Stack, screenshots: Path) -> Path:
         seen = watched(context, stack)
         page = seen.page
         page.goto(stack.setup)
-        page.screenshot(path=screenshots / "setup.png")
+        looked_at(page, "setup", screenshots)
         page.get_by_label("Name").fill(NAME)
         page.get_by_label("Password", exact=False).first.fill(PASSWORD)
         page.get_by_label("Once more").fill(PASSWORD)

@@ -3,13 +3,65 @@ row, a verdict that is overridden, a person who is forgotten."""
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from .conftest import CLUB, JANE, Stack, Watched
+from tests.e2e.conftest import source
+
+from .conftest import CLUB, JANE, Stack, Watched, looked_at
+
+
+def test_a_blocked_run_leads_to_its_rows_and_they_are_put_right(
+    user: Watched, stack: Stack, tmp_path: Path
+) -> None:
+    page, status = user.page, user.page.locator(".tiles .badge").first
+    stream = {
+        "schema": {
+            "properties": {
+                "id": {"type": "integer"},
+                "side": {"type": "string", "enum": ["in", "out"]},
+            }
+        },
+        "primary_key": [["id"]],
+        "records": [{"id": 1, "side": "in"}, {"id": 2, "side": "uot"}],
+    }
+    (tmp_path / "door.json").write_text(json.dumps({"streams": {"passes": stream}}))
+    door = source("door", tmp_path / "door.json", quality={"on_failure": "block"})
+    stack.atlas.apply(door)
+    run = stack.atlas.sync("door", ok=False)
+    user.go(f"/runs/{run['run_id']}")
+    expect(status).to_have_text("blocked")
+    expect(page.locator(".errors")).to_contain_text("validity.side")
+    page.get_by_role("link", name="See the checks").click()
+    page.get_by_role("link", name="door_passes").click()
+    check = page.locator("#failing").get_by_role("row", name="validity.side")
+    expect(check).to_contain_text("blocks the run")
+    check.get_by_text("Ids of the rows").click()
+    (bad,) = stack.atlas.rows(
+        "SELECT _atlas_id::text FROM explore.door_passes_raw WHERE data ->> 'side' = 'uot'"
+    )
+    expect(check.locator("details[open] p")).to_have_text(bad[0])
+    # With another gate its rows are set aside, and can be put right.
+    user.go("/connections/door")
+    page.get_by_role("button", name="Edit").click()
+    page.get_by_label("When a check fails").select_option("quarantine")
+    page.get_by_role("button", name="Review").click()
+    page.get_by_role("button", name="Save the changes").click()
+    page.get_by_role("button", name="Sync now").click()
+    expect(status).to_have_text("succeeded")
+    page.locator("#streams").get_by_role("link", name="quarantine").click()
+    page.get_by_role("link", name="Put right").first.click()
+    page.get_by_label("side", exact=True).fill("out")
+    page.get_by_label("Why?").first.fill("a slip")
+    page.get_by_role("button", name="Put right and reprocess").click()
+    expect(page).to_have_url(re.compile("/runs/"))
+    expect(status).to_have_text("succeeded")
+    rows = stack.atlas.rows("SELECT id, side FROM chart.door_passes ORDER BY id")
+    assert rows == [(1, "in"), (2, "out")]
 
 
 def _clean(page: Page) -> None:
@@ -21,13 +73,17 @@ def test_from_a_red_score_to_a_mended_row(
     user: Watched, stack: Stack, club: str, screenshots: Path
 ) -> None:
     page = user.page
+    user.go("/quarantine")
+    page.get_by_label("Filter these datasets").fill(f"{club} nowhere")
+    expect(page.locator("#quarantines tbody tr:visible")).to_have_count(0)
+    page.get_by_label("Filter these datasets").fill(club)
+    expect(page.locator("#quarantines tbody tr:visible")).to_have_count(1)
     user.go("/quality")
     page.get_by_role("link", name=club).click()
     page.get_by_role("link", name="1 row", exact=True).click()
     expect(page).to_have_url(re.compile(f"/quarantine/{club}\\?check=validity.status"))
     page.get_by_role("link", name="Put right").click()
-    page.screenshot(path=screenshots / "quarantine-row.png", full_page=True)
-    _clean(page)
+    looked_at(page, "quarantine-row", screenshots)
     page.get_by_label("status", exact=True).fill("active")
     page.get_by_label("fee", exact=True).fill("12345678901234567890.123")
     page.get_by_label("Why?").first.fill("a slip")
@@ -68,6 +124,11 @@ def test_what_belongs_together_is_lit_up(user: Watched, club: str) -> None:
 
 def test_a_verdict_is_overridden_and_a_policy_previewed(user: Watched, club: str) -> None:
     page = user.page
+    user.go("/personal-data")
+    page.get_by_label("Filter these datasets").fill(club)
+    expect(page.locator("#map tbody tr:visible")).to_have_count(1)
+    page.get_by_label("Filter these datasets").fill("nothing of the kind")
+    expect(page.locator("#map tbody tr:visible")).to_have_count(0)
     user.go(f"/personal-data/{club}")
     page.get_by_role("link", name="say otherwise").first.click()
     assert page.get_by_label("Column, or a place in it").input_value() == "email"
@@ -87,7 +148,9 @@ def test_a_verdict_is_overridden_and_a_policy_previewed(user: Watched, club: str
     _clean(page)
 
 
-def test_a_person_is_found_and_erased(user: Watched, stack: Stack, club: str) -> None:
+def test_a_person_is_found_and_erased(
+    user: Watched, stack: Stack, club: str, screenshots: Path
+) -> None:
     page = user.page
     user.go("/personal-data/person")
     page.get_by_label("What the person is known by").fill(JANE)
@@ -101,6 +164,6 @@ def test_a_person_is_found_and_erased(user: Watched, stack: Stack, club: str) ->
     page.locator("#confirm").fill("erase")
     page.get_by_role("button", name="Erase for good").click()
     expect(page).to_have_url(re.compile("/personal-data/erasures/"))
-    _clean(page)
+    looked_at(page, "erasure", screenshots)
     (found,) = stack.atlas.rows(f"SELECT count(*) FROM chart.{club} WHERE id = 1")
     assert found[0] == 0

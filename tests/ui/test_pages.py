@@ -8,12 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, Response, expect
+from playwright.sync_api import Browser, Response, expect
 
 from atlas.web.ui import rooms
 
-from .conftest import CLUB, THEMES, WIDTHS, Stack, Watched, watched
+from .conftest import CLUB, WIDTHS, Stack, Watched, themed, watched
 
 MOST_BYTES = 200_000
 
@@ -55,11 +54,8 @@ FILLED = {
 ELSEWHERE = re.compile(
     r"^/(login|setup$|quarantine/<dataset>/|personal-data/erasures/|.*/state/export$)"
 )
-"""Pages that test_flow.py and test_governance.py go through, for they come of what was done before;
-and a file, which is no page."""
-
-
-_PAINTED = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+"""Pages that conftest.py, test_flow.py and test_governance.py go through and look at as well: they
+come of what was done before. And a file, which is no page."""
 
 
 def _paths() -> list[str]:
@@ -153,28 +149,8 @@ def test_page(
             whole = page.request.get(seen.url + filled.partition("?")[0])
             sizes[seen.url + filled] = len(whole.body())
         assert sum(sizes.values()) < MOST_BYTES, sizes
-    for theme in THEMES:
-        page.emulate_media(color_scheme=theme)
-        page.evaluate(_PAINTED)
-        # Who wants no motion gets the other theme at once: no colour is judged on its way.
-        assert page.evaluate("getComputedStyle(document.body).transitionProperty") == "none"
-        picture = screenshots / f"{name}-{width}-{theme}.jpg"
-        page.screenshot(path=picture, type="jpeg", quality=80, full_page=True)
-        wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
-        assert wide <= 0, f"{filled} is {wide} pixels wider than the window"
-        _clean(page, path, theme)
+    themed(page, f"{name}-{width}", screenshots, whole=path == "/")
     seen.checked()
-
-
-def _clean(page: Page, path: str, theme: str) -> None:
-    """axe finds nothing. Of the dark only the colours are others than of the light; what all pages
-    have is looked at on one of them."""
-    options: dict[str, object] = {"resultTypes": ["violations"]}
-    if theme == "dark":
-        options["runOnly"] = ["color-contrast"]
-    context = None if path == "/" else {"exclude": [[".sidebar"], [".topbar"]]}
-    found = Axe().run(page, context, options)
-    assert found.violations_count == 0, found.generate_report()
 
 
 def _streams(response: Response) -> bool:

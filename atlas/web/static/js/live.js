@@ -1,4 +1,6 @@
 // What changes while it is looked at: a part of a page that is fetched anew, or a stream of events.
+import { sortAs, start as tables } from "./tables.js";
+import { show, start as times } from "./times.js";
 
 // Server-sent events of `url`; `handlers` by event name get what was sent as JSON. The browser
 // reconnects by itself and says with Last-Event-ID what it has. Returns a function that ends it.
@@ -26,16 +28,38 @@ export async function refresh() {
     location.reload();
     return false;
   }
-  const { start: times } = await import("./times.js");
   document.querySelectorAll("[data-live]").forEach((old) => {
     const now = fresh.querySelector(`[data-live="${old.dataset.live}"]`);
     if (!now || now.outerHTML === old.dataset.was) return;
     const was = now.outerHTML;
-    old.replaceWith(now);
     now.dataset.was = was;
-    times(now);
+    replace(old, now);
   });
   return more;
+}
+
+const FOCUSABLE = "a[href], button, input, select, summary, [tabindex]";
+
+// What somebody did to the old part holds for the new one: the order of a table, what was opened,
+// where the keyboard is.
+function replace(old, now) {
+  const at = old.contains(document.activeElement) ? sign(document.activeElement) : null;
+  old.querySelectorAll("details[id][open]").forEach((each) => {
+    const same = now.querySelector(`#${each.id}`);
+    if (same) same.open = true;
+  });
+  old.replaceWith(now);
+  times(now);
+  tables(now);
+  sortAs(old, now);
+  if (at === null) return;
+  const same = [...now.querySelectorAll(FOCUSABLE)].find((each) => sign(each) === at);
+  if (same) same.focus({ preventScroll: true });
+}
+
+function sign(element) {
+  const words = element.getAttribute("aria-label") ?? element.textContent;
+  return [element.tagName, element.getAttribute("href"), words.trim()].join(" ");
 }
 
 // data-refresh="3": while the page says so, its live parts are fetched every so many seconds.
@@ -62,9 +86,11 @@ function line(entry) {
   };
   const row = document.createElement("li");
   row.className = `log-line log-${entry.level}`;
-  const at = part("time", "log-at", entry.at.slice(11, 19));
+  const at = part("time", "log-at", "");
   at.dateTime = entry.at;
   at.title = entry.at;
+  at.dataset.time = "clock";
+  show(at);
   row.append(at, part("span", "log-level", entry.level));
   row.append(part("span", "log-where", [entry.stage, entry.stream].filter(Boolean).join(" · ")));
   row.append(part("span", "log-text", entry.message));

@@ -42,6 +42,23 @@ function sortable(table) {
   });
 }
 
+// Sorts the tables in `now` as those of the same id in `old` were, in whose place they come.
+export function sortAs(old, now) {
+  old.querySelectorAll("table[data-sortable]").forEach((table) => {
+    const cells = [...table.tHead.rows[0].cells];
+    const index = cells.findIndex((cell) => cell.hasAttribute("aria-sort"));
+    const same = now.querySelector(`#${table.id}`);
+    if (index < 0 || !same) return;
+    sort(same, index, cells[index].getAttribute("aria-sort") === "descending");
+  });
+}
+
+// Of a field to choose from, what is chosen.
+function words(row) {
+  const texts = [...row.cells].map((cell) => cell.querySelector("select")?.value ?? cell.textContent);
+  return texts.join(" ").toLowerCase();
+}
+
 function filter(input) {
   const table = document.getElementById(input.dataset.filter);
   const none = document.createElement("p");
@@ -49,11 +66,11 @@ function filter(input) {
   none.setAttribute("role", "status");
   table.closest(".table-wrap").after(none);
   input.addEventListener("input", () => {
-    const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const wanted = input.value.toLowerCase().split(/\s+/).filter(Boolean);
     let shown = 0;
     for (const row of table.tBodies[0].rows) {
-      const text = row.textContent.toLowerCase();
-      row.hidden = !words.every((word) => text.includes(word));
+      const text = words(row);
+      row.hidden = !wanted.every((word) => text.includes(word));
       if (!row.hidden) shown += 1;
     }
     none.textContent = shown ? "" : "Nothing on this page has these words.";
