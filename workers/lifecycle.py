@@ -40,7 +40,7 @@ from atlas.garbage import not_looked_for
 from atlas.model.stage import Stage
 from atlas.settings import secret_key, settings
 from atlas.sync.broker import task_name
-from atlas.sync.queues import info, may_evict
+from atlas.sync.queues import see_that_it_keeps
 
 log = logging.getLogger(__name__)
 
@@ -162,12 +162,10 @@ def refuse_a_broker_that_loses(**_: Any) -> None:
 
     One that does not answer is waited for, as always.
     """
-    server = info(settings())
-    if server is not None and may_evict(server) and not settings().redis_may_evict:
-        raise SystemExit(
-            "this worker does not start: Redis may throw messages away (maxmemory-policy "
-            f"{server['maxmemory_policy']}); set it to noeviction, or ATLAS_REDIS_MAY_EVICT=true"
-        )
+    try:
+        see_that_it_keeps(settings())
+    except AtlasError as error:
+        raise SystemExit(f"this worker does not start: {error}") from None
 
 
 @celeryd_init.connect

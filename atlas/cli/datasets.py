@@ -28,6 +28,7 @@ def datasets() -> None:
 
 @datasets.command("list")
 @click.option("--layer", type=_layers, help="Only those of this layer.")
+@click.option("--connection", help="Only those of this connection.")
 @click.option(
     "--search", "words", metavar="WORDS", help='The best match first; "a phrase", -not, or.'
 )
@@ -40,6 +41,7 @@ def datasets() -> None:
 @json_option
 def list_(
     layer: str | None,
+    connection: str | None,
     words: str | None,
     tag: str | None,
     owner: str | None,
@@ -53,7 +55,14 @@ def list_(
 
     with begin() as conn:
         found = use.listed(
-            conn, limit=limit, after=cursor, layer=layer, words=words, tag=tag, owner=owner
+            conn,
+            limit=limit,
+            after=cursor,
+            layer=layer,
+            connection=connection,
+            words=words,
+            tag=tag,
+            owner=owner,
         )
     if as_json:
         emit(found)

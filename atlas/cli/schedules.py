@@ -34,7 +34,7 @@ def list_schedules(as_json: bool) -> None:
         emit({"items": items})
         return
     table(
-        ["connection", "schedule", "timezone", "next", "last fired", "last run"],
+        ["connection", "schedule", "timezone", "next", "last fired", "last run", "last skipped"],
         [
             [
                 item["connection"],
@@ -43,6 +43,7 @@ def list_schedules(as_json: bool) -> None:
                 "paused" if item["paused"] else item["due_at"] or "over",
                 item["last_fired_at"] or "",
                 (item["last_run"] or {}).get("status") or "",
+                item["last_skipped_at"] or "",
             ]
             for item in items
         ],

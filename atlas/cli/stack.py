@@ -15,18 +15,20 @@ if TYPE_CHECKING:
 
 
 def prepare(database_url: str) -> None:
-    """See that there is what a scanner is made of and a Redis of the user's answers, bring the
-    database to this version's schema, and see that the secret key is the one of its data, before
-    any process works with them."""
+    """See that there is what a scanner is made of, that a Redis of the user's answers and keeps
+    what it is given, bring the database to this version's schema, and see that the secret key is
+    the one of its data, before any process works with them."""
     from atlas.ledger.database import engine
     from atlas.ledger.migrations import upgrade
     from atlas.local.redis import reach
     from atlas.pii import installed
     from atlas.settings import secret_key, settings
+    from atlas.sync.queues import see_that_it_keeps
 
     installed.see(settings())
     if settings().redis_url is not None:
         reach(settings().redis_url or "")
+        see_that_it_keeps(settings())
     bound = engine(settings(), url=database_url, name="up")
     upgrade(bound)
     _see_keys(bound, secret_key(settings()))

@@ -50,6 +50,7 @@ SELECT * FROM (
     LEFT JOIN pipeline.dataset_index found ON found.stream_table_id = t.id
    WHERE (:words IS NULL OR found.search @@ {_QUERY})
      AND (CAST(:layer AS text) IS NULL OR t.layer = :layer)
+     AND (CAST(:connection AS text) IS NULL OR t.connection = :connection)
      AND (CAST(:tag AS text) IS NULL OR :tag = ANY (t.tags))
      AND (CAST(:owner AS text) IS NULL OR t.owner = :owner)) listed
  WHERE CAST(:name AS text) IS NULL
@@ -182,6 +183,7 @@ def listed(
     after: Place | None = None,
     words: str | None = None,
     layer: str | None = None,
+    connection: str | None = None,
     tag: str | None = None,
     owner: str | None = None,
     sort: str | None = None,
@@ -199,6 +201,7 @@ def listed(
             "words": words,
             "ranked": sort is None,
             "layer": layer,
+            "connection": connection,
             "tag": tag,
             "owner": owner,
             "limit": limit,

@@ -187,7 +187,13 @@ _STATE = sa.text(
     UNION ALL
     SELECT 'schedule_lag', NULL,
            coalesce(extract(epoch FROM clock_timestamp() - min(due_at)), 0)
-      FROM pipeline.connection WHERE due_at <= clock_timestamp()
+      FROM pipeline.connection c
+     WHERE due_at <= clock_timestamp()
+       -- One that waits for the end of a run, as it was told to, is not late.
+       AND NOT ((coalesce(c.document #>> '{schedule,overlap}', '') = 'queue'
+                 OR coalesce(c.document #>> '{schedule,catch_up}', '') = 'all')
+                AND EXISTS (SELECT FROM pipeline.run r WHERE r.connection_id = c.id
+                               AND r.status IN ('queued', 'running')))
     UNION ALL
     SELECT 'tick_age', name, extract(epoch FROM clock_timestamp() - at) FROM pipeline.tick
     UNION ALL

@@ -51,6 +51,21 @@ def may_evict(server: dict[str, Any]) -> bool:
     return bool(server.get("maxmemory")) and server.get("maxmemory_policy") != "noeviction"
 
 
+def see_that_it_keeps(settings: Settings) -> None:
+    """See that Redis throws no messages away, or may, by the setting. One that does not answer is
+    not judged.
+
+    Raises:
+        AtlasError: it may when memory is short; says what to set.
+    """
+    server = info(settings)
+    if server is not None and may_evict(server) and not settings.redis_may_evict:
+        raise AtlasError(
+            "Redis may throw messages away (maxmemory-policy "
+            f"{server['maxmemory_policy']}): set it to noeviction, or ATLAS_REDIS_MAY_EVICT=true"
+        )
+
+
 # ValueError: a URL that is none. Its text might quote the password.
 _AWAY = (AtlasError, RedisError, ValueError, OSError)
 

@@ -68,6 +68,7 @@ class DatasetFilter(msgspec.Struct, forbid_unknown_fields=True):
     """Which datasets, and how many at once."""
 
     layer: Annotated[Layer | None, Meta(description="Only those of this layer.")] = None
+    connection: Annotated[str | None, Meta(description="Only those of this connection.")] = None
     q: Annotated[
         Annotated[str, Meta(max_length=1000)] | None,
         Meta(

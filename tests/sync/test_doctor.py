@@ -27,6 +27,7 @@ from atlas.sync import doctor
 from atlas.sync.doctor import examine
 from atlas.sync.findings import Finding, State
 from atlas.sync.ticks import _WORK
+from tests import command
 from tests.sync.receivers import MailServer, nobody
 from tests.sync.test_worker_start import start_worker
 
@@ -118,7 +119,12 @@ def test_a_mail_server_that_cannot_be_reached(settings: Settings) -> None:
     server = MailServer()
     mail = {"smtp_host": "127.0.0.1", "smtp_sender": "a@example.org", "smtp_security": "none"}
     settings = dataclasses.replace(settings, smtp_port=server.port, **mail)
-    assert Finding("mail", State.OK, "127.0.0.1 lets us in") in examine(settings)
+    found = list(examine(settings))
+    assert Finding("mail", State.OK, "127.0.0.1 lets us in") in found
+    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    table = page.partition("\n## What doctor looks at\n")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    assert {each.what for each in found} <= set(re.findall("`([^`]+)`", " ".join(rows)))
     server.close()
     with nobody() as port:
         found = _unwell(dataclasses.replace(settings, smtp_port=port))["mail"]
@@ -306,6 +312,21 @@ def test_a_worker_does_not_start_on_it(
     done = start_worker("load", tmp_path, ATLAS_REDIS_URL=redis_url, ATLAS_REDIS_MAY_EVICT=allowed)
     assert (done.returncode == 0) is starts, done.stderr
     assert ("maxmemory-policy allkeys-lru" in done.stderr) is not starts
+
+
+def test_nor_does_a_stack(evicting: None, settings: Settings) -> None:
+    environ = {k: v for k, v in os.environ.items() if not k.startswith("ATLAS_")}
+    given = {
+        "ATLAS_HOME": str(settings.home),
+        "ATLAS_PORT": "0",
+        "ATLAS_DATABASE_URL": str(settings.database_url),
+        "ATLAS_REDIS_URL": str(settings.redis_url),
+        "ATLAS_SECRET_KEY": str(settings.secret_key),
+    }
+    done = command.run("up", env=environ | given)
+    assert done.returncode == 1
+    assert "ATLAS_REDIS_MAY_EVICT" in done.stderr
+    assert not (settings.home / "stack.json").exists()
 
 
 def test_the_command(settings: Settings, engine: sa.Engine) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from atlas.ledger import connections
+from atlas.ledger import connections, measures
 from atlas.model.connection import Connection
 from atlas.sync import connections_file, request
 
@@ -132,6 +133,11 @@ def _due(engine: sa.Engine, name: str, at: datetime) -> None:
         )
 
 
+def _lag(engine: sa.Engine) -> float:
+    with engine.connect() as conn:
+        return measures.state(conn, dead=60.0)["schedule_lag"][None]
+
+
 def test_what_fires_is_told(api: Any, shop: str, engine: sa.Engine) -> None:
     at = datetime(2026, 1, 1, tzinfo=UTC)
     api.post(BASE, json={"connection": shop, "every": "1h"})
@@ -143,9 +149,17 @@ def test_what_fires_is_told(api: Any, shop: str, engine: sa.Engine) -> None:
     # It goes still: the next time is passed over, or waits.
     assert request.fire(engine, now=at + timedelta(hours=1)) == 0
     assert api.get(SHOP).json["last_skipped_at"] == "2026-01-01T01:00:00Z"
+    # The page says the same of both as the API does.
+    page = api.get("/schedules/shop", "operator", headers={"Accept": "text/html"}).text
+    skipped, *coming = sorted(re.findall(r'datetime="(2026-01-01T[^"]+)"', page))
+    assert skipped == "2026-01-01T01:00:00Z"
+    assert coming == api.get(SHOP).json["next"]
+    assert _lag(engine) > 0
     _change(api, overlap="queue")
     assert request.fire(engine, now=at + timedelta(hours=2)) == 0
     assert api.get(SHOP).json["due_at"] == "2026-01-01T02:00:00Z"
+    # What waits for a run, as it was told to, is not late.
+    assert _lag(engine) == 0
     api.post(f"/api/v1/runs/{fired['last_run']['run_id']}/cancel")
     assert request.fire(engine, now=at + timedelta(hours=2, minutes=1)) == 1
     assert api.get(SHOP).json["last_run"]["run_id"] != fired["last_run"]["run_id"]

@@ -83,6 +83,7 @@ def list_datasets(query: DatasetFilter) -> Response:
             limit=query.limit,
             after=query.cursor,
             layer=query.layer,
+            connection=query.connection,
             words=query.q,
             tag=query.tag,
             owner=query.owner,

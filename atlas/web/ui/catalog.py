@@ -26,7 +26,9 @@ _MOST_SHOWN = 60  # columns of a sample
 def listed() -> Response:
     """The datasets of a layer, or those that words are found in."""
     layer = request.args.get("layer", "chart")
-    asked = {name: request.args.get(name, "").strip() for name in ("q", "tag", "owner")}
+    asked = {
+        name: request.args.get(name, "").strip() for name in ("q", "connection", "tag", "owner")
+    }
     wrong = None
     with transaction() as conn:
         try:
@@ -35,6 +37,7 @@ def listed() -> Response:
                 limit=_PAGE,
                 after=request.args.get("cursor") or None,
                 layer=None if layer == "all" else layer,
+                connection=asked["connection"] or None,
                 words=asked["q"] or None,
                 tag=asked["tag"] or None,
                 owner=asked["owner"] or None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from flask import Response, g, request
@@ -10,7 +9,7 @@ from flask import Response, g, request
 from atlas.errors import UsageError
 from atlas.ledger import connections as ledger
 from atlas.ledger import overview
-from atlas.model.schedule import Schedule
+from atlas.ledger import schedules as due
 from atlas.roles import Role
 from atlas.web.api.names import connection as known
 from atlas.web.database import settings, transaction
@@ -87,17 +86,18 @@ def _paused(name: str, paused: bool, words: str) -> Response:
 def _form(
     name: str, values: dict[str, Any], error: str | None, now: dict[str, Any] | None
 ) -> Response:
-    coming = []
+    times = None
     if now is not None:
-        of = Schedule.of(now)
-        coming = of.upcoming(of.next(datetime.now(UTC)), 5)
+        with transaction() as conn:
+            times = due.find(conn, name)
     return render(
         "schedule.html",
         200 if error is None else 422,
         name=name,
         values=values,
         error=error,
-        coming=coming,
+        coming=times and times["next"],
+        skipped=times and times["last_skipped_at"],
     )
 
 
