@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import secrets as random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -157,14 +157,27 @@ def hidden(conn: sa.Connection, key: bytes, url: str) -> dict[str, Any]:
 _ANEW = {"enabled", "url", "secret", "addresses", "group_seconds", "quiet"}
 
 
-def change(conn: sa.Connection, name: str, changes: Mapping[str, Any], *, actor: str) -> None:
+def change(
+    conn: sa.Connection,
+    name: str,
+    changes: Mapping[str, Any],
+    *,
+    actor: str,
+    seen: Callable[[], None] | None = None,
+) -> None:
     """Give a webhook another ``url``, other ``events``, or have it ``enabled`` or not, and whatever
     else :func:`create` takes. One that is enabled is told of what happens from then on.
+
+    Args:
+        seen: called once nobody else can change it any more; raises if it is another than the
+            caller saw.
 
     Raises:
         NotFound: there is none.
     """
     row = _row(conn, name, lock=True)
+    if seen is not None:
+        seen()
     values = dict(changes)
     if "events" in values:
         values["events"] = sorted(set(values["events"]))
@@ -198,13 +211,17 @@ def give_up_waiting(conn: sa.Connection, webhook_id: int) -> None:
     )
 
 
-def delete(conn: sa.Connection, name: str, *, actor: str) -> None:
-    """Delete a webhook with all that it was, or was to be, told.
+def delete(
+    conn: sa.Connection, name: str, *, actor: str, seen: Callable[[], None] | None = None
+) -> None:
+    """Delete a webhook with all that it was, or was to be, told; ``seen`` as of :func:`change`.
 
     Raises:
         NotFound: there is none.
     """
     row = _row(conn, name, lock=True)
+    if seen is not None:
+        seen()
     conn.execute(webhook.delete().where(_hook.id == row.id))
     audit.put(conn, actor, "webhooks.delete", name)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -81,10 +81,16 @@ def create(
 
 
 def change(
-    conn: sa.Connection, settings: Settings, name: str, changes: Mapping[str, Any], *, actor: str
+    conn: sa.Connection,
+    settings: Settings,
+    name: str,
+    changes: Mapping[str, Any],
+    *,
+    actor: str,
+    seen: Callable[[], None] | None = None,
 ) -> dict[str, Any]:
     """Give a webhook another ``url``, other ``events``, or have it ``enabled`` or not, and whatever
-    else :func:`create` takes; returns it.
+    else :func:`create` takes; returns it. ``seen``: as of :func:`atlas.ledger.webhooks.change`.
 
     Raises:
         NotFound: there is none. UsageError: URL or whatever else is none that can be.
@@ -93,7 +99,7 @@ def change(
     values = _checked(settings, kind, changes)
     if kind is Kind.SLACK and "url" in values:
         values |= webhooks.hidden(conn, secret_key(settings), values["url"])
-    webhooks.change(conn, name, values, actor=actor)
+    webhooks.change(conn, name, values, actor=actor, seen=seen)
     return webhooks.get(conn, name)
 
 

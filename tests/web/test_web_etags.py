@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+PAGER = "/api/v1/webhooks/pager"
 POLICY = "/api/v1/pii/policies/research"
 SHOP = "/api/v1/connections/shop"
 CHART = "/api/v1/datasets/chart/shop_users"
@@ -32,6 +33,7 @@ def _refused(answer: Any, tag: str) -> None:
             {"jitter": "5m"},
         ),
         (CHART, "operator", "PATCH", {"owner": "Sales"}, {"owner": "Support"}),
+        (PAGER, "admin", "PATCH", {"enabled": False}, {"events": ["run.failed", "run.blocked"]}),
         (POLICY, "privacy", "PUT", {"columns": {"a": "keep"}}, {"columns": {"b": "keep"}}),
     ],
 )
@@ -46,28 +48,32 @@ def test_what_people_edit_has_a_tag(
 ) -> None:
     if path == POLICY:
         assert api.call("PUT", path, role, json={}).status_code == 201
+    reader = "admin" if path == PAGER else "viewer"
+    if path == PAGER:
+        hook = {"name": "pager", "url": "https://example.org/x", "events": ["run.failed"]}
+        assert api.post("/api/v1/webhooks", "admin", json=hook).status_code == 201
     if "schedules" in path:
         body_of_it = {"connection": "shop", "every": "1h"}
         assert api.post("/api/v1/schedules", json=body_of_it).status_code == 201
-    read = api.get(path)
+    read = api.get(path, reader)
     first = read.headers["ETag"]
     assert first.startswith('"')
-    again = api.get(path, headers={"If-None-Match": f'"x", W/{first}'})
+    again = api.get(path, reader, headers={"If-None-Match": f'"x", W/{first}'})
     assert (again.status_code, again.data, again.headers["ETag"]) == (304, b"", first)
 
     changed = api.call(method, path, role, json=body, headers={"If-Match": first})
     assert changed.status_code == 200
     second = changed.headers["ETag"]
     assert second != first
-    assert api.get(path).headers["ETag"] == second
-    assert api.get(path, headers={"If-None-Match": first}).status_code == 200
+    assert api.get(path, reader).headers["ETag"] == second
+    assert api.get(path, reader, headers={"If-None-Match": first}).status_code == 200
 
     _refused(api.call(method, path, role, json=other, headers={"If-Match": first}), second)
-    assert api.get(path).headers["ETag"] == second
+    assert api.get(path, reader).headers["ETag"] == second
     # Either of several, any at all, and without a condition as ever.
     for header in ({"If-Match": f"{first}, {second}"}, {"If-Match": "*"}, {}):
         assert api.call(method, path, role, json=other, headers=header).status_code == 200
-        second = api.get(path).headers["ETag"]
+        second = api.get(path, reader).headers["ETag"]
 
 
 def test_a_run_that_ends_meanwhile_refuses_nobodys_words(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
+import sqlalchemy as sa
 from flask import Response, g
 
 from atlas.ledger import paging
 from atlas.ledger import webhooks as ledger
 from atlas.roles import Role
+from atlas.web import etags
 from atlas.web.answers import answer
 from atlas.web.database import settings, transaction
 from atlas.web.models import NoOptions
@@ -94,7 +97,8 @@ def create_webhook(body: WebhookRequest) -> Response:
 def get_webhook(webhook: str) -> Response:
     """One webhook."""
     with transaction() as conn:
-        return answer(ledger.get(conn, webhook))
+        found = ledger.get(conn, webhook)
+    return etags.shown(found, _tag(found))
 
 
 def change_webhook(webhook: str, body: WebhookChange) -> Response:
@@ -103,16 +107,35 @@ def change_webhook(webhook: str, body: WebhookChange) -> Response:
 
     with transaction() as conn:
         changed = webhooks.change(
-            conn, settings(), webhook, msgspec.to_builtins(body), actor=g.key.actor
+            conn,
+            settings(),
+            webhook,
+            msgspec.to_builtins(body),
+            actor=g.key.actor,
+            seen=_seen(conn, webhook),
         )
-    return answer(changed)
+    return answer(changed, headers={"ETag": _tag(changed)})
 
 
 def delete_webhook(webhook: str) -> Response:
     """Delete a webhook."""
     with transaction() as conn:
-        ledger.delete(conn, webhook, actor=g.key.actor)
+        ledger.delete(conn, webhook, actor=g.key.actor, seen=_seen(conn, webhook))
     return answer({"name": webhook})
+
+
+# Not what became of the messages.
+_WORDS = ("url", "addresses", "events", "enabled", "group_seconds", "quiet_hours")
+
+
+def _tag(webhook: dict[str, Any]) -> str:
+    return etags.of(webhook, [webhook[word] for word in _WORDS])
+
+
+def _seen(conn: sa.Connection, name: str) -> Callable[[], None] | None:
+    if not etags.asked():
+        return None
+    return lambda: etags.see(_tag(ledger.get(conn, name)))
 
 
 def test_webhook(webhook: str, body: NoOptions) -> Response:
@@ -189,6 +212,7 @@ OPERATIONS = [
         tag="Webhooks",
         summary="Get a webhook",
         handler=get_webhook,
+        edited=True,
         returns={200: Returns(Webhook, "The webhook.", example=_HOOK)},
         problems=("not-found",),
     ),
@@ -201,6 +225,7 @@ OPERATIONS = [
         about="One that is disabled gets nothing, and what waited for it is given up. Another URL, "
         "or enabling it, ends the wait after failures.",
         handler=change_webhook,
+        edited=True,
         body=WebhookChange,
         body_example={"events": ["run.failed"], "enabled": True},
         returns={200: Returns(Webhook, "The webhook, changed.", example=_HOOK)},
@@ -214,6 +239,7 @@ OPERATIONS = [
         summary="Delete a webhook",
         about="With all that waits for it.",
         handler=delete_webhook,
+        edited=True,
         returns={200: Returns(WebhookRemoved, "It is gone.", example={"name": "pager"})},
         problems=("not-found",),
     ),
