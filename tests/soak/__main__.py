@@ -34,6 +34,7 @@ from tests.soak.byhand import BROKER, ByHand
 from tests.soak.hosts import further
 from tests.soak.readers import Readers
 from tests.soak.samples import Samples
+from tests.soak.trend import Sample
 from tests.soak.trouble import ANYWHERE, EMBEDDED, FLUSHING, Trouble
 from tests.soak.world import FAILING, NAMES, World
 
@@ -61,6 +62,8 @@ _AGE_ROWS = (
     " WHERE _atlas_loaded_at BETWEEN now() - interval '1 day'"
     " AND now() - make_interval(secs => :kept)"
 )
+_WARM = 120.0
+"""Seconds after which a process that was started anew is warm."""
 _PATIENCE = 300.0
 """Seconds within which all runs have ended once nothing new begins."""
 
@@ -193,7 +196,7 @@ class Soak:
                 self.wrong.append(f"{count} runs of {name} did not succeed")
         outcomes = dict(stack.rows("SELECT outcome, count(*) FROM pipeline.attempt GROUP BY 1"))
         samples = self._samples
-        table, grown = report.judged(samples.series, samples.parts, warm=min(self._warm, 120.0))
+        table, grown = report.judged(samples.series, samples.parts, warm=min(self._warm, _WARM))
         self.wrong += [f"grows: {line}" for line in grown]
         faults = ", ".join(f"{name} {n}" for name, n in sorted(self._trouble.done.items()))
         return "\n".join(
@@ -248,8 +251,13 @@ def main() -> int:
     parser.add_argument(
         "--home", type=Path, help="of a stack that runs already, started by hand (docs/operations)"
     )
+    parser.add_argument(
+        "--again", type=Path, metavar="DIR", help="judge anew what --keep kept there, and end"
+    )
     parser.add_argument("--keep", action="store_true", help="keep the home, whatever comes of it")
     options = parser.parse_args()
+    if options.again is not None:
+        return _again(options.again)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     home = options.home or Path(tempfile.mkdtemp(prefix="atlas-soak-"))
     _tell(f"seed {options.seed}, {options.minutes:g} min, in {home}")
@@ -273,6 +281,16 @@ def main() -> int:
     elif options.home is None:
         shutil.rmtree(home)
     return 1 if soak.wrong else 0
+
+
+def _again(directory: Path) -> int:
+    found = []
+    for name in ("series", "parts"):
+        kept = json.loads((directory / f"{name}.json").read_text())
+        found.append({what: [Sample(*each) for each in some] for what, some in kept.items()})
+    table, grown = report.judged(*found, warm=_WARM)
+    print("\n".join([*table, "", *(f"grows: {line}" for line in grown)]))
+    return 1 if grown else 0
 
 
 @contextlib.contextmanager

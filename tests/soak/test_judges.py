@@ -3,6 +3,7 @@ test, and a judge that lets a leak or a lost row pass would make it worthless.""
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 
@@ -28,7 +29,9 @@ def _hour(curve: Curve, *, restarts: int = 0, noise: float = 3.0) -> list[Sample
         life = int(at / HOUR * (restarts + 1))
         since = at - life * HOUR / (restarts + 1)
         cold = 40 * max(1 - since / 60, 0) if life else 0
-        found.append(Sample(at, 300 + curve(since) - cold + dice.gauss(0, noise), life))
+        # The first has been at work since before the samples.
+        grown = curve(since if life else since + 600)
+        found.append(Sample(at, 300 + grown - cold + dice.gauss(0, noise), life))
     return found
 
 
@@ -56,6 +59,16 @@ def test_a_peak_at_the_end_is_no_leak_and_a_leak_that_ends_low_is_one() -> None:
     calm, leaking = _hour(_leak(0)), _hour(_leak(60))
     assert _grown([*calm[:-1], Sample(HOUR, 900, 0)]) == []
     assert _grown([*leaking[:-1], Sample(HOUR, 100, 0)]) != []
+
+
+def test_a_cache_that_fills_in_each_life_is_no_leak() -> None:
+    def cache(seconds: float) -> float:
+        return 30 * (1 - math.exp(-seconds / 150))
+
+    assert _grown(_hour(cache, restarts=6, noise=0.3)) == []
+    # Beside a leak it hides none.
+    both = _hour(lambda s: cache(s) + 45 * s / HOUR, restarts=6, noise=0.3)
+    assert _grown(both) != []
 
 
 def _pool(curve: Curve, *, killed: bool) -> tuple[list[Sample], list[Sample]]:

@@ -2,8 +2,9 @@
 
 The slope is Theil and Sen's: of the slopes between any two samples, each as weighty as its two are
 apart, the median. So neither a moment's peak nor a process that is killed turns it. Samples on both
-sides of a restart are not compared, and a process that has just started is left out until it is
-warm: a leak shows in each of its lives, however often it begins anew.
+sides of a restart are not compared, and of a process that was started meanwhile its second half
+counts, once it is warm: a leak goes on in each of its lives, however often it begins anew, while
+what a cache holds grows less and less. So that a short life is not taken for the whole time.
 
 What the slope comes to over the whole time is its growth. It counts when it is more than the line's
 limit *and* more samples rose than chance would have (Mann and Kendall's test, one side, 1 %). So a
@@ -55,18 +56,22 @@ def trend(samples: Sequence[Sample], parts: Sequence[Sample] = (), *, warm: floa
     Args:
         parts: of a measure that is a sum over processes, what each of these adds, in the order of
             time: it grows if they do, each in its life, not if there are others or more of them.
-        warm: seconds that a process takes until it has loaded all that it will; of the lives that
-            begin later than the samples do, these are left out.
+        warm: seconds that a process takes until it has loaded what it needs to work; of the lives
+            that begin later than the samples do these, and their first half, are left out.
     """
     whole = parts or samples
     began: dict[object, float] = {}
+    ended: dict[object, float] = {}
     for sample in whole:
         began.setdefault(sample.life, sample.at)
+        ended[sample.life] = sample.at
     first = samples[0].at
     steady = [
         sample
         for sample in whole
-        if began[sample.life] == first or sample.at - began[sample.life] >= warm
+        if began[sample.life] == first
+        or sample.at - began[sample.life]
+        >= max(warm, (ended[sample.life] - began[sample.life]) / 2)
     ]
     thinned = _thinned(steady or list(whole))
     # As many of them as there were, on average.
