@@ -160,7 +160,7 @@ def test_a_form_is_gone_through_with_the_keyboard_alone(user: Watched) -> None:
     page.keyboard.type("made by keyboard")
     _tab_to(page, "role")
     page.keyboard.press("o")
-    assert page.get_by_label("Role").input_value() == "operator"
+    assert page.get_by_label("Role", exact=True).input_value() == "operator"
     _tab_to(page, "days")
     page.keyboard.type("30")
     _tab_to(page, "Make the key")
