@@ -23,11 +23,13 @@ def prepare(database_url: str) -> None:
     from atlas.local.redis import reach
     from atlas.pii import installed
     from atlas.settings import secret_key, settings
-    from atlas.sync.queues import see_that_it_keeps
 
     installed.see(settings())
     if settings().redis_url is not None:
         reach(settings().redis_url or "")
+        # Only then: what runs our own Redis has no client of it.
+        from atlas.sync.queues import see_that_it_keeps
+
         see_that_it_keeps(settings())
     bound = engine(settings(), url=database_url, name="up")
     upgrade(bound)

@@ -104,7 +104,7 @@ def listed(
         after=None if after is None else _place(after),
         words=words,
         layer=layer,
-        connection=connection,
+        connection=None if connection is None else _text(connection, "connection", _OWNER),
         tag=None if tag is None else _text(tag, "tag", _OWNER),
         owner=None if owner is None else _text(owner, "owner", _OWNER),
         sort=sort,

@@ -63,9 +63,9 @@ def test_an_operator_says_what_a_dataset_is_and_a_viewer_is_not_offered_it(
     assert "w" * 200 in page
     assert "api: the operator" in page
     assert 'value="core gdpr"' in _page(api, edit, "operator")
-    found = _page(api, "/catalog?tag=gdpr&owner=" + "Sales %26 %E2%80%AEco")
+    found = _page(api, "/catalog?connection=shop&tag=gdpr&owner=" + "Sales %26 %E2%80%AEco")
     assert 'href="/catalog/chart/shop_users"' in found
-    for other in ("tag=gdpr&owner=Somebody", "tag=other"):
+    for other in ("tag=gdpr&owner=Somebody", "tag=other", "connection=other"):
         found = _page(api, f"/catalog?{other}")
         assert 'href="/catalog/chart/shop_users"' not in found
 

@@ -32,7 +32,7 @@ def test_datasets_are_listed_found_and_shown(api: Any, users: str) -> None:
     rest = api.get(f"{BASE}?limit=1&cursor={first['next_cursor']}").json
     assert (rest["items"], rest["next_cursor"]) == (page["items"][1:], None)
     assert api.get(f"{BASE}?layer=chart&q=user").json["items"] == page["items"][:1]
-    for nothing in ("q=nonsense", "tag=core", "owner=Sales", "layer=navigate"):
+    for nothing in ("q=nonsense", "tag=core", "owner=Sales", "connection=other", "layer=navigate"):
         assert api.get(f"{BASE}?{nothing}").json == {"items": [], "next_cursor": None}
     shown = api.get(CHART).json
     assert (shown["description"], shown["runs"][0]["run_id"]) == (USERS["description"], users)
@@ -97,7 +97,10 @@ def test_a_dataset_is_described_by_those_who_configure(api: Any, users: str) -> 
     shown = api.get(CHART).json
     assert shown["described_by"] == "api: the operator"
     assert [each["description"] for each in shown["columns"]] == [None, "Login"]
-    assert [e["name"] for e in api.get(f"{BASE}?owner=Sales&tag=core&layer=chart").json["items"]]
+    assert [
+        e["name"]
+        for e in api.get(f"{BASE}?owner=Sales&tag=core&layer=chart&connection=shop").json["items"]
+    ]
     shown = api.call("PATCH", CHART, json={"tags": [], "columns": {"email": None}}).json
     assert (shown["owner"], shown["tags"]) == ("Sales", [])
     assert [each["description"] for each in shown["columns"]] == [None, None]
@@ -114,7 +117,14 @@ def test_what_is_not_there(api: Any, users: str) -> None:
 def test_what_makes_no_sense(api: Any, users: str) -> None:
     for query in ("limit=0", "limit=201", "layer=gold", "q=", "q=%00", "q=-", f"q={'x' * 10_000}"):
         assert api.get(f"{BASE}?{query}").status_code == 400, query
-    for query in ("cursor=x", "cursor=bnVsbA==", "tag=%00", "owner=%00", "more=1"):
+    for query in (
+        "cursor=x",
+        "cursor=bnVsbA==",
+        "tag=%00",
+        "owner=%00",
+        "connection=%00",
+        "more=1",
+    ):
         assert api.get(f"{BASE}?{query}").status_code == 400, query
     for query in ("limit=0", "limit=101", "cursor=x"):
         assert api.get(f"{CHART}/sample?{query}").status_code == 400, query
