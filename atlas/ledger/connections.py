@@ -20,12 +20,14 @@ from atlas.ledger.tables import pii_override, run, run_stream, source_change
 from atlas.model.connection import Connection, selection
 from atlas.model.evolution import SchemaPolicy
 from atlas.model.quality import Quality
+from atlas.model.source_code import SourceCode
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
     """A connection with its row's id; ``checked``: its source said that this very config works;
-    ``declared``: the config as its user wrote it, whatever the source has sent since."""
+    ``declared``: the config as its user wrote it, whatever the source has sent since;
+    ``source_code``: the file that it was applied from, where that stands in a repository."""
 
     id: int
     connection: Connection
@@ -33,6 +35,7 @@ class Stored:
     created_at: datetime
     updated_at: datetime
     declared: dict[str, Any] = field(repr=False)
+    source_code: SourceCode | None
 
 
 def put(
@@ -42,6 +45,7 @@ def put(
     *,
     actor: str = "cli",
     reset_state: bool = False,
+    source_code: SourceCode | None = None,
 ) -> str:
     """Create or update; returns ``created``, ``updated`` or ``unchanged`` (no write then).
 
@@ -52,13 +56,15 @@ def put(
     Args:
         actor: who does it, for the history of the state.
         reset_state: forget the state of streams that are to have another cursor or key.
+        source_code: the file that it is applied from, where that stands in a repository. Of a
+            connection that is unchanged an earlier commit of the file tells as much.
 
     Raises:
         UsageError: a stream has a state and is to have another cursor or key.
         ActiveRun: it is to have another connector or lose a state, and has an active run.
     """
     if unchanged(conn, secret, connection):
-        return "unchanged"
+        return _moved(conn, connection, source_code, actor)
     decrypt = reader(conn, secret)
     row = conn.execute(
         sa.select(table).where(table.c.name == connection.name).with_for_update(key_share=True)
@@ -73,11 +79,12 @@ def put(
         connection = replace(connection, config=config)
         declared = None if declared == config else declared
         if row.fingerprint == mark:
-            return "unchanged"
+            return _moved(conn, connection, source_code, actor)
     else:
         mark = _mark(conn, secret, connection)
     values = _values(conn, secret, connection, mark, known=row is not None)
     values["declared"] = None if declared is None else encrypt(conn, secret, declared)
+    values["source_code"] = sa.null() if source_code is None else source_code.document()
     if row is not None and row.connector != connection.connector:
         change = Change(conn, connection.name, actor=actor, what="you give it another connector")
         if state.get(conn, row.id):
@@ -95,6 +102,29 @@ def put(
         audit.put(conn, actor, "connection.create", connection.name, _source(connection))
         return "created"
     _tell_update(conn, actor, row.document, connection, config=config_before != connection.config)
+    return "updated"
+
+
+def _moved(
+    conn: sa.Connection, connection: Connection, source_code: SourceCode | None, actor: str
+) -> str:
+    """See that a connection that is unchanged is known to stand in ``source_code``'s file."""
+    if source_code is None:
+        return "unchanged"
+    known = table.c.source_code
+    there = sa.and_(
+        known["repository"].as_string() == source_code.repository,
+        known["path"].as_string() == source_code.path,
+    )
+    moved = conn.execute(
+        table.update()
+        .where(table.c.name == connection.name, sa.func.coalesce(there, sa.false()).is_(sa.false()))
+        .values(source_code=source_code.document(), updated_at=sa.func.clock_timestamp())
+    )
+    if not moved.rowcount:
+        return "unchanged"
+    detail = {**_source(connection), "changed": ["source_code"]}
+    audit.put(conn, actor, "connection.update", connection.name, detail)
     return "updated"
 
 
@@ -249,13 +279,30 @@ def quality(conn: sa.Connection, name: str) -> Quality | None:
     return None if document is None else Quality.restore(document["quality"])
 
 
-_SOURCE = sa.select(table.c.connector, table.c.executable).where(table.c.id == sa.bindparam("id"))
+_TOLD = sa.select(table.c.connector, table.c.executable, table.c.source_code).where(
+    table.c.id == sa.bindparam("id")
+)
 
 
-def source(conn: sa.Connection, connection_id: int | None) -> tuple[str | None, str | None]:
-    """Connector and executable of the connection, both None when it was deleted."""
-    row = conn.execute(_SOURCE, {"id": connection_id}).one_or_none()
-    return (None, None) if row is None else (row.connector, row.executable)
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What lineage tells of a connection; nothing is known of one that was deleted."""
+
+    connector: str | None = None
+    executable: str | None = None
+    source_code: SourceCode | None = None
+
+
+def told(conn: sa.Connection, connection_id: int | None) -> Told:
+    """What lineage tells of the connection."""
+    row = conn.execute(_TOLD, {"id": connection_id}).one_or_none()
+    if row is None:
+        return Told()
+    return Told(row.connector, row.executable, _source_code(row.source_code))
+
+
+def _source_code(document: dict[str, Any] | None) -> SourceCode | None:
+    return None if document is None else SourceCode(**document)
 
 
 def names(
@@ -277,6 +324,7 @@ def names(
             "version": None,
             "schema_changes": SchemaPolicy.EVOLVE.value,
             **row.document,
+            "source_code": row.source_code,
             "created_at": row.created_at,
             "updated_at": row.updated_at,
         }
@@ -314,6 +362,7 @@ def _stored(
         created_at=row.created_at,
         updated_at=row.updated_at,
         declared=decrypt(bytes(row.declared or row.config)),
+        source_code=_source_code(row.source_code),
     )
 
 

@@ -37,6 +37,7 @@ from atlas import __version__
 from atlas.lineage.datasets import Dataset, Origin, StreamInfo, flow
 from atlas.lineage.naming import Place, job_name
 from atlas.model.checks import CheckResult, OnFailure, Outcome
+from atlas.model.source_code import SourceCode
 from atlas.model.stage import Stage, Status
 from atlas.model.stream import StreamKey
 
@@ -81,12 +82,14 @@ class RunInfo:
         connection: the connection's name, which is the job's.
         created_at: when it was requested, with a time zone; the run's nominal time.
         namespace: the namespace of Atlas's jobs (setting ``openlineage_namespace``).
+        source_code: the file that the connection was applied from, where that is known.
     """
 
     run_id: str
     connection: str
     created_at: datetime
     namespace: str
+    source_code: SourceCode | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +134,7 @@ def run_event(
         at: when it happened, with a time zone.
         error: the redacted line that a user reads, of a run that did not succeed.
     """
-    facets: dict[str, JobFacet] = {
-        "jobType": _job_type("SYNC"),
-        "documentation": facet.documentation_job.DocumentationJobFacet(
-            description=f"Syncs connection {run.connection}.", producer=PRODUCER
-        ),
-    }
+    facets = _job_facets(run, "SYNC", f"Syncs connection {run.connection}.")
     return _event(
         kind,
         at,
@@ -177,12 +175,7 @@ def stage_event(
         ),
         producer=PRODUCER,
     )
-    job_facets: dict[str, JobFacet] = {
-        "jobType": _job_type("STAGE"),
-        "documentation": facet.documentation_job.DocumentationJobFacet(
-            description=_DESCRIPTIONS[stage.stage], producer=PRODUCER
-        ),
-    }
+    job_facets = _job_facets(stage.run, "STAGE", _DESCRIPTIONS[stage.stage])
     statements = [stream.sql for stream in streams if stream.sql is not None]
     if statements:
         job_facets["sql"] = facet.sql_job.SQLJobFacet(
@@ -273,10 +266,25 @@ def _run_facets(run: RunInfo, error: str | None) -> dict[str, RunFacet]:
     return facets
 
 
-def _job_type(kind: str) -> JobFacet:
-    return facet.job_type_job.JobTypeJobFacet(
-        processingType="BATCH", integration="ATLAS", jobType=kind, producer=PRODUCER
-    )
+def _job_facets(run: RunInfo, kind: str, description: str) -> dict[str, JobFacet]:
+    facets: dict[str, JobFacet] = {
+        "jobType": facet.job_type_job.JobTypeJobFacet(
+            processingType="BATCH", integration="ATLAS", jobType=kind, producer=PRODUCER
+        ),
+        "documentation": facet.documentation_job.DocumentationJobFacet(
+            description=description, producer=PRODUCER
+        ),
+    }
+    if (code := run.source_code) is not None:
+        facets["sourceCodeLocation"] = facet.source_code_location_job.SourceCodeLocationJobFacet(
+            type="git",
+            url=code.url,
+            repoUrl=code.repository,
+            path=code.path,
+            version=code.version,
+            producer=PRODUCER,
+        )
+    return facets
 
 
 def _dataset_facets(dataset: Dataset) -> dict[str, DatasetFacet]:

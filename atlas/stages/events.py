@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
+    from atlas.ledger.connections import Told
     from atlas.ledger.runs import Run, RunStream
     from atlas.model.connection import Connection
     from atlas.model.stream import StreamKey
@@ -48,14 +49,17 @@ def stage_started(conn: sa.Connection, settings: Settings, claim: Claim) -> None
     """
     run = runs.get(conn, claim.run_id)
     _lost(conn, settings, claim, run)
-    info = _run_info(settings, run)
     if claim.stage is Stage.EXPLORE or run.retries:
         # Of a run that a user resumed, whatever stage comes first begins it anew.
         results.put_event(
             conn,
             run.id,
             f"{run.id}/START{_again(run)}",
-            events.run_event(EventType.START, info, _now(conn)),
+            events.run_event(
+                EventType.START,
+                _run_info(settings, run, connections.told(conn, run.connection_id)),
+                _now(conn),
+            ),
         )
     _put(conn, settings, claim, run, EventType.START)
 
@@ -128,7 +132,12 @@ def run_ended(conn: sa.Connection, settings: Settings, run_id: str, status: Stat
         conn,
         run.id,
         f"{run.id}/{kind.value}{_again(run)}",
-        events.run_event(kind, _run_info(settings, run), at, error=run.error),
+        events.run_event(
+            kind,
+            _run_info(settings, run, connections.told(conn, run.connection_id)),
+            at,
+            error=run.error,
+        ),
     )
 
 
@@ -154,8 +163,9 @@ def _put(
         streams = runs.streams(conn, run.id)
     else:
         streams = [runs.stream(conn, claim.run_stream_id)]
+    connection = connections.told(conn, run.connection_id)
     info = StageInfo(
-        run=_run_info(settings, run),
+        run=_run_info(settings, run, connection),
         stage=claim.stage,
         stage_run_id=claim.stage_run_id,
         fence=claim.since,
@@ -169,7 +179,7 @@ def _put(
     )
     told = [] if idle else [item for item in streams if not item.gone]
     here = place(database_url(settings))
-    about = _About(run, claim.stage, kind, here, _source(conn, run) if told else "", detail or {})
+    about = _About(run, claim.stage, kind, here, _source(connection), detail or {})
     event = events.stage_event(
         kind,
         info,
@@ -253,17 +263,17 @@ def _standing(
     }
 
 
-def _source(conn: sa.Connection, run: Run) -> str:
-    connector, executable = connections.source(conn, run.connection_id)
-    return connector or Path(executable or "unknown").name
+def _source(connection: Told) -> str:
+    return connection.connector or Path(connection.executable or "unknown").name
 
 
-def _run_info(settings: Settings, run: Run) -> RunInfo:
+def _run_info(settings: Settings, run: Run, connection: Told) -> RunInfo:
     return RunInfo(
         run_id=run.id,
         connection=run.connection,
         created_at=run.created_at,
         namespace=settings.openlineage_namespace,
+        source_code=connection.source_code,
     )
 
 

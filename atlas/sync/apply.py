@@ -16,7 +16,7 @@ from atlas.ledger import connections
 from atlas.ledger.database import classified
 from atlas.model.connection import Connection
 from atlas.settings import Settings, secret_key
-from atlas.sync import connections_file, policies
+from atlas.sync import connections_file, policies, source_code
 from atlas.sync.quality_tried import try_out
 
 
@@ -54,6 +54,7 @@ def apply(
         TransientError: PostgreSQL or a package index cannot be reached.
     """
     file = connections_file.read(path)
+    found = source_code.located(path)
     secret = secret_key(settings)
     with classified(engine.url.render_as_string()):
         with engine.connect() as conn:
@@ -83,7 +84,14 @@ def apply(
                 [
                     (
                         item.name,
-                        connections.put(conn, secret, item, actor=actor, reset_state=reset_state),
+                        connections.put(
+                            conn,
+                            secret,
+                            item,
+                            actor=actor,
+                            reset_state=reset_state,
+                            source_code=found,
+                        ),
                     )
                     for item in file.connections
                 ],

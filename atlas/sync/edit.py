@@ -143,6 +143,7 @@ def describe(conn: sa.Connection, settings: Settings, name: str) -> dict[str, An
         "version": connection.version,
         "schema_changes": connection.schema_changes.value,
         **connection.document(),
+        "source_code": None if stored.source_code is None else stored.source_code.document(),
         "created_at": stored.created_at,
         "updated_at": stored.updated_at,
     }

@@ -215,6 +215,15 @@ class ConnectionChange(msgspec.Struct, forbid_unknown_fields=True):
     )
 
 
+class SourceCode(msgspec.Struct):
+    """The connections file that a connection was applied from, at a commit of its repository."""
+
+    url: Annotated[str, Meta(description="The file's page on the web, at that commit.")]
+    repository: str
+    path: Annotated[str, Meta(description="The file's path in the repository.")]
+    version: Annotated[str, Meta(description="The commit.")]
+
+
 class ConnectionSummary(msgspec.Struct, kw_only=True):
     """A connection without its configuration."""
 
@@ -229,6 +238,10 @@ class ConnectionSummary(msgspec.Struct, kw_only=True):
     schedule: Document | None
     pii: Document
     quality: Annotated[Document, Meta(description=_QUALITY)]
+    source_code: Annotated[
+        SourceCode | None,
+        Meta(description="Null: it was not applied from a file whose commit is known."),
+    ]
     created_at: Time
     updated_at: Time
 

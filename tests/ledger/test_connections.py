@@ -12,6 +12,7 @@ from atlas.ledger import connections, state
 from atlas.ledger.state_documents import Basis, Reading
 from atlas.model.connection import Connection
 from atlas.model.quality import Quality
+from atlas.model.source_code import SourceCode
 from atlas.model.stream import StreamKey, StreamSelection, SyncMode
 from tests.ledger.conftest import SECRET
 
@@ -81,3 +82,29 @@ def test_state_belongs_to_the_connector(engine: sa.Engine) -> None:
         assert [each.document for each in state.get(conn, shop)] == [cursor]
         connections.put(conn, SECRET, replace(SHOP, connector="source-file"))
         assert state.get(conn, shop) == []
+
+
+def test_where_its_file_stands_is_known_until_it_is_changed_elsewhere(engine: sa.Engine) -> None:
+    def known() -> SourceCode | None:
+        with engine.connect() as conn:
+            (named,) = connections.names(conn)
+            found = connections.get(conn, SECRET, "shop").source_code
+            assert named["source_code"] == (None if found is None else found.document())
+            return found
+
+    def put(connection: Connection, source_code: SourceCode | None = None) -> str:
+        with engine.begin() as conn:
+            return connections.put(conn, SECRET, connection, source_code=source_code)
+
+    first = SourceCode("https://x.example/1", "https://x.example", "shop.yml", "1")
+    later = replace(first, url="https://x.example/2", version="2")
+    moved = replace(later, path="sources/shop.yml")
+    other = replace(SHOP, config={"count": 11})
+    assert (put(SHOP), known()) == ("created", None)
+    assert (put(SHOP, first), known()) == ("updated", first)
+    # At a later commit the file says the same of it, and nothing is written.
+    assert (put(SHOP, later), known()) == ("unchanged", first)
+    assert (put(SHOP), known()) == ("unchanged", first)
+    assert (put(SHOP, moved), known()) == ("updated", moved)
+    assert (put(other, later), known()) == ("updated", later)
+    assert (put(SHOP), known()) == ("updated", None)

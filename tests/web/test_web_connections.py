@@ -19,6 +19,7 @@ from atlas.ledger.database import cursor
 from atlas.ledger.state_documents import Basis
 from atlas.ledger.tables import connection, connector_state, run, stream_column, stream_table
 from atlas.model.connection import Connection
+from atlas.model.source_code import SourceCode
 from atlas.model.stream import ConfiguredStream, StreamKey, SyncMode
 from atlas.settings import Settings
 from atlas.stages import ORDER
@@ -577,3 +578,23 @@ def test_airbytes_source_file_reads_local_files_only_below_the_roots(
             within_roots("source-file", {"url": url, **local}, allowed)
     elsewhere = {"url": "https://example.org/a.csv", "provider": {"storage": "HTTPS"}}
     within_roots("source-file", elsewhere, allowed)
+
+
+def test_the_file_that_it_was_applied_from_is_shown_until_it_is_changed(
+    api: Any,
+    engine: sa.Engine,
+    as_documented: Any,  # noqa: F811
+) -> None:
+    assert api.call("POST", BASE, "operator", json=SHOP).status_code == 201
+    page = {"headers": {"Accept": "text/html"}}
+    assert "Applied from" not in api.get("/connections/shop", "viewer", **page).text
+    code = SourceCode("https://github.com/a/b/blob/c0ffee/s.yml", "https://x", "s.yml", "c0ffee")
+    with engine.begin() as conn:
+        stored = _stored(engine)
+        assert connections.put(conn, SECRET.encode(), stored, source_code=code) == "updated"
+    shown = as_documented(api.get(f"{BASE}/shop", "viewer"), BASE + "/{name}")
+    assert shown["source_code"] == code.document()
+    (listed,) = as_documented(api.get(BASE, "viewer"), BASE)["items"]
+    assert listed["source_code"] == code.document()
+    assert f'<a href="{code.url}" ' in api.get("/connections/shop", "viewer", **page).text
+    assert _change(api, {"schema_changes": "freeze"}).json["source_code"] is None

@@ -26,6 +26,11 @@ connection = sa.Table(
     ),
     sa.Column("document", JSONB, nullable=False, comment="the connection without its config"),
     sa.Column("fingerprint", sa.Text, nullable=False, comment="keyed hash of config and document"),
+    sa.Column(
+        "source_code",
+        JSONB,
+        comment="where the file that it was applied from stands in a repository; NULL: not known",
+    ),
     sa.Column("checked", sa.Text, comment="fingerprint under which the source said that it works"),
     sa.Column(
         "accepts_changes",

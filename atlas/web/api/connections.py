@@ -42,6 +42,12 @@ _SUMMARY = {
     "schedule": {"cron": "*/15 * * * *", "timezone": "Europe/Copenhagen"},
     "pii": {"policy": "default"},
     "quality": {"on_failure": "quarantine", "checks": None},
+    "source_code": {
+        "url": "https://github.com/acme/data/blob/5f0c8e1b7a2d4c6e9f3a1b8d7c5e2f4a6b9d0c3e/shop.yml",
+        "repository": "https://github.com/acme/data",
+        "path": "shop.yml",
+        "version": "5f0c8e1b7a2d4c6e9f3a1b8d7c5e2f4a6b9d0c3e",
+    },
     "created_at": "2025-03-01T09:00:01Z",
     "updated_at": "2025-03-01T09:00:01Z",
 }
