@@ -34,6 +34,7 @@ class Check:
         sodacl: the check as an item of a SodaCL list ("- missing_count(id) = 0: …").
         effect: what its failure may do.
         gate: what the user says that its failure does; None: nothing.
+        warns: whether Soda's answer can be ``warn`` at worst, unless it cannot be evaluated.
         whole: whether it speaks of all rows together, so that its score is 1 or 0.
         rule: what names the failing rows, or None when no rows can be named.
         header: what stands above the item: the heading, and the filter it refers to.
@@ -52,6 +53,7 @@ class Check:
     origin: str | None = None
     gate: OnFailure | None = None
     whole: bool = False
+    warns: bool = False
 
 
 @dataclass(frozen=True, slots=True)

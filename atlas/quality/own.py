@@ -195,6 +195,7 @@ def _own_checks(
                     header=header,
                     line=start,
                     origin=origin,
+                    warns=check.warns,
                 )
             )
     return checks
@@ -331,6 +332,7 @@ def _check(node: yaml.Node, columns: Sequence[Column]) -> Check:
         rule.column if rule else _column(text, columns),
         "",
         rule=rule,
+        warns="warn" in settings and "fail" not in settings,
     )
 
 

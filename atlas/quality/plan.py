@@ -89,10 +89,10 @@ class _Builder:
     ) -> None:
         name = self.name(dimension, what)
         settings = {"name": name} | settings
+        # A user who gives a gate to a guess wants it to close.
+        warns = warn is not None and self.gates.get(name, OnFailure.WARN) is OnFailure.WARN
         if warn is not None:
-            # A user who gives a gate to a guess wants it to close.
-            closes = self.gates.get(name, OnFailure.WARN) is not OnFailure.WARN
-            settings["fail" if closes else "warn"] = warn
+            settings["warn" if warns else "fail"] = warn
         self.checks.append(
             Check(
                 name,
@@ -103,6 +103,7 @@ class _Builder:
                 _named(rule, name),
                 self.header,
                 whole=whole,
+                warns=warns,
             )
         )
 

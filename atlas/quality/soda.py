@@ -345,6 +345,8 @@ def _result(check: Check, gate: OnFailure, found: dict[str, Any], rows: int) -> 
         score = max(0.0, 1 - failed / rows) if rows else 1.0
     else:
         score = 1.0 if outcome is Outcome.PASS else 0.0
+    if check.warns and outcome is not Outcome.ERROR:
+        gate = OnFailure.WARN
     told = ("metric", "value", "reason")
     detail = {key: found[key] for key in told if found[key] is not None} | {"rows": rows}
     return CheckResult(

@@ -219,6 +219,33 @@ checks for users:
     assert staging.count("true") == 1
 
 
+def test_what_can_only_warn_is_said_to_unless_it_cannot_be_evaluated(
+    staging: Staging, scan: Scan
+) -> None:
+    staging.user(0)
+    own = """
+checks for users:
+  - row_count:
+      warn: when > 100
+  - failed rows:
+      name: cannot
+      warn: when > 5
+      fail condition: 1 / id = 1
+  - row_count:
+      name: both
+      warn: when > 100
+      fail: when > 200
+"""
+    planned = users_plan(checks=own, on_failure=OnFailure.BLOCK)
+    results = scan(staging, planned)
+    assert {name: results[name].gate.value for name in ("row_count", "cannot", "both")} == {
+        "row_count": "warn",
+        "cannot": "block",
+        "both": "block",
+    }
+    assert "cannot" in gate(planned, list(results.values())).blocking
+
+
 _OUT = "COMMIT; BEGIN READ WRITE; DELETE FROM pipeline.staging_1; COMMIT"
 
 

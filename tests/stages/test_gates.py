@@ -102,14 +102,16 @@ def test_a_check_s_gate_holds_against_the_stream_s(users: Source) -> None:
     users.rows["users"][2] = _row(3, status="lost")
     gates = {"validity.status": OnFailure.WARN}
     users.quality = Quality(
-        on_failure=OnFailure.BLOCK, streams={"users": StreamQuality(gates=gates)}
+        on_failure=OnFailure.BLOCK, checks=CHECKS, streams={"users": StreamQuality(gates=gates)}
     )
     assert pipeline.sync(users)["rows_promoted"] == 10
     with users.engine.connect() as conn:
         found = {each["name"]: each for each in quality.show(conn, "shop_users")["checks"]}
     assert found["validity.status"]["outcome"] == "fail"
     assert found["validity.status"]["gate"] == "warn"
-    assert found["uniqueness.id"]["gate"] == "block"
+    assert found["small"]["gate"] == "block"
+    # One that cannot fail stops nothing, whatever the stream's gate.
+    assert found["uniqueness.id"]["gate"] == "warn"
     assert len(found["validity.status"]["rows"]) == 1
 
 
