@@ -126,7 +126,7 @@ def _show(found: dict[str, Any]) -> None:
             [
                 each["name"],
                 each["type"],
-                ", ".join(f"{p['entity_type']} ({p['operator']})" for p in each["personal"]),
+                ", ".join(_personal(each["name"], one) for one in each["personal"]),
                 each["description"],
             ]
             for each in found["columns"]
@@ -228,3 +228,9 @@ def _time(at: Any) -> str | None:
 def _floor(score: float | None) -> float | None:
     """A score as it is shown: one that is not whole must not look so."""
     return None if score is None else math.floor(score * 1000) / 1000
+
+
+def _personal(column: str, found: dict[str, Any]) -> str:
+    """What was found, with the place in a nested value where that is; and what is done to it."""
+    place = found["column"].removeprefix(column)
+    return f"{place} {found['entity_type']} ({found['operator']})".lstrip()
