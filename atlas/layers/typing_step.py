@@ -168,25 +168,24 @@ def _hash(columns: tuple[Column, ...], texts: list[Composable]) -> Composable:
 
 def _errors(failed: list[_Check]) -> Composable:
     """jsonb of column → reason for the values that are there and do not fit, or NULL."""
-    conditions = [
-        (column, SQL("({} IS NOT NULL AND {} IS NULL)").format(value, typed_value), why)
-        for column, value, typed_value, why in failed
-        if why is not None
-    ]
-    conditions.append(
-        (
-            "",
-            SQL("(jsonb_typeof(data) <> 'object')").format(),
-            Literal("the record is no JSON object"),
-        )
-    )
+    # A masked column stands here twice; its value's reason goes before its mask's. As two keys of
+    # one name the latter would win, also where it is NULL.
+    conditions: dict[str, list[tuple[Composable, Composable]]] = {}
+    for column, value, typed_value, why in failed:
+        if why is not None:
+            misfit = SQL("({} IS NOT NULL AND {} IS NULL)").format(value, typed_value)
+            conditions.setdefault(column, []).append((misfit, why))
+    no_object = SQL("(jsonb_typeof(data) <> 'object')").format()
+    conditions[""] = [(no_object, Literal("the record is no JSON object"))]
     return SQL(
         "CASE WHEN {any} THEN jsonb_strip_nulls(jsonb_object(ARRAY[{names}], ARRAY[{reasons}])) END"
     ).format(
-        any=SQL(" OR ").join(condition for _, condition, _ in conditions),
-        names=SQL(", ").join(Literal(column) for column, _, _ in conditions),
+        any=SQL(" OR ").join(misfit for pairs in conditions.values() for misfit, _ in pairs),
+        names=SQL(", ").join(map(Literal, conditions)),
         reasons=SQL(", ").join(
-            SQL("CASE WHEN {} THEN {} END").format(condition, why)
-            for _, condition, why in conditions
+            SQL("CASE {} END").format(
+                SQL(" ").join(SQL("WHEN {} THEN {}").format(misfit, why) for misfit, why in pairs)
+            )
+            for pairs in conditions.values()
         ),
     )

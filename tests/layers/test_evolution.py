@@ -355,6 +355,21 @@ def test_a_mask_that_does_not_fit_fails_its_row(people: Any) -> None:
     ]
 
 
+def test_a_value_that_does_not_fit_its_column_is_told_where_the_column_is_masked(
+    people: Any,
+) -> None:
+    result = people.run([{**JANE, "born": "soon"}])
+    assert (result.chart.promoted, result.marked) == (0, {"type_of_born": 1})
+    ((reasons,),) = people.rows("SELECT _atlas_reasons FROM {quarantine}")
+    assert set(reasons) == {"born"}
+    assert "mask" not in reasons["born"]
+
+    # Its mask is all right.
+    people.masks["born"] = (ColumnType.BIGINT, lambda value: "1980")
+    result = people.run([{**JANE, "born": "soon"}])
+    assert (result.chart.promoted, result.marked) == (0, {"type_of_born": 1})
+
+
 def test_rows_without_masks_are_not_promoted(people: Any, monkeypatch: Any) -> None:
     whole = people._mask
     monkeypatch.setattr(people, "_mask", lambda *given: whole(*given).slice(1))
