@@ -17,7 +17,7 @@ import yaml
 
 from atlas.errors import TerminalError, UsageError
 from atlas.model.checks import Dimension, RowRule
-from atlas.model.stream import Column
+from atlas.model.stream import Column, ColumnType
 from atlas.quality.check import Check
 from atlas.quality.rules import data_set, identifier
 
@@ -325,15 +325,21 @@ def _check(node: yaml.Node, columns: Sequence[Column]) -> Check:
             name = " ".join(str(settings[key].value).split())
             break
     dimension = next((d for start, d in _DIMENSIONS if text.startswith(start)), Dimension.ACCURACY)
-    rule = _rule(text, settings, {column.name for column in columns})
+    rule = _rule(text, settings, {column.name: column.type for column in columns})
     return Check(
         name,
         _declared_dimension(settings) or dimension,
         rule.column if rule else _column(text, columns),
         "",
         rule=rule,
-        warns="warn" in settings and "fail" not in settings,
+        warns="warn" in settings and "fail" not in settings and not _is_held(text),
     )
+
+
+def _is_held(text: str) -> bool:
+    """Whether a check's line itself says what fails, such as ``duplicate_count(id) = 0``: whatever
+    stands below it then, it fails."""
+    return re.search(r"[<>=]|\bbetween\b", re.sub(r"\([^()]*\)", "", text)) is not None
 
 
 def _says_valid(settings: dict[str, yaml.Node]) -> bool:
@@ -361,31 +367,59 @@ def _column(text: str, columns: Sequence[Column]) -> str | None:
     return name if any(column.name == name for column in columns) else None
 
 
-def _rule(text: str, settings: dict[str, yaml.Node], columns: set[str]) -> RowRule | None:
+_NUMERIC = (ColumnType.BIGINT, ColumnType.NUMERIC)
+
+
+def _rule(
+    text: str, settings: dict[str, yaml.Node], columns: dict[str, ColumnType]
+) -> RowRule | None:
     """The rule of a check that says of every single row whether it may stand; None for others:
-    a check that allows some failing rows, or speaks of all rows together, names none."""
+    a check that allows some failing rows, or speaks of all rows together, names none; nor does one
+    that its column's type does not know, of which Soda has the last word."""
     match = _ZERO.match(text)
-    if match is None or match["column"].strip('"') not in columns:
+    kind = columns.get(match["column"].strip('"')) if match is not None else None
+    if match is None or kind is None:
         return None
     column = match["column"].strip('"')
     given = settings.keys() - {"name", "attributes", "samples limit"}
     if match["metric"] == "missing":
         return RowRule("", column, "not_null") if not given else None
-    if given == {"valid values"} and isinstance(settings["valid values"], yaml.SequenceNode):
-        values = tuple(str(node.value) for node in settings["valid values"].value)
-        return RowRule("", column, "in_set", values) if values else None
-    if given == {"valid regex"}:
+    if kind is ColumnType.TEXT and given == {"valid regex"}:
         return RowRule("", column, "format", str(settings["valid regex"].value))
-    if given and given <= {"valid min", "valid max"}:
-        try:
-            bounds = tuple(
-                Decimal(str(settings[key].value)) if key in settings else None
-                for key in ("valid min", "valid max")
-            )
-        except InvalidOperation:
-            return None
-        return RowRule("", column, "range", bounds)
+    if given == {"valid values"}:
+        values = _values(settings["valid values"], kind)
+        return RowRule("", column, "in_set", values) if values else None
+    if kind in _NUMERIC and given and given <= {"valid min", "valid max"}:
+        return _range(column, settings)
     return None
+
+
+_WRITTEN = {
+    ColumnType.TEXT: re.compile(r".*", re.DOTALL),
+    ColumnType.BIGINT: re.compile(r"-?(0|[1-9]\d{0,17})", re.ASCII),
+    ColumnType.NUMERIC: re.compile(r"-?(0|[1-9]\d{0,99})(\.\d{1,99})?", re.ASCII),
+}
+"""Values that are of a type as they stand in YAML and in SQL alike."""
+
+
+def _values(node: yaml.Node, kind: ColumnType) -> tuple[str, ...]:
+    """The texts of the list ``node``; none where one is no value of ``kind``."""
+    written = _WRITTEN.get(kind)
+    if written is None or not isinstance(node, yaml.SequenceNode):
+        return ()
+    values = tuple(str(each.value) for each in node.value)
+    return values if all(map(written.fullmatch, values)) else ()
+
+
+def _range(column: str, settings: dict[str, yaml.Node]) -> RowRule | None:
+    try:
+        bounds = tuple(
+            Decimal(str(settings[key].value)) if key in settings else None
+            for key in ("valid min", "valid max")
+        )
+    except InvalidOperation:
+        return None
+    return RowRule("", column, "range", bounds)
 
 
 def _unique(name: str, taken: set[str]) -> str:

@@ -93,6 +93,8 @@ def gate(plan: Plan, results: Sequence[CheckResult]) -> Decision:
     The gate is the one that the user gave the check, else the stream's ``on_failure``; without a
     word on it, set_aside is quarantine.
     Blocked when it can name none: to promote all the rows would promote those that it found wrong.
+    A check of the user's own that could not be evaluated names none: what its words mean is what
+    Soda makes of them, and a rule that PostgreSQL refuses too would fail the run without its name.
     A check that may do no harm says ``warn:``; its outcome ``warn`` stops nothing.
     """
     by_name = {result.name: result for result in results}
@@ -109,7 +111,10 @@ def gate(plan: Plan, results: Sequence[CheckResult]) -> Decision:
         if outcome in (Outcome.PASS, Outcome.WARN):
             continue
         failed.append(check.name)
+        unknown = outcome is Outcome.ERROR and check.line is not None
         match plan.gate(check):
+            case OnFailure.QUARANTINE if unknown:
+                blocking.append(check.name)
             case OnFailure.QUARANTINE if check.rule is not None:
                 rules.append(check.rule)
             case OnFailure.QUARANTINE if result is not None and result.rows is not None:

@@ -235,15 +235,88 @@ checks for users:
       name: both
       warn: when > 100
       fail: when > 200
+  - row_count < 1:
+      name: held
+      warn: when > 0
+  - row_count not between 1 and 5:
+      name: held between
+      warn: when > 0
 """
     planned = users_plan(checks=own, on_failure=OnFailure.BLOCK)
     results = scan(staging, planned)
-    assert {name: results[name].gate.value for name in ("row_count", "cannot", "both")} == {
+    names = ("row_count", "cannot", "both", "held", "held between")
+    assert {name: results[name].gate.value for name in names} == {
         "row_count": "warn",
         "cannot": "block",
         "both": "block",
+        "held": "block",
+        "held between": "block",
     }
-    assert "cannot" in gate(planned, list(results.values())).blocking
+    assert {"cannot", "held", "held between"} <= set(gate(planned, list(results.values())).blocking)
+
+
+def test_what_its_column_s_type_does_not_know_blocks_by_its_name(
+    staging: Staging, scan: Scan
+) -> None:
+    staging.user(1)
+    own = """
+checks for users:
+  - invalid_count(id) = 0:
+      name: regex of a number
+      valid regex: ^[0-9]+$
+  - invalid_count(id) = 0:
+      name: other numbers
+      valid values: [1.5, 7]
+  - invalid_count(id) = 0:
+      name: these numbers
+      valid values: [7]
+  - invalid_count(name) = 0:
+      name: numbers of a text
+      valid values: [1, 2]
+  - invalid_count(name) = 0:
+      name: no regex
+      valid regex: "(["
+"""
+    planned = users_plan(checks=own)
+    results = scan(staging, planned)
+    unknown = {"regex of a number", "numbers of a text", "no regex"}
+    assert unknown <= {r.name for r in results.values() if r.outcome is Outcome.ERROR}
+    decision = gate(planned, list(results.values()))
+    assert set(decision.blocking) == unknown
+    assert "regex of a number (could not be evaluated)" in (decision.reason or "")
+    # Rows that can be named are, by a rule where PostgreSQL reads the values alike.
+    assert decision.rows == {"other numbers": (1,)}
+    assert "these numbers" in {rule.check for rule in decision.rules}
+
+
+def test_the_score_of_a_check_is_by_its_formula(staging: Staging, scan: Scan) -> None:
+    for number in range(4):
+        staging.user(number)
+    own = """
+filter users [first]:
+  where: id < 2
+checks for users:
+  - failed rows:
+      name: allowed
+      fail: when > 3
+      fail condition: id = 0
+  - failed rows:
+      name: told twice
+      fail query: SELECT u.* FROM users u CROSS JOIN users v
+  - row_count:
+      name: warned
+      warn: when > 3
+  - row_count = 4:
+      name: passes
+checks for users [first]:
+  - failed rows:
+      name: filtered
+      fail condition: id > 0
+"""
+    results = scan(staging, users_plan(checks=own))
+    names = ("allowed", "told twice", "warned", "passes", "filtered")
+    assert [results[name].score for name in names] == [0.75, 0, 0, 1, 0.75]
+    assert results["allowed"].outcome is Outcome.PASS
 
 
 _OUT = "COMMIT; BEGIN READ WRITE; DELETE FROM pipeline.staging_1; COMMIT"
