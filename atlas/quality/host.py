@@ -320,20 +320,21 @@ class _Engine:
         # Only ids of these rows leave the database, whatever the check selects.
         table = check.partition.table.qualified_table_name
         statement = (
-            f"SELECT _atlas_id FROM {table} WHERE _atlas_id IN"  # noqa: S608 - quoted
-            f" (SELECT failed._atlas_id FROM ({query}\n) AS failed) LIMIT {most + 1}"
+            f"SELECT DISTINCT own._atlas_id FROM ({query}\n) AS failed LEFT JOIN {table} AS own"  # noqa: S608 - quoted
+            f" ON own._atlas_id = failed._atlas_id LIMIT {most + 1}"
         )
         try:
             with self._connection.cursor() as cursor:
                 cursor.execute(statement)
-                ids = sorted(row[0] for row in cursor.fetchall())
+                ids = [row[0] for row in cursor.fetchall()]
         except psycopg2.Error as error:
             self._connection.rollback()
             if _transient(error, self._connection):
                 raise _AnswerError("transient", f"lost the database ({_kind(error)})") from error
             return None  # a query of one's own that selects no _atlas_id
-        # It failed: where it names no row, all would be promoted.
-        return ids or None
+        # It failed: where it names no row, all would be promoted, and where a row of its has no id
+        # here, that one.
+        return sorted(ids) if ids and None not in ids else None
 
     def _failing(self, scan: Any, check: Any) -> str | None:
         """The query of the rows that ``check`` fails for, where not one may."""

@@ -128,6 +128,13 @@ checks for users:
       name: by a query of no ids
       fail query: SELECT NULL::bigint AS _atlas_id FROM users WHERE code IS NULL
   - failed rows:
+      name: by a query that names some
+      fail query: >
+        SELECT CASE WHEN code IS NULL THEN _atlas_id END AS _atlas_id FROM users WHERE price > 30
+  - failed rows:
+      name: by a query that names one twice
+      fail query: SELECT u.* FROM users u, users v WHERE u.code IS NULL
+  - failed rows:
       name: some may
       fail condition: price > 30
       fail: when > 1
@@ -157,6 +164,9 @@ def test_rows_are_named_by_soda_s_own_words(staging: Staging, scan: Scan) -> Non
         "by a query that names none": None,
         "by a query of other ids": None,
         "by a query of no ids": None,
+        # The rows without an id would be promoted.
+        "by a query that names some": None,
+        "by a query that names one twice": (2,),
         # Which of them are too many nobody can say.
         "some may": None,
         "invalid_count(name) = 0": (3,),
@@ -164,6 +174,8 @@ def test_rows_are_named_by_soda_s_own_words(staging: Staging, scan: Scan) -> Non
         "invalid_count(price) < 3": None,
         "dear news": (2, 4),
     }
+    assert results.pop("by a query that names one twice").failed_rows == 4
+    own.remove("by a query that names one twice")
     failed = {name: results[name].failed_rows for name in own if results[name].rows}
     assert failed == {name: len(results[name].rows or ()) for name in failed}
 
