@@ -27,9 +27,10 @@ from typing import IO, Any
 
 import psycopg2
 import psycopg2.errors
-from psycopg2 import extensions, sql
+from psycopg2 import sql
 
 from atlas.garbage import not_looked_for
+from atlas.quality.one_query import OneQuery, canceled, met, transient
 
 _ROWS = "rows"
 """Name of the host's own check, which counts the rows that the scores are shares of."""
@@ -42,8 +43,6 @@ _COUNT_ROWS = {
     "ReferenceCheck",
 }
 _MEASURE = "measure "
-_QUERY_CANCELED = "57014"
-_NOT_ONE_QUERY = "42P11"
 
 
 class _AnswerError(Exception):
@@ -85,21 +84,6 @@ def main() -> int:
 def _send(answers: IO[str], answer: dict[str, Any]) -> None:
     answers.write(json.dumps(answer) + "\n")
     answers.flush()
-
-
-class _OneQuery(extensions.cursor):
-    """A cursor for checks: each text is one query. Of several, one could end the transaction that
-    can only read and begin another, or run a program beside the database."""
-
-    PREPARE = (
-        "CREATE FUNCTION pg_temp._atlas_one_query(text) RETURNS void LANGUAGE plpgsql STABLE AS"
-        " 'DECLARE one refcursor; BEGIN OPEN one FOR EXECUTE $1; CLOSE one; END'"
-    )
-
-    def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002 - the driver's name
-        """Execute ``query``, once the server has read it as one query."""
-        super().execute("SELECT pg_temp._atlas_one_query(%s)", (query,))
-        super().execute(query, vars)
 
 
 class _Engine:
@@ -144,10 +128,15 @@ class _Engine:
 
     def _mend(self) -> None:
         """Replace what Soda 3.5 does wrongly for us, each with its reason."""
+        from soda.common.undefined_instance import undefined
         from soda.data_sources.postgres_data_source import PostgresDataSource
         from soda.execution.check.user_defined_failed_rows_expression_check import (
             UserDefinedFailedRowsExpressionCheck,
         )
+        from soda.execution.metric.derived_metric import DerivedMetric
+        from soda.execution.query.group_by_query import GroupByQuery
+        from soda.execution.query.group_evolution_query import GroupEvolutionQuery
+        from soda.execution.query.reference_query import ReferenceQuery
         from soda.execution.query.sample_query import SampleQuery
         from soda.execution.query.user_defined_failed_rows_expression_query import (
             UserDefinedFailedRowsExpressionQuery,
@@ -201,7 +190,7 @@ class _Engine:
             together(query)
             if query.exception is None or len(query.metrics) == 1:
                 return
-            if _transient(query.exception, engine._connection) or _canceled(query.exception):
+            if transient(query.exception, engine._connection) or canceled(query.exception):
                 return
             pairs = zip(query.select_expressions, query.metrics, strict=True)
             for expression, metric in pairs:
@@ -210,6 +199,17 @@ class _Engine:
                 together(single)
 
         self._aggregation.execute = aggregate
+        # A share of what could not be counted is 0 % to it, and the check passes.
+        derive = DerivedMetric.compute_derived_metric_values
+
+        def derive_of_counts(metric: Any) -> None:
+            if all(count.value is not undefined for count in _counts(metric)):
+                derive(metric)
+
+        DerivedMetric.compute_derived_metric_values = derive_of_counts
+        # These take no answer for one, and their own error ends the scan of all others.
+        for query in (ReferenceQuery, GroupByQuery, GroupEvolutionQuery):
+            query.execute = _alone(query.execute)
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         """Scan a table.
@@ -248,8 +248,8 @@ class _Engine:
             scan.add_sodacl_yaml_str(f"{heading}:\n  - {metric} >= 0", f"{_MEASURE}{number}")
         scan.execute()
         for query in scan._queries:
-            if query.exception is not None and _transient(query.exception, self._connection):
-                raise _AnswerError("transient", f"lost the database ({_kind(query.exception)})")
+            if query.exception is not None and transient(query.exception, self._connection):
+                raise _AnswerError("transient", f"lost the database ({met(query.exception)})")
         if self._connection.closed:
             raise _AnswerError("transient", "lost the database")
         reasons = _reasons(scan)
@@ -283,8 +283,8 @@ class _Engine:
         metric = getattr(check.check_cfg, "metric_name", None)
         failed = value = reason = None
         if outcome == "error":
-            known = (reasons.get(id(metric)) for metric in check.metrics.values())
-            reason = next((text for text in known if text), None)
+            asked = [each for own in check.metrics.values() for each in (own, *_counts(own))]
+            reason = next((reasons[id(each)] for each in asked if id(each) in reasons), None)
         elif isinstance(check, self._freshness):
             metric = "freshness"
             age = (check.freshness_values or {}).get("freshness")
@@ -329,8 +329,8 @@ class _Engine:
                 ids = [row[0] for row in cursor.fetchall()]
         except psycopg2.Error as error:
             self._connection.rollback()
-            if _transient(error, self._connection):
-                raise _AnswerError("transient", f"lost the database ({_kind(error)})") from error
+            if transient(error, self._connection):
+                raise _AnswerError("transient", f"lost the database ({met(error)})") from error
             return None  # a query of one's own that selects no _atlas_id
         # It failed: where it names no row, all would be promoted, and where a row of its has no id
         # here, that one.
@@ -381,12 +381,31 @@ class _Engine:
             del source.expr_count_conditional
 
 
+def _counts(metric: Any) -> list[Any]:
+    """The counts that a share is made of; none of other metrics."""
+    formula = getattr(metric, "derived_formula", None)
+    return [] if formula is None else [*formula.metric_dependencies.values()]
+
+
+def _alone(execute: Any) -> Any:
+    """``execute`` of a query, whose failure is its own: it is told by ``query.exception``."""
+
+    def run(query: Any) -> None:
+        try:
+            execute(query)
+        except Exception:
+            if query.exception is None:
+                raise
+
+    return run
+
+
 def _connect(request: dict[str, Any]) -> Any:
     """A connection that can only read, whose session has the table under the stream's names."""
     try:
         connection = psycopg2.connect(**request["dsn"])
     except psycopg2.OperationalError as error:
-        raise _AnswerError("transient", f"cannot connect to PostgreSQL ({_kind(error)})") from error
+        raise _AnswerError("transient", f"cannot connect to PostgreSQL ({met(error)})") from error
     try:
         with connection, connection.cursor() as cursor:
             cursor.execute("SET standard_conforming_strings = on")
@@ -394,18 +413,16 @@ def _connect(request: dict[str, Any]) -> Any:
             for name in request["data_sets"]:
                 statement = sql.SQL("CREATE TEMPORARY VIEW {} AS SELECT * FROM {}")
                 cursor.execute(statement.format(sql.Identifier(name), table))
-            cursor.execute(_OneQuery.PREPARE)
+            cursor.execute(OneQuery.PREPARE)
         connection.set_session(readonly=True)
-        connection.cursor_factory = _OneQuery
+        connection.cursor_factory = OneQuery
     except psycopg2.errors.UndefinedTable as error:
         connection.close()
         name = f"{request.get('schema')}.{request.get('table')}"
         raise _AnswerError("missing", f"there is no table {name}") from error
     except psycopg2.Error as error:
         connection.close()
-        raise _AnswerError(
-            "transient", f"cannot read the staging table ({_kind(error)})"
-        ) from error
+        raise _AnswerError("transient", f"cannot read the staging table ({met(error)})") from error
     return connection
 
 
@@ -446,37 +463,8 @@ def _reasons(scan: Any) -> dict[int, str]:
         if query.exception is not None:
             metrics = getattr(query, "metrics", None) or [getattr(query, "metric", None)]
             for metric in metrics:
-                reasons[id(metric)] = _kind(query.exception)
+                reasons[id(metric)] = met(query.exception)
     return reasons
-
-
-def _kind(error: BaseException) -> str:
-    """What happened, without what it happened to: a server's message quotes the values it met,
-    but for those about names and syntax (class 42), which quote the check."""
-    code = getattr(error, "pgcode", None)
-    if code is None:
-        return type(error).__name__
-    if code == _NOT_ONE_QUERY:
-        return "it has to be one query that reads, not several statements"
-    if code.startswith("42"):
-        return " ".join(str(error.diag.message_primary).split())  # type: ignore[attr-defined]
-    return f"{type(error).__name__}, SQLSTATE {code}"
-
-
-def _canceled(error: BaseException) -> bool:
-    return getattr(error, "pgcode", None) == _QUERY_CANCELED
-
-
-def _transient(error: BaseException, connection: Any) -> bool:
-    """Whether the database, not the check, is the reason."""
-    if connection.closed or isinstance(error, psycopg2.InterfaceError):
-        return True
-    if not isinstance(error, psycopg2.OperationalError) or _canceled(error):
-        return False
-    # Deadlocks and lost serialisations (40), a server that is full (53), going or gone (57, 08), a
-    # disk that fails (58), a table that is locked.
-    code = error.pgcode
-    return code is None or code[:2] in ("08", "40", "53", "57", "58") or code == "55P03"
 
 
 if __name__ == "__main__":

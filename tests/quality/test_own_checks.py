@@ -107,6 +107,8 @@ def test_rows_of_own_checks_are_named_where_every_row_must_pass(
     }
 
 
+GROUPS = "group {}:\n      name: groups\n      query: SELECT nix FROM users GROUP BY 1\n      {}"
+
 NAMED = """
 filter users [news]:
   where: status = 'new'
@@ -229,6 +231,75 @@ checks for users:
     decision = gate(planned, list(results.values()))
     assert "divides" in decision.blocking
     assert staging.count("true") == 1
+
+
+def test_a_share_of_what_cannot_be_counted_is_none_and_does_not_pass(
+    staging: Staging, scan: Scan
+) -> None:
+    staging.user(1)
+    own = """
+checks for users:
+  - missing_percent(nix) = 0
+  - invalid_percent(nix) < 5 %:
+      valid min: 1
+  - duplicate_percent(nix) = 0
+  - duplicate_percent(name, nix) = 0
+  - missing_percent(name) = 0
+"""
+    results = scan(staging, checks=own)
+    told = {r.name: r.detail["reason"] for r in results.values() if r.outcome is Outcome.ERROR}
+    assert told == dict.fromkeys(
+        (
+            "missing_percent(nix) = 0",
+            "invalid_percent(nix) < 5 %",
+            "duplicate_percent(nix) = 0",
+            "duplicate_percent(name, nix) = 0",
+        ),
+        'column "nix" does not exist',
+    )
+    assert results["missing_percent(name) = 0"].outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize(
+    ("check", "reason"),
+    [
+        ("values in (id) must exist in nix (id)", 'relation "nix" does not exist'),
+        (
+            GROUPS.format("by", "fields: [nix]\n      checks: [row_count > 1]"),
+            'column "nix" does not exist',
+        ),
+        (
+            GROUPS.format("evolution", "fail: {when required group missing: [x]}"),
+            'column "nix" does not exist',
+        ),
+    ],
+)
+def test_what_relates_or_groups_fails_alone_too(
+    staging: Staging, scan: Scan, check: str, reason: str
+) -> None:
+    staging.user(1)
+    results = scan(staging, checks=f"checks for users:\n  - {check}\n  - row_count = 1\n")
+    told = [r.detail["reason"] for r in results.values() if r.outcome is Outcome.ERROR]
+    assert told == [reason]
+    assert results["row_count = 1"].outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize(
+    "condition",
+    ["to_tsquery('simple', name) IS NULL", "query_to_xml(name, true, true, '') IS NULL"],
+)
+def test_no_reason_quotes_a_value_that_was_taken_for_a_text_with_a_syntax(
+    staging: Staging, scan: Scan, condition: str
+) -> None:
+    staging.user(1, name="Jane ( Doe")
+    own = f"""
+checks for users:
+  - failed rows:
+      name: reads
+      fail condition: {condition}
+"""
+    detail = scan(staging, checks=own)["reads"].detail
+    assert detail["reason"] == "SyntaxError, SQLSTATE 42601"
 
 
 def test_what_can_only_warn_is_said_to_unless_it_cannot_be_evaluated(
