@@ -36,7 +36,9 @@ def use(conn: sa.Connection, targets: Mapping[str, str]) -> None:
     }
     if known == dict(targets):
         return
-    moved = [name for name, target in targets.items() if known.get(name, target) != target]
+    # One that comes back after it was removed is judged by where it was then.
+    were = {row.name: row.target for row in conn.execute(sa.select(lineage_sink))}
+    moved = [name for name, target in targets.items() if were.get(name, target) != target]
     conn.execute(lineage_delivery.delete().where(_got.sink.in_(moved), _got.delivered_at.is_(None)))
     for name, target in targets.items():
         values: dict[str, Any] = {"target": target, "removed_at": None, "next_attempt_at": _now}

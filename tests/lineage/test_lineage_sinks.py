@@ -302,6 +302,20 @@ def test_a_sink_that_is_elsewhere_now_is_asked_at_once(
     assert _whole(engine) == 6
 
 
+def test_a_sink_that_comes_back_elsewhere_owes_nothing_of_where_it_was(engine: sa.Engine) -> None:
+    _run(engine)
+    with engine.begin() as conn:
+        deliveries.use(conn, {"endpoint": "x", "archive": "y"})
+        deliveries.away(conn, "endpoint", "cannot be reached")
+        event = deliveries.waiting(conn, "endpoint")[0]
+        deliveries.refused(conn, "endpoint", event, "refused")
+        deliveries.use(conn, {"archive": "y"})
+        deliveries.use(conn, {"endpoint": "z", "archive": "y"})
+        assert event.id in [each.id for each in deliveries.waiting(conn, "endpoint")]
+    back = _listed(engine)["endpoint"]
+    assert (back["failed_attempts"], back["refused"], back["error"]) == (0, 0, None)
+
+
 def test_the_console_is_the_log(
     engine: sa.Engine, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
