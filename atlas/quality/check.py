@@ -65,12 +65,14 @@ class Plan:
         checks: in the order they are shown.
         on_failure: what a failed check does that the user says nothing else of.
         measures: what is measured beside, for later runs to be compared with.
+        deletions: whether rows of the stream may mark deletions: the user's own checks see none.
     """
 
     stream: str
     checks: tuple[Check, ...]
     on_failure: OnFailure
     measures: tuple[Measure, ...] = ()
+    deletions: bool = False
 
     def gate(self, check: Check) -> OnFailure:
         """What a failure of ``check`` does. Quarantine blocks where it can name no rows."""

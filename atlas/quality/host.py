@@ -7,9 +7,10 @@ What leaves the process are counts, outcomes, ids of rows, and messages that hol
 
 A request is ``{"dsn": {…}, "schema", "table", "data_sets": [names], "checks": [SodaCL],
 "named": [how many ids are asked of the rows that a check fails for, …], "measures": [metrics],
-"timeout": seconds}``. In place of schema and table, ``"columns": [[name, type], …]`` asks of a
-table that has them and no rows; without either, the checks are only read. The answer is
-``{"checks": [{"outcome", "failed", "metric", "value", "reason", "ids"}, …], "measured": [numbers],
+"whole": a data set of all rows or null, "only": where there is one, the column that is NULL in the
+rows of the others, "timeout": seconds}``. In place of schema and table, ``"columns": [[name, type],
+…]`` asks of a table that has them and no rows; without either, the checks are only read. The answer
+is ``{"checks": [{"outcome", "failed", "metric", "value", "reason", "ids"}, …], "measured": [numbers],
 "rows"}`` in the order asked, ``{}`` to checks that were only read, or ``{"error": kind, "message",
 "check", "line"}`` with the kind ``syntax`` (the check's own line, from 1), ``missing`` (no such
 table), ``transient`` or ``internal``. Run by :class:`atlas.quality.soda.SodaHost`.
@@ -134,7 +135,6 @@ class _Engine:
             UserDefinedFailedRowsExpressionCheck,
         )
         from soda.execution.metric.derived_metric import DerivedMetric
-        from soda.execution.query.group_by_query import GroupByQuery
         from soda.execution.query.group_evolution_query import GroupEvolutionQuery
         from soda.execution.query.reference_query import ReferenceQuery
         from soda.execution.query.sample_query import SampleQuery
@@ -193,8 +193,10 @@ class _Engine:
             if transient(query.exception, engine._connection) or canceled(query.exception):
                 return
             pairs = zip(query.select_expressions, query.metrics, strict=True)
+            query.instead = []
             for expression, metric in pairs:
                 single = self._aggregation(query.partition, 0)
+                query.instead.append(single)
                 single.add_metric(expression, metric)
                 together(single)
 
@@ -208,7 +210,7 @@ class _Engine:
 
         DerivedMetric.compute_derived_metric_values = derive_of_counts
         # These take no answer for one, and their own error ends the scan of all others.
-        for query in (ReferenceQuery, GroupByQuery, GroupEvolutionQuery):
+        for query in (ReferenceQuery, GroupEvolutionQuery):
             query.execute = _alone(query.execute)
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -241,13 +243,14 @@ class _Engine:
     def _scan(self, request: dict[str, Any]) -> dict[str, Any]:
         scan = self._read(request)
         texts: list[str] = request["checks"]
-        heading = "checks for " + json.dumps(request["data_sets"][0], ensure_ascii=False)
+        all_rows = request["whole"] or request["data_sets"][0]
+        heading = "checks for " + json.dumps(all_rows, ensure_ascii=False)
         scan.add_sodacl_yaml_str(f"{heading}:\n  - row_count >= 0", _ROWS)
         for number, metric in enumerate(request["measures"]):
             # Of no interest is how it compares, but there is no check without.
             scan.add_sodacl_yaml_str(f"{heading}:\n  - {metric} >= 0", f"{_MEASURE}{number}")
         scan.execute()
-        for query in scan._queries:
+        for query in _asked(scan):
             if query.exception is not None and transient(query.exception, self._connection):
                 raise _AnswerError("transient", f"lost the database ({met(query.exception)})")
         if self._connection.closed:
@@ -410,9 +413,16 @@ def _connect(request: dict[str, Any]) -> Any:
         with connection, connection.cursor() as cursor:
             cursor.execute("SET standard_conforming_strings = on")
             table = _table(cursor, request)
-            for name in request["data_sets"]:
-                statement = sql.SQL("CREATE TEMPORARY VIEW {} AS SELECT * FROM {}")
-                cursor.execute(statement.format(sql.Identifier(name), table))
+            every = sql.SQL("SELECT * FROM {}").format(table)
+            some = every
+            if request["only"] is not None:
+                some += sql.SQL(" WHERE {} IS NULL").format(sql.Identifier(request["only"]))
+            views = dict.fromkeys(request["data_sets"], some)
+            if request["whole"] is not None:
+                views[request["whole"]] = every
+            for name, rows in views.items():
+                statement = sql.SQL("CREATE TEMPORARY VIEW {} AS {}")
+                cursor.execute(statement.format(sql.Identifier(name), rows))
             cursor.execute(OneQuery.PREPARE)
         connection.set_session(readonly=True)
         connection.cursor_factory = OneQuery
@@ -456,14 +466,24 @@ def _finite(value: Any) -> float | None:
     return number if number is not None and math.isfinite(number) else None
 
 
+def _asked(scan: Any) -> list[Any]:
+    """The queries whose answers count: of one that failed those that came in its place."""
+    return [each for query in scan._queries for each in getattr(query, "instead", [query])]
+
+
 def _reasons(scan: Any) -> dict[int, str]:
-    """Why a metric has no value, by the metric's id: the last thing that its query met."""
+    """Why a metric has no value, by the metric's id: what its query met, or that it has none."""
     reasons: dict[int, str] = {}
-    for query in scan._queries:
+    asked: set[int] = set()
+    for query in _asked(scan):
+        metrics = getattr(query, "metrics", None) or [getattr(query, "metric", None)]
+        asked.update(map(id, metrics))
         if query.exception is not None:
-            metrics = getattr(query, "metrics", None) or [getattr(query, "metric", None)]
-            for metric in metrics:
-                reasons[id(metric)] = met(query.exception)
+            reasons |= {id(metric): met(query.exception) for metric in metrics}
+    for check in scan._checks:
+        for metric in [] if check is None else check.metrics.values():
+            if type(metric).__name__ == "NumericQueryMetric" and id(metric) not in asked:
+                reasons[id(metric)] = f"Soda knows no metric {metric.name}"
     return reasons
 
 

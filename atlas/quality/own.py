@@ -319,6 +319,7 @@ def _check(node: yaml.Node, columns: Sequence[Column]) -> Check:
         raise _error(
             node.start_mark.line + 1, f"`{text}` has to say what is valid, such as `valid values:`"
         )
+    _refuse_unanswered(text, settings, node.start_mark.line + 1)
     name = text
     for key in ("name", "fail condition", "fail query"):
         if key in settings:
@@ -334,6 +335,30 @@ def _check(node: yaml.Node, columns: Sequence[Column]) -> Check:
         rule=rule,
         warns="warn" in settings and "fail" not in settings and not _is_held(text),
     )
+
+
+_UNANSWERED = {
+    "group by": "its outcome cannot be told; write what is to hold as a condition or a query",
+    "change ": "it compares with what only Soda's cloud keeps; gates of usual_… are Atlas's own",
+    "anomaly ": "it compares with what only Soda's cloud keeps; gates of usual_… are Atlas's own",
+}
+"""Checks that Soda reads and never answers here, by how they begin, and what to do."""
+_NO_NUMBER = re.compile(r"(?:[<>!]=?|=)\s*(?![<>!=\s]|[-+]?\.?\d)(?P<what>\S*)")
+
+
+def _refuse_unanswered(text: str, settings: dict[str, yaml.Node], line: int) -> None:
+    """Refuse what Soda has no answer to, and a bound such as NaN, with which it is always one."""
+    for begins, why in _UNANSWERED.items():
+        if text.startswith(begins):
+            raise _error(line, f"`{begins.strip()}` is not taken here: {why}")
+    bounds = [(re.sub(r"\([^()]*\)", "", text), line)]
+    for key in ("warn", "fail"):
+        node = settings.get(key)
+        if isinstance(node, yaml.ScalarNode):
+            bounds.append((str(node.value), node.start_mark.line + 1))
+    for bound, at in bounds:
+        if found := _NO_NUMBER.search(bound):
+            raise _error(at, f"`{found['what']}` is no number to hold a check against")
 
 
 def _is_held(text: str) -> bool:

@@ -26,7 +26,7 @@ from atlas.model.stream import Column, ColumnType
 from atlas.quality.check import Check, Effect, Plan
 from atlas.quality.formats import FORMATS, pattern
 from atlas.quality.own import own_checks
-from atlas.quality.rules import EMITTED_AT, ERRORS, data_set, failing, identifier
+from atlas.quality.rules import DELETED_AT, EMITTED_AT, ERRORS, data_set, failing, identifier
 from atlas.quality.usual import (
     AVERAGE,
     LENGTH,
@@ -37,9 +37,6 @@ from atlas.quality.usual import (
     measures,
     usual,
 )
-
-DELETED_AT = "_ab_cdc_deleted_at"
-"""Column that marks a deletion: such a row has its key and little else."""
 
 FUTURE_TOLERANCE = timedelta(days=1)
 """How far a time may lie after its emission: clocks differ, and local times pass for UTC."""
@@ -198,7 +195,8 @@ def plan(
     ever = measures(columns, left_out, None, masked)
     not_yet = {f"{_OF_METRIC[m][0]}.{column}.usual_{m}" for column, m, _ in ever}
     not_yet |= {"completeness.usual_rows", "completeness.table"}
-    return Plan(stream, _gated(checks, asked, not_yet), asked.on_failure, measured)
+    gated = _gated(checks, asked, not_yet)
+    return Plan(stream, gated, asked.on_failure, measured, builder.deletions)
 
 
 def _gated(checks: Sequence[Check], asked: Asked, not_yet: Collection[str]) -> tuple[Check, ...]:

@@ -19,7 +19,8 @@ typed      None                                             ``_atlas_errors`` na
 ========== ================================================ =====================================
 
 A row that marks a deletion says nothing but its key, so only a rule about its key can name it:
-``layers`` leaves such rows out, and the generated SodaCL does (:mod:`atlas.quality.plan`).
+``layers`` leaves such rows out, the generated SodaCL does (:mod:`atlas.quality.plan`), and the
+user's own does not see them (:mod:`atlas.quality.host`).
 ``not_future`` compares dates and times without a zone as UTC: the session's ``TimeZone`` is UTC.
 """
 
@@ -32,6 +33,9 @@ from atlas.model.checks import RowRule
 
 ERRORS = "_atlas_errors"
 EMITTED_AT = "_atlas_emitted_at"
+DELETED_AT = "_ab_cdc_deleted_at"
+"""Column that marks a deletion: such a row has its key and little else."""
+
 _LONGEST = 500
 
 

@@ -27,10 +27,13 @@ from atlas.ledger.database import limits
 from atlas.model.checks import CheckResult, OnFailure, Outcome
 from atlas.model.stream import Column
 from atlas.quality.check import Check, Plan
-from atlas.quality.rules import EMITTED_AT, ERRORS, data_set
+from atlas.quality.rules import DELETED_AT, EMITTED_AT, ERRORS, data_set, identifier
 from atlas.quality.usual import MISSING, ROWS
 
 _OURS = [["_atlas_id", "bigint"], [EMITTED_AT, "timestamptz"], [ERRORS, "jsonb"]]
+_WHOLE = ("_atlas_whole", "_atlas_whole_", "_atlas_whole__")
+"""What a stream's rows are called with those that mark deletions; it has two names at most."""
+
 MOST_SET_ASIDE = 1_000_000
 """Most rows that a check may set aside without a rule."""
 
@@ -168,11 +171,15 @@ class SodaHost:
         # A heading of one's own without quotes is SQL's name in lower case.
         names = [data_set(plan.stream), data_set(plan.stream.lower())]
         apart = {name.encode()[:63].decode(errors="ignore"): name for name in reversed(names)}
+        free = (name for name in _WHOLE if name not in apart)
+        whole = next(free) if plan.deletions else None
         request = {
             "dsn": _connection(database_url, timeout),
             **place,
             "data_sets": [*reversed(apart.values())],
-            "checks": _texts(plan),
+            "whole": whole,
+            "only": None if whole is None else DELETED_AT,
+            "checks": _texts(plan, whole),
             "named": [_most_ids(check, plan) for check in plan.checks],
             "measures": [measure.soda for measure in plan.measures],
             "timeout": timeout,
@@ -280,8 +287,14 @@ class SodaHost:
         return status
 
 
-def _texts(plan: Plan) -> list[str]:
-    return [f"{check.header}\n{check.sodacl}" for check in plan.checks]
+def _texts(plan: Plan, whole: str | None = None) -> list[str]:
+    """The checks by themselves; ``whole``: what generated ones are for instead, which leave out by
+    their own words what rows that mark deletions do not say."""
+    instead = None if whole is None else f"checks for {identifier(whole)}:"
+    return [
+        f"{(check.line is None and instead) or check.header}\n{check.sodacl}"
+        for check in plan.checks
+    ]
 
 
 def _most_ids(check: Check, plan: Plan) -> int:

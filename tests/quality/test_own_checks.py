@@ -107,7 +107,9 @@ def test_rows_of_own_checks_are_named_where_every_row_must_pass(
     }
 
 
-GROUPS = "group {}:\n      name: groups\n      query: SELECT nix FROM users GROUP BY 1\n      {}"
+GROUPS = (
+    "group evolution:\n      name: groups\n      query: SELECT nix FROM users GROUP BY 1\n      {}"
+)
 
 NAMED = """
 filter users [news]:
@@ -265,11 +267,7 @@ checks for users:
     [
         ("values in (id) must exist in nix (id)", 'relation "nix" does not exist'),
         (
-            GROUPS.format("by", "fields: [nix]\n      checks: [row_count > 1]"),
-            'column "nix" does not exist',
-        ),
-        (
-            GROUPS.format("evolution", "fail: {when required group missing: [x]}"),
+            GROUPS.format("fail: {when required group missing: [x]}"),
             'column "nix" does not exist',
         ),
     ],
@@ -402,6 +400,23 @@ checks for users [first]:
     assert results["allowed"].outcome is Outcome.PASS
 
 
+def test_a_reason_is_the_check_s_own(staging: Staging, scan: Scan) -> None:
+    staging.user(1)
+    own = """
+checks for users:
+  - missing_kount(id) = 0
+  - avg(name) > 3
+  - stddev(id) >= 0
+"""
+    results = scan(staging, checks=own)
+    told = {r.name: r.detail.get("reason") for r in results.values() if r.outcome is Outcome.ERROR}
+    assert told == {
+        "missing_kount(id) = 0": "Soda knows no metric missing_kount",
+        "avg(name) > 3": "function avg(text) does not exist",
+        "stddev(id) >= 0": None,  # of a single row there is none
+    }
+
+
 _OUT = "COMMIT; BEGIN READ WRITE; DELETE FROM pipeline.staging_1; COMMIT"
 
 
@@ -503,6 +518,12 @@ def test_soda_s_syntax_errors_name_the_line(
             "checks for users:\n  - invalid_percent(name) < 5 %:\n      valid values: []",
             "line 2: .* valid",
         ),
+        ("checks for users:\n  - group by:\n      name: a", "line 2: `group by` is not taken"),
+        ("checks for users:\n  - change for row_count < 5", "line 2: `change` is .* Soda's cloud"),
+        ("checks for users:\n  - anomaly score for row_count < default", "line 2: `anomaly` is"),
+        ("checks for users:\n  - missing_count(name) = NaN", "line 2: `NaN` is no number"),
+        ("checks for users:\n  - row_count > abc", "line 2: `abc` is no number"),
+        ("checks for users:\n  - row_count:\n      fail: when > inf", "line 3: `inf` is no number"),
         ("checks for users:\n  - &a row_count > 0\n  - *a", r"line 3: \*a is not taken"),
         ("checks for users:\n  - row_count > 0: &a\n      a: *a", r"line 3: \*a is not taken"),
     ],

@@ -139,6 +139,37 @@ def test_a_deletion_need_not_have_what_is_required_but_its_key(
     assert failed == {"completeness.id": 1, "completeness.email": 1}
 
 
+def test_checks_of_ones_own_see_no_deletion(
+    make_staging: Callable[..., Staging], scan: Scan
+) -> None:
+    columns = (
+        Column("id", "id", ColumnType.BIGINT),
+        Column("email", "email", ColumnType.TEXT),
+        Column("_ab_cdc_deleted_at", "_ab_cdc_deleted_at", ColumnType.TIMESTAMPTZ),
+    )
+    staging = make_staging(columns)
+    staging.add(id=1, email="a@example.org")
+    staging.add(id=2, _ab_cdc_deleted_at=NOW)
+    staging.add(id=None, _ab_cdc_deleted_at=NOW)
+    own = """
+checks for USERS:
+  - missing_count(email) = 0
+  - row_count = 1
+  - failed rows:
+      name: no mail
+      fail query: SELECT * FROM users WHERE email IS NULL
+  - values in (id) must exist in users (id)
+"""
+    asked = Asked(on_failure=OnFailure.BLOCK, checks=(("quality.checks", own),))
+    planned = plan("USERS", columns, ("id",), None, asked=asked, expected_rows=3)
+    results = scan(staging, planned)
+    # Of all rows is said what is said of the key, and how many there are.
+    assert {r.name for r in results.values() if r.outcome is Outcome.FAIL} == {"completeness.id"}
+    assert results["consistency.rows"].outcome is Outcome.PASS
+    assert results["row_count = 1"].outcome is Outcome.PASS
+    assert gate(planned, list(results.values())).blocking == ()
+
+
 @pytest.mark.parametrize("name", ["", " ", "two\nlines", "x" * 64 + "Y", "many " * 500, "a[b]: c"])
 def test_a_stream_may_be_called_anything(
     make_staging: Callable[..., Staging], scan: Scan, name: str
