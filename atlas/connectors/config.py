@@ -319,6 +319,19 @@ _PERSONAL = re.compile(
 """E-mail addresses, and numbers as long as a card's: connectors quote the record they fail on."""
 
 
+_NAMES = ("passw", "pwd", "secret", "token", "key", "signature", "bearer", "basic ", "://")
+_CREDENTIAL = re.compile(
+    r"""(?P<name>(?:passw(?:or)?d|pwd|secret|token|signature|(?:api|access|private|secret)[ _-]?key)
+         ["']?\s*(?:=\s*["']?|:\s*["']|:\s+(?=[^\s"']*\d)))
+         (?![*]{3}|true\b|false\b|null\b|none\b)[^\s"'&,;(){}\[\]]{4,}
+    | (?P<scheme>\b(?:bearer|basic)\s+)(?=\S*\d)[\w.~+/=-]{8,}
+    | (?P<url>\w://[^\s/@:]{0,256}:)[^\s/@]{1,256}(?=@)""",
+    re.IGNORECASE | re.VERBOSE,
+)
+"""What is called a credential, whatever it is: connectors print tokens that they asked for
+themselves, and passwords of elsewhere, which no config has."""
+
+
 class Redactor:
     """Replaces secrets in text by ``***``, also as JSON, URL and Python's repr spell them.
 
@@ -344,9 +357,16 @@ class Redactor:
         self._pattern = re.compile("|".join(patterns))
 
     def __call__(self, text: str) -> str:
-        """``text`` without secrets, and without what is personal beyond doubt."""
+        """``text`` without secrets, what is called one, and what is personal beyond doubt."""
         text = text if self._pattern is None else self._pattern.sub(_HIDDEN, text)
+        low = text.lower()
+        if any(name in low for name in _NAMES):
+            text = _CREDENTIAL.sub(_hidden, text)
         return _PERSONAL.sub(_HIDDEN, text)
+
+
+def _hidden(found: re.Match[str]) -> str:
+    return (found["name"] or found["scheme"] or found["url"]) + _HIDDEN
 
 
 def _spellings(value: str) -> Iterator[str]:

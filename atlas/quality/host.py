@@ -10,10 +10,10 @@ A request is ``{"dsn": {…}, "schema", "table", "data_sets": [names], "checks":
 "whole": a data set of all rows or null, "only": where there is one, the column that is NULL in the
 rows of the others, "timeout": seconds}``. In place of schema and table, ``"columns": [[name, type],
 …]`` asks of a table that has them and no rows; without either, the checks are only read. The answer
-is ``{"checks": [{"outcome", "failed", "metric", "value", "reason", "ids"}, …], "measured": [numbers],
-"rows"}`` in the order asked, ``{}`` to checks that were only read, or ``{"error": kind, "message",
-"check", "line"}`` with the kind ``syntax`` (the check's own line, from 1), ``missing`` (no such
-table), ``transient`` or ``internal``. Run by :class:`atlas.quality.soda.SodaHost`.
+is ``{"checks": [{"outcome", "failed", "metric", "value", "reason", "ids"}, …], "measured":
+[numbers], "rows"}`` in the order asked, ``{}`` to checks that were only read, or ``{"error": kind,
+"message", "check", "line"}`` with the kind ``syntax`` (the check's own line, from 1), ``missing``
+(no such table), ``transient`` or ``internal``. Run by :class:`atlas.quality.soda.SodaHost`.
 """
 
 from __future__ import annotations

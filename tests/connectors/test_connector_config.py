@@ -248,6 +248,33 @@ def test_secrets_can_be_learnt() -> None:
     assert hide("token9") == "***"
 
 
+@pytest.mark.parametrize(
+    ("text", "hidden"),
+    [
+        ("row broke, password=hunter2planted", "row broke, password=***"),
+        ("GET /v1?access_token=abcdef&page=2", "GET /v1?access_token=***&page=2"),
+        ('{"client_secret": "abcdef", "id": 7}', '{"client_secret": "***", "id": 7}'),
+        ("{'refresh_token': 'abcdef'}", "{'refresh_token': '***'}"),
+        ("Authorization: Bearer eyJhbGciOi.x-y_z1", "Authorization: Bearer ***"),
+        ("authorization: basic dXNlcjpwYXNz1A==", "authorization: basic ***"),
+        ("X-Api-Key: k-123456", "X-Api-Key: ***"),
+        (
+            "cannot reach postgres://bob:s3cr@db.local/x",
+            "cannot reach postgres://bob:***@db.local/x",
+        ),
+        ("password: field required", "password: field required"),
+        ("Unexpected token: identifier", "Unexpected token: identifier"),
+        ("password authentication failed", "password authentication failed"),
+        ("the primary key: id1234", "the primary key: id1234"),
+        ('{"secret": null, "token": true}', '{"secret": null, "token": true}'),
+        ("see https://docs.example.org:8443/a@b", "see https://docs.example.org:8443/a@b"),
+        ("basic authentication is off", "basic authentication is off"),
+    ],
+)
+def test_what_is_called_a_credential_is_hidden_whatever_it_is(text: str, hidden: str) -> None:
+    assert Redactor(["unknown"])(text) == hidden
+
+
 def test_one_line() -> None:
     assert one_line(" a\n\tb  c ") == "a b c"
     assert len(one_line("x" * 1000, 50)) == 50
