@@ -9,6 +9,9 @@ from psycopg2 import extensions
 
 _QUERY_CANCELED = "57014"
 _NOT_ONE_QUERY = "42P11"
+# A file that is not there, and more temporary files than the server allows one session: of classes
+# that mean a server in trouble (58, 53), but what the query itself asked for.
+_ASKED_FOR = ("58P01", "53400")
 
 
 class OneQuery(extensions.cursor):
@@ -57,4 +60,6 @@ def transient(error: BaseException, connection: Any) -> bool:
     # Deadlocks and lost serialisations (40), a server that is full (53), going or gone (57, 08), a
     # disk that fails (58), a table that is locked.
     code = error.pgcode
+    if code in _ASKED_FOR:
+        return False
     return code is None or code[:2] in ("08", "40", "53", "57", "58") or code == "55P03"

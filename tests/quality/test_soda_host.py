@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import psycopg2
 import pytest
+from psycopg2 import sql
 
 from atlas.errors import TransientError
 from atlas.model.checks import CheckResult, Outcome
@@ -130,6 +131,29 @@ def test_a_lost_connection_is_transient_not_a_failed_check(
     with pytest.raises(TransientError, match="lost the database"):
         host.scan(staging.url, "pipeline", "staging_1", users_plan(checks=SLEEPS), 60)
     ender.join()
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("SELECT * FROM users WHERE pg_read_file('not there') = ''", "58P01"),
+        ("SELECT md5(n::text) FROM generate_series(1, 1000000) AS s (n) ORDER BY 1", "53400"),
+    ],
+)
+def test_what_a_query_asks_of_the_server_in_vain_is_its_own_error_not_a_lost_database(
+    staging: Staging, scan: Callable[..., dict[str, CheckResult]], query: str, code: str
+) -> None:
+    staging.user(1)
+    database = staging.connection.info.dbname
+    staging.execute(
+        sql.SQL("ALTER DATABASE {} SET temp_file_limit = '1MB'").format(sql.Identifier(database))
+    )
+    checks = f"checks for users:\n  - failed rows:\n      name: asks\n      fail query: {query}\n"
+    results = scan(staging, checks=checks)
+    asks = results.pop("asks")
+    assert asks.outcome is Outcome.ERROR
+    assert f"SQLSTATE {code}" in asks.detail["reason"]
+    assert {result.outcome for result in results.values()} == {Outcome.PASS}
 
 
 def test_it_writes_no_file_and_knows_no_secret(
